@@ -1,0 +1,35 @@
+# Two commands do everything: `make demo` shows the bench, `make test` checks it. Both set up first what is missing.
+
+PYTHON := .venv/bin/python
+
+.PHONY: demo test setup lint types check overhead checkpoint clean
+
+demo: setup  ## train every method on the embedded suite, then show the table and the figures
+	$(PYTHON) bench.py
+
+test: setup lint types  ## everything that must hold
+	$(PYTHON) -m pytest
+
+setup: .venv/complete  ## a virtual environment with the pinned dependencies (about 6 GB)
+
+.venv/complete: pyproject.toml constraints.txt
+	python3 -c 'import sys; sys.exit("python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	python3 -m venv .venv || { echo "python3 cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt ".[test]"
+	touch $@
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: setup
+	$(PYTHON) -m mypy
+
+overhead: setup  ## one run through the command line against a bare PyTorch loop; the ratio must be at most 1.05
+	$(PYTHON) -m bench.overhead
+
+checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
+	$(PYTHON) -m bench.pretrain
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
