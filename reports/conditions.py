@@ -1,0 +1,64 @@
+"""The conditions under which the numbers of one comparison were obtained, in sentences for a caption."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pandas as pd
+
+from reports.order import tasks_by_group
+from reports.protocol import PROTOCOL, Comparison, label, values
+
+__all__ = ["conditions", "failures"]
+
+
+def conditions(comparison: Comparison) -> str:
+    """Suite, backbone, recipe and protocol; then seeds, devices, torch and commit."""
+    runs = comparison.runs
+    groups = tasks_by_group(runs)
+    tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
+    what = f"{comparison.suite} ({tasks} tasks), {comparison.backbone}, recipe {comparison.recipe}"
+    return f"{what}: {_protocol(comparison)}. {_provenance(runs)}."
+
+
+def failures(runs: pd.DataFrame) -> tuple[str, ...]:
+    """One sentence for each line and reason why runs gave no number."""
+    failed = runs[runs["status"] != "ok"].fillna({"reason": ""})
+    parts = failed.groupby(["line", "status", "reason"], sort=False)
+    return tuple(
+        textwrap.shorten(
+            f"{line}: {status} on {', '.join(dict.fromkeys(part['task']))}{reason and f' ({reason})'}.", 300
+        )
+        for (line, status, reason), part in parts
+    )
+
+
+def _protocol(comparison: Comparison) -> str:
+    fields = {f"recipe_{field}": values(comparison.runs, f"recipe_{field}") for field in PROTOCOL}
+    if fields["recipe_reported"] == ["last"]:
+        del fields["recipe_reported"]  # goes without saying, since every report shows the last epoch
+    same = [f"{label(column)} {known[0]}" for column, known in fields.items() if len(known) == 1]
+    other = [f"{label(column)} as listed" for column, known in fields.items() if len(known) > 1]
+    return ", ".join(same + other) or "protocol not recorded"
+
+
+def _provenance(runs: pd.DataFrame) -> str:
+    commits = [commit[:7] for commit in values(runs, "where_commit")] or ["unknown"]
+    dirty = " with uncommitted changes" if "true" in values(runs, "where_dirty") else ""
+    parts = {
+        _plural("seed", values(runs, "seed")): values(runs, "seed"),
+        _plural("device", values(runs, "where_device")): values(runs, "where_device"),
+        "torch": _versions(runs, "torch"),
+        _plural("commit", commits): [*commits[:-1], commits[-1] + dirty],
+    }
+    text = "; ".join(f"{name} {', '.join(known)}" for name, known in parts.items() if known)
+    return text[:1].upper() + text[1:]
+
+
+def _plural(word: str, known: list[str]) -> str:
+    return word if len(known) == 1 else f"{word}s"
+
+
+def _versions(runs: pd.DataFrame, package: str) -> list[str]:
+    known = [versions for versions in runs.get("where_versions", ()) if isinstance(versions, dict)]
+    return sorted({str(versions[package]) for versions in known if package in versions})

@@ -1,0 +1,47 @@
+"""Finds the reports by looking at the folder: every file with a function `report` is one, under its own name."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.base import Figure, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Report = Callable[[pd.DataFrame], Sequence[Table | Figure]]
+
+__all__ = ["REPORTS", "find", "pick"]
+
+
+def _summary(path: Path) -> str | None:
+    """The first line of the docstring of a report, without importing it; None for another file."""
+    text = path.read_text(encoding="utf-8")
+    if "\ndef report(" not in text:
+        return None
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
+
+
+def pick(names: Sequence[str] | None) -> list[str]:
+    """The names in order, all reports for None; raises ValueError with one sentence on an unknown one."""
+    for name in names or ():
+        if name not in REPORTS:
+            close = difflib.get_close_matches(name, REPORTS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"no report {name!r}; known: {', '.join(REPORTS)}{hint}")
+    return list(dict.fromkeys(names)) if names else list(REPORTS)
+
+
+def find(name: str) -> Report:
+    """The function of one report; imports it, and pandas or matplotlib with it."""
+    report: Report = importlib.import_module(f"reports.{name}").report
+    return report

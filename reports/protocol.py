@@ -1,0 +1,110 @@
+"""Which runs may stand in one table, and which in one line of it: mixed protocols never share an average."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.order import natural
+from results import slug
+
+__all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values"]
+
+PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
+PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of one suite, backbone and recipe. The column `line` of `runs` labels the line each belongs to."""
+
+    suite: str
+    backbone: str
+    recipe: str
+    runs: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Fit for a file name."""
+        return "-".join(slug(part) for part in (self.suite, self.backbone, self.recipe))
+
+    @property
+    def differing(self) -> list[str]:
+        """The protocol fields that are not the same in all lines; a table shows each in a column."""
+        return [field for field in PROTOCOL if len(values(self.runs, f"recipe_{field}")) > 1]
+
+
+def comparisons(runs: pd.DataFrame) -> list[Comparison]:
+    """The runs taken apart by suite, backbone, its weights and recipe, each part with its lines labelled."""
+    if runs.empty:
+        return []
+    weights = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
+    known = [f" {digest}" if present(digest) else "" for digest in weights]
+    parts = runs.assign(backbone=runs["backbone"] + known).groupby(["suite", "backbone", "recipe"], sort=False)
+    return [
+        Comparison(str(suite), str(backbone), str(recipe), _labelled(part)) for (suite, backbone, recipe), part in parts
+    ]
+
+
+def label(column: str) -> str:
+    """A setting in words, from the name of its column."""
+    field = column.split("_", 1)[1]
+    return {"reported": "source reports"}.get(field, field.replace("_", " "))
+
+
+def values(runs: pd.DataFrame, column: str) -> list[str]:
+    """The distinct values of a column as text, in order; none where the column is missing."""
+    if column not in runs:
+        return []
+    return sorted({_text(value) for value in runs[column] if present(value)}, key=natural)
+
+
+def present(value: Any) -> bool:
+    """Whether a cell of the frame holds anything: pandas writes a missing number as NaN, which differs from itself."""
+    return value is not None and bool(value == value)
+
+
+def _labelled(part: pd.DataFrame) -> pd.DataFrame:
+    """The runs with their lines, in the order they came."""
+    lines: dict[Any, str] = {}
+    for _, runs in part.groupby("method", sort=False):
+        mixed = _mixed(runs)
+        lines |= {place: _line(row, mixed) for place, row in runs.iterrows()}
+    return part.assign(line=pd.Series(lines))
+
+
+def _mixed(runs: pd.DataFrame) -> list[str]:
+    """The settings in which runs of one method differ, so that averaging them would mix protocols.
+
+    A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
+    may differ within a task, and the rest of the protocol nowhere.
+    """
+    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_"))]
+    differing = [column for column in settings if len(values(runs, column)) > 1]
+    within = {column for column in differing if _differs_within_a_task(runs, column)}
+    protocol = {f"recipe_{field}" for field in PROTOCOL}
+    by_task = [column for column in differing if column not in protocol | within]
+    anywhere = protocol - set(PER_TASK) if by_task else protocol
+    return [column for column in differing if column in within | anywhere]
+
+
+def _differs_within_a_task(runs: pd.DataFrame, column: str) -> bool:
+    return any(len(values(task, column)) > 1 for _, task in runs.groupby("task", sort=False))
+
+
+def _line(row: pd.Series[Any], mixed: list[str]) -> str:
+    settings = ", ".join(f"{label(column)} {_text(row[column])}" for column in mixed)
+    return f"{row['method']} ({settings})" if settings else str(row["method"])
+
+
+def _text(value: Any) -> str:
+    if not present(value):
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:g}"  # whole numbers become floats in a column that has gaps
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in sorted(value.items()))
+    return value if isinstance(value, str) else json.dumps(value, default=str)

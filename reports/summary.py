@@ -1,0 +1,101 @@
+"""The lines of a comparison: what a method reached on each task and on average over seeds, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median, stdev
+from typing import Any
+
+import pandas as pd
+
+from reports.base import Cell
+from reports.means import mean_of_group_means, plain_mean
+from reports.order import in_order, tasks_by_group
+from reports.protocol import Comparison, present, values
+
+__all__ = ["COSTS", "Summary", "summaries"]
+
+COSTS = ("trainable", "trainable_without_head", "planned_peak_bytes", "peak_bytes", "epoch_seconds")
+MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two devices share no mean
+
+Groups = Mapping[str, Sequence[str]]
+Cells = Mapping[str, Cell]  # by task
+Average = Callable[[Mapping[str, float | None]], float | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line. Scores are test accuracies of the last epoch, costs are means over the tasks."""
+
+    label: str
+    runs: pd.DataFrame
+    tasks: dict[str, Cell]
+    groups: dict[str, Cell]
+    headline: Cell  # mean of the group means
+    plain: Cell  # mean over the tasks
+    costs: dict[str, Cell]
+
+
+def summaries(comparison: Comparison) -> list[Summary]:
+    """One for each line; all are held to the tasks that any of them has."""
+    groups = tasks_by_group(comparison.runs)
+    lines = dict(iter(comparison.runs.groupby("line", sort=False)))
+    return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+
+
+def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
+    parts = {task: runs[runs["task"] == task] for tasks in groups.values() for task in tasks}
+    cells = {task: _score(part) for task, part in parts.items()}
+    seeds = [{task: _score(part[part["seed"] == seed]) for task, part in parts.items()} for seed in set(runs["seed"])]
+    averaged = partial(_averaged, cells, seeds)
+    return Summary(
+        label,
+        runs,
+        cells,
+        groups={group: averaged(partial(_mean_over, tasks)) for group, tasks in groups.items()},
+        headline=averaged(partial(mean_of_group_means, groups=groups)),
+        plain=averaged(partial(_mean_over, list(parts))),
+        costs={name: _cost(runs, name, parts) for name in COSTS},
+    )
+
+
+def _averaged(cells: Cells, seeds: Sequence[Cells], average: Average) -> Cell:
+    """The average of the cells, with the deviation of the averages of the single seeds."""
+    value, *single = (average({task: cell.value for task, cell in scores.items()}) for scores in (cells, *seeds))
+    return Cell(value, _spread(single) if value is not None else None)
+
+
+def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> float | None:
+    return plain_mean(scores[task] for task in tasks)
+
+
+def _score(runs: pd.DataFrame) -> Cell:
+    """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
+    failed = [status for status in runs["status"] if status != "ok"]
+    if failed:
+        return Cell(word=str(failed[0]))
+    scores = [_float(value) for value in runs.get("test_accuracy", ())]
+    return Cell(plain_mean(scores), _spread(scores))
+
+
+def _spread(scores: Sequence[float | None]) -> float | None:
+    """The sample standard deviation; None for a single value or where one is missing."""
+    present_scores = [score for score in scores if score is not None]
+    return stdev(present_scores) if len(present_scores) == len(scores) > 1 else None
+
+
+def _cost(runs: pd.DataFrame, name: str, parts: Mapping[str, pd.DataFrame]) -> Cell:
+    if name not in runs:
+        return Cell()
+    if name in MEASURED and len(values(runs, "where_device")) > 1:
+        return Cell(word="mixed")
+    return Cell(plain_mean(plain_mean(map(_float, part[name])) for part in parts.values()))
+
+
+def _float(value: Any) -> float | None:
+    """One number a run: of a list of epoch times the median without the first, which warms up."""
+    if isinstance(value, list):
+        return median(value[1:]) if len(value) > 1 else None
+    return float(value) if present(value) else None

@@ -1,0 +1,116 @@
+"""Accuracy against peak memory and against trainable parameters, with the Pareto frontiers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+from reports.annotate import annotate
+from reports.base import Figure
+from reports.conditions import conditions
+from reports.metrics import METRICS
+from reports.palette import look
+from reports.panel import MARKER, Point, around, draw
+from reports.protocol import Comparison, comparisons, values
+from reports.summary import Summary, summaries
+
+__all__ = ["report"]
+
+PAPER: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that labels take the same room on every machine
+    "font.size": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "text.parse_math": False,  # names may hold any character
+}
+WIDTH, HEIGHT, LINE = 7.0, 3.05, 0.11  # inches: both columns of a paper; the panels; a line of conditions
+SMALL = 5.5  # type of the conditions
+PRINT = 172  # characters of that type in a line
+LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over tasks."
+
+
+def report(runs: pd.DataFrame) -> list[Figure]:
+    """One figure for each suite, backbone and recipe in which some method has an average and a cost."""
+    figures = [_figure(comparison) for comparison in comparisons(runs)]
+    return [figure for figure in figures if figure is not None]
+
+
+def _figure(comparison: Comparison) -> Figure | None:
+    lines = summaries(comparison)
+    complete = [line for line in lines if line.headline.value is not None]
+    panels = {cost: _points(complete, cost) for cost in (_memory(complete), "trainable")}
+    panels = {cost: points for cost, points in panels.items() if points}
+    if not panels:
+        return None
+    absent = [line.label for line in lines if line not in complete]
+    caption = f"{conditions(comparison)} {LEGEND}" + (
+        f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
+    )
+    with mpl.rc_context(PAPER):
+        drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means", caption)
+    return Figure(f"tradeoff-{comparison.name}", caption, drawing)
+
+
+def _memory(lines: Sequence[Summary]) -> str:
+    """Measured where all methods were measured on one device, planned otherwise: the two never share an axis."""
+    devices = {device for line in lines for device in values(line.runs, "where_device")}
+    measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
+    return "peak_bytes" if measured else "planned_peak_bytes"
+
+
+def _points(lines: Sequence[Summary], cost: str) -> list[Point]:
+    """The lines that have the cost; one of zero has no place on a logarithmic axis."""
+    return [
+        Point(line.label, value * METRICS[cost].scale, _percent(line.headline.value), _percent(line.headline.spread))
+        for line in lines
+        if (value := line.costs[cost].value)
+    ]
+
+
+def _percent(share: float | None) -> float:
+    return METRICS["test_accuracy"].scale * (share or 0.0)
+
+
+def _drawing(panels: Mapping[str, Sequence[Point]], score: str, caption: str) -> Drawing:
+    """Panels side by side, the families above, the conditions below; labels last, when the layout is final."""
+    small_print = textwrap.wrap(caption, PRINT)
+    drawing = Drawing(figsize=(WIDTH, HEIGHT + LINE * len(small_print)), dpi=200, layout="constrained")
+    FigureCanvasAgg(drawing)
+    row = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (cost, points) in zip(row, panels.items(), strict=True):
+        draw(axes, points, logarithmic=cost == "trainable")
+        axes.set_xlabel(METRICS[cost].heading)
+    row[0].set_ylabel(score)
+    points = [point for points in panels.values() for point in points]
+    row[0].set_ylim(around([point.score + side * point.spread for point in points for side in (-1, 1)]))
+    drawing.legend(handles=_legend(panels), loc="outside upper center", ncols=6, frameon=False, handletextpad=0.3)
+    drawing.supxlabel("\n".join(small_print), x=0.01, ha="left", fontsize=SMALL, color="0.25", linespacing=1.3)
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
+    for axes, points in zip(row, panels.values(), strict=True):
+        annotate(axes, points)
+    return drawing
+
+
+def _legend(panels: Mapping[str, Sequence[Point]]) -> list[Line2D]:
+    """A colour for each family that is shown, and the frontier."""
+    families = {look(point.label).family: look(point.label).color for points in panels.values() for point in points}
+    return [
+        *(
+            Line2D(
+                [], [], linestyle="", marker="o", markersize=MARKER, color=color, markeredgecolor="black", label=family
+            )
+            for family, color in families.items()
+        ),
+        Line2D([], [], color="0.5", linestyle="--", linewidth=0.8, label="Pareto frontier"),
+    ]

@@ -1,0 +1,115 @@
+"""What a run gave: the score, the cost and where it was measured, as one JSON-shaped value.
+
+Units stand in the field names. A quantity that was not measured is None, never a stand-in number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from results.checked import build, defaults
+
+__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Where", "from_dict", "to_dict"]
+
+SCHEMA = 1
+
+Status = Literal["ok", "oom", "diverged", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a run this run and no other; its path and its hash follow from it alone."""
+
+    backbone: str
+    method: str  # the spec, e.g. "lora:rank=4"
+    suite: str
+    task: str
+    recipe: str  # the name; `changes` holds what the recipe resolved to
+    seed: int
+    changes: dict[str, Any] = field(default_factory=dict)  # resolved settings, only those that differ from defaults
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that differ when any part does; a part at its default counts as absent."""
+        parts = {key: value for key, value in dataclasses.asdict(self).items() if value != defaults(Identity).get(key)}
+        text = json.dumps(parts, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies in [0, 1] on the test split, and the training loss; lists have one entry an epoch or evaluation."""
+
+    test_accuracy: float | None = None  # of the last epoch: the headline
+    best_test_accuracy: float | None = None  # best of `evaluations`; only beside published numbers obtained that way
+    evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
+    train_losses: list[float] = field(default_factory=list)
+    train_accuracies: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters in scalars, memory in bytes, time in seconds."""
+
+    trainable: int | None = None
+    trainable_without_head: int | None = None
+    total: int | None = None
+    planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
+    planned_breakdown: dict[str, int] = field(default_factory=dict)
+    peak_bytes: int | None = None  # CUDA allocator, allocated bytes during this run's training; None on a CPU
+    reserved_bytes: int | None = None
+    epoch_seconds: list[float] = field(default_factory=list)
+    train_seconds: float | None = None
+    test_seconds: float | None = None
+    train_images: int | None = None
+    test_images: int | None = None
+
+
+@dataclass(frozen=True)
+class Where:
+    """Provenance: enough to run it again, nothing about the person who ran it."""
+
+    date: str
+    commit: str | None
+    dirty: bool | None
+    command: str
+    device: str
+    driver: str | None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run. `status` other than "ok" is a result too, with its `reason`; scores are then None."""
+
+    identity: Identity
+    group: str
+    classes: int
+    method: dict[str, Any]  # resolved settings of the method
+    recipe: dict[str, Any]  # resolved recipe
+    status: Status
+    score: Score
+    cost: Cost
+    where: Where
+    reason: str | None = None
+    place: int = 0  # of the task in its suite, for the order of columns
+    schema: int = SCHEMA
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """Plain JSON types."""
+    return dataclasses.asdict(record)
+
+
+def from_dict(values: dict[str, Any]) -> Record:
+    """The inverse of `to_dict`; raises ValueError on a missing, unknown or ill-typed field, or another schema.
+
+    A field with a default may be missing, so that a cost added later does not orphan the records of today.
+    """
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        raise ValueError(f"schema {values.get('schema') if isinstance(values, dict) else None!r}, expected {SCHEMA}")
+    record: Record = build(Record, values, "record")
+    return record

@@ -1,0 +1,152 @@
+"""What every report is held to, whichever it is; and the command that writes them."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from reports import REPORTS, Figure, Table, find, write_all
+from reports.writing import write
+from results import Cost, Record, frame, save
+
+TOP = Path(__file__).parents[2]
+ODD = r"50%_of $x$ & {y} #1 \z ~^ <b> | `a` *b* [c]"
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=100)
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_reports_are_found_with_a_sentence_each() -> None:
+    assert {"accuracy", "tradeoff"} <= set(REPORTS)
+    assert not {"base", "means", "discovery"} & set(REPORTS)
+    assert all(REPORTS.values())
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_writes_all_its_formats(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
+    items = find(name)(runs)
+    assert items
+    for item in items:
+        paths = write(item, tmp_path)
+        assert {path.suffix for path in paths} == (
+            {".md", ".tex", ".csv"} if isinstance(item, Table) else {".png", ".pdf"}
+        )
+        assert all(path.stat().st_size > (200 if isinstance(item, Table) else 5000) for path in paths)
+        assert "recipe common" in item.caption
+        assert "torch 2.11.0" in item.caption
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_writes_the_same_bytes_again(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
+    first, second = (
+        {path.name: path.read_bytes() for item in find(name)(runs) for path in write(item, tmp_path / folder)}
+        for folder in "ab"
+    )
+    assert first == second
+
+
+def starved(make) -> dict[str, list[Record]]:
+    return {
+        "no records": [],
+        "one record": [make()],
+        "nothing worked": [make(status="unsupported"), make("dtl", status="diverged")],
+        "no scores": [make(accuracy=None)],
+        "no costs": [make(cost=Cost()), make("dtl", cost=Cost())],
+        "zero costs": [make(cost=Cost(trainable=0, planned_peak_bytes=0))],
+        "odd names": [make(ODD, ODD, suite=ODD, backbone=ODD)],
+    }
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_never_fails_for_want_of_numbers(name: str, make, tmp_path: Path, console: Console) -> None:
+    for case, records in starved(make).items():
+        items = find(name)(frame(records))
+        assert bool(records) or not items, case
+        assert all(write(item, tmp_path) for item in items), case
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_needs_no_column_beyond_the_identity(name: str, runs: pd.DataFrame) -> None:
+    columns = ["backbone", "method", "suite", "task", "recipe", "seed", "group", "classes", "status", "reason"]
+    find(name)(runs[columns])
+    find(name)(runs[[*columns, "test_accuracy"]])
+
+
+def test_the_command_writes_files_and_shows_tables(root: Path, tmp_path: Path, console: Console) -> None:
+    paths = write_all(root, None, tmp_path / "out", console)
+    assert {path.suffix for path in paths} == {".md", ".tex", ".csv", ".png", ".pdf"}
+    assert all(path.parent == tmp_path / "out" for path in paths)
+    assert "lora:rank=4" in said(console)
+    assert "oom" in said(console)
+
+
+def test_the_command_takes_some_of_the_records(root: Path, tmp_path: Path, console: Console) -> None:
+    some = [path for path in root.rglob("*.json") if path.name.startswith("dtl-")]
+    write_all(root, ["accuracy"], tmp_path / "out", console, some)
+    assert "dtl" in said(console)
+    assert "bitfit" not in said(console)
+
+
+def test_damaged_records_are_named(root: Path, tmp_path: Path, console: Console) -> None:
+    broken = next(iter(sorted(root.rglob("*.json"))))
+    broken.write_bytes(b"{")
+    assert write_all(root, ["accuracy"], tmp_path, console)
+    assert str(broken) in said(console)
+
+
+def test_without_records_it_says_what_to_do(tmp_path: Path, console: Console) -> None:
+    assert write_all(tmp_path / "results", None, tmp_path / "out", console) == []
+    assert "no records in" in said(console)
+    assert "run python bench.py first" in said(console)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_report_is_an_error_with_the_closest_name(tmp_path: Path, console: Console) -> None:
+    with pytest.raises(ValueError, match=r"no report 'acuracy'; known: accuracy, .*did you mean 'accuracy'\?"):
+        write_all(tmp_path, ["acuracy"], tmp_path, console)
+
+
+def test_a_report_that_cannot_be_fed_says_so(tmp_path: Path, make, console: Console) -> None:
+    save(tmp_path, make(status="unsupported"))
+    assert write_all(tmp_path, ["tradeoff"], tmp_path / "out", console) == []
+    assert "tradeoff: nothing to show yet" in said(console)
+
+
+def test_items_of_one_name_do_not_overwrite_each_other(tmp_path: Path, make, console: Console) -> None:
+    for suite in ("a b", "a-b"):
+        save(tmp_path, make(suite=suite))
+    paths = write_all(tmp_path, None, tmp_path / "out", console)
+    assert len(set(paths)) == len(paths) == 10
+
+
+@pytest.mark.parametrize(
+    ("imports", "absent"),
+    [
+        ("import reports, results", {"torch", "pandas", "matplotlib", "rich.table"}),
+        ("import reports; [reports.find(name) for name in reports.REPORTS]", {"torch", "methods", "bench", "datasets"}),
+    ],
+)
+def test_imports_stay_light(imports: str, absent: set[str]) -> None:
+    code = f"{imports}; import sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TOP
+    ).stdout.split()
+    assert not absent & set(loaded)
+
+
+def test_figures_and_tables_have_names_fit_for_files(runs: pd.DataFrame) -> None:
+    for name in REPORTS:
+        for item in find(name)(runs):
+            assert isinstance(item, Table | Figure)
+            assert item.name.startswith(f"{name}-demo-vit_b16-common")

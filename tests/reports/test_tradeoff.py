@@ -1,0 +1,134 @@
+"""The figure is readable: labels cover nothing, nothing is cut off, and both hold at any crowding."""
+
+from itertools import combinations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
+
+from reports.base import Figure
+from reports.labels import Box, place
+from reports.palette import FAMILIES, look
+from reports.tradeoff import report
+from reports.writing import write
+from results import Cost, frame
+
+FRAME = Box(0, 0, 600, 400)
+spots = st.tuples(st.floats(20, 580), st.floats(20, 380))
+
+
+@pytest.fixture(scope="module")
+def figure(runs: pd.DataFrame) -> Figure:
+    (figure,) = report(runs)
+    return figure
+
+
+@pytest.fixture(scope="module")
+def crowd(make) -> Figure:
+    """As many methods as the published tables have, within three points of each other."""
+    names = [name for _, markers in FAMILIES.values() for name in markers]
+    costs = [
+        Cost(trainable=10_000 * (3 + i % 7), planned_peak_bytes=2**20 * (900 + 211 * (i % 9)))
+        for i in range(len(names))
+    ]
+    records = [make(name, seed=0, accuracy=0.7 + i * 7 % 11 / 400, cost=costs[i]) for i, name in enumerate(names)]
+    (figure,) = report(frame(records))
+    return figure
+
+
+def labels(figure: Figure) -> list[list[Bbox]]:
+    """The boxes of the labels of each panel, without their lines."""
+    return [[extent(text) for text in axes.texts if isinstance(text, Annotation)] for axes in figure.drawing.axes]
+
+
+def extent(label: Annotation) -> Bbox:
+    label.get_window_extent()  # puts the text in its place
+    return Text.get_window_extent(label)
+
+
+@pytest.mark.parametrize("name", ["figure", "crowd"])
+def test_labels_do_not_overlap(name: str, request: pytest.FixtureRequest) -> None:
+    for panel in labels(request.getfixturevalue(name)):
+        assert len(panel) >= 5
+        assert not [pair for pair in combinations(panel, 2) if Bbox.intersection(*pair) is not None]
+
+
+@pytest.mark.parametrize("name", ["figure", "crowd"])
+def test_labels_stay_within_their_panel(name: str, request: pytest.FixtureRequest) -> None:
+    figure = request.getfixturevalue(name)
+    for axes, panel in zip(figure.drawing.axes, labels(figure), strict=True):
+        assert all(axes.bbox.padded(1).contains(*corner) for box in panel for corner in box.corners())
+
+
+@pytest.mark.parametrize("name", ["figure", "crowd"])
+def test_nothing_is_cut_off(name: str, request: pytest.FixtureRequest) -> None:
+    drawing = request.getfixturevalue(name).drawing
+    drawn = drawing.get_tightbbox()
+    width, height = drawing.get_size_inches()
+    assert drawn.xmin >= 0
+    assert drawn.ymin >= 0
+    assert drawn.xmax <= width
+    assert drawn.ymax <= height
+
+
+def test_the_figure_fits_two_columns_of_a_paper(figure: Figure) -> None:
+    assert figure.drawing.get_figwidth() == 7.0
+    assert figure.drawing.axes[0].get_xlabel() == "peak memory, planned (MiB)"
+    assert figure.drawing.axes[1].get_xlabel() == "trainable parameters, with head (M)"
+    assert figure.drawing.axes[1].get_xscale() == "log"
+
+
+def test_methods_without_an_average_are_named_not_drawn(figure: Figure) -> None:
+    assert [len(panel) for panel in labels(figure)] == [5, 5]
+    assert "not shown: full, my_own." in figure.caption
+
+
+def test_measured_memory_is_shown_when_all_methods_have_it(make) -> None:
+    measured = Cost(trainable=10, planned_peak_bytes=1, peak_bytes=2**31)
+    records = [make(cost=measured), make("dtl", cost=measured)]
+    assert report(frame(records))[0].drawing.axes[0].get_xlabel() == "peak memory, measured on CUDA (MiB)"
+    records.append(make("ssf"))
+    assert report(frame(records))[0].drawing.axes[0].get_xlabel() == "peak memory, planned (MiB)"
+
+
+def test_fonts_are_embedded(figure: Figure, tmp_path) -> None:
+    (pdf,) = (path for path in write(figure, tmp_path) if path.suffix == ".pdf")
+    assert b"/FontFile2" in pdf.read_bytes()
+    assert b"/Type3" not in pdf.read_bytes()
+
+
+def test_a_method_looks_the_same_everywhere() -> None:
+    assert look("lora") == look("lora:rank=4") == look("lora:rank=4 (epochs 3)")
+    assert look("vpt_deep") != look("vpt_shallow")
+    assert look("never_seen") == look("never_seen:rank=4")
+    known = [look(name) for _, markers in FAMILIES.values() for name in markers]
+    assert len(set(known)) == len(known)
+
+
+@given(st.lists(spots, max_size=15))
+@settings(deadline=None, max_examples=30)
+def test_placed_labels_cover_nothing(centres: list[tuple[float, float]]) -> None:
+    points = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in centres]
+    boxes = place(points, [(60, 12)] * len(points), FRAME)
+    assert boxes == place(points, [(60, 12)] * len(points), FRAME)
+    for index, box in enumerate(boxes):
+        others = [*points, *boxes[:index], *boxes[index + 1 :]]
+        assert not any(box.overlap(other) for other in others)
+        assert box.overlap(FRAME) == pytest.approx(60 * 12)
+
+
+def test_a_lone_label_stands_to_the_right() -> None:
+    (box,) = place([Box(100, 100, 110, 110)], [(60, 12)], FRAME)
+    assert box == Box(112, 99, 172, 111)
+
+
+def test_a_line_meets_a_box_it_passes_through() -> None:
+    box = Box(10, 10, 20, 20)
+    assert box.meets((0, 0), (30, 30))
+    assert box.meets((15, 0), (15, 30))
+    assert box.meets((12, 12), (13, 13))
+    assert not box.meets((0, 15), (9, 15))
+    assert not box.meets((0, 20), (20, 40))
