@@ -1,0 +1,11 @@
+"""WHAT: backbones, methods and recipes. Every file of this folder that defines a Method registers it on import."""
+
+import importlib
+import pkgutil
+
+from methods.base import METHODS, Entangled, Method, Network, Unsupported
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported"]

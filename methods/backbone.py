@@ -1,0 +1,159 @@
+"""Backbones: rows that say which network, which weights and which input; `load` gives timm's model, frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from timm.layers import DropPath
+from timm.models import VisionTransformer
+from torch import nn
+
+from methods.spec import closest
+from methods.weights import WeightsError, fit, read
+
+__all__ = ["BACKBONES", "Backbone", "find", "prepare"]
+
+EMBEDDED = Path(__file__).parent / "weights" / "demo.safetensors"
+ARCHITECTURES = {  # networks that timm has no name for
+    "demo": {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 12, "num_heads": 3},
+}
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network and where its weights come from: "timm" (by tag, from the hub), a file, or None for random ones."""
+
+    name: str
+    architecture: str
+    weights: Path | Literal["timm"] | None
+    note: str
+
+    def load(self) -> VisionTransformer:
+        """The unmodified model with every parameter frozen and no head, in evaluation mode.
+
+        Raises WeightsError, naming the file and what is wrong with it, when the weights cannot be had.
+        """
+        vit = self._download() if self.weights == "timm" else build(self.architecture)
+        if isinstance(self.weights, Path):
+            fit(vit, read(self.weights), self.weights.name)
+        return vit.requires_grad_(False).eval()
+
+    def skeleton(self) -> VisionTransformer:
+        """The same network without weights, on the meta device: its shapes alone, made in milliseconds."""
+        with torch.device("meta"):
+            return build(self.architecture).requires_grad_(False)
+
+    def digest(self) -> str | None:
+        """Eight hexadecimal digits of the content of the weight file, or None where there is no file."""
+        return _digest(self.weights) if isinstance(self.weights, Path) else None
+
+    @property
+    def image_size(self) -> int:
+        """Input side in pixels."""
+        return int(self.skeleton().patch_embed.img_size[0])
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the inputs (in [0, 1]) the checkpoint was trained with, per channel."""
+        if self.architecture in ARCHITECTURES:
+            return HALF, HALF
+        settings = timm.get_pretrained_cfg(self.name if self.weights == "timm" else self.architecture)
+        return (settings.mean, settings.std) if settings else (HALF, HALF)
+
+    def _download(self) -> VisionTransformer:
+        try:
+            return timm.create_model(self.name, pretrained=True, num_classes=0)
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"the weights of {self.name} could not be fetched ({type(error).__name__}); "
+                f"give a local file with --backbone {self.name}=FILE, or use --backbone random:{self.architecture}"
+            ) from error
+
+
+def build(architecture: str) -> VisionTransformer:
+    """The network with random weights and no head; raises ValueError when timm has no such vision transformer."""
+    if architecture in ARCHITECTURES:
+        return VisionTransformer(**ARCHITECTURES[architecture], num_classes=0)
+    if architecture not in (known := timm.list_models(module="vision_transformer")):
+        names = {*known, *ARCHITECTURES}
+        raise ValueError(f"no architecture {architecture!r}; {_shorten(closest(architecture, names))}")
+    vit = timm.create_model(architecture, num_classes=0)
+    if not isinstance(vit, VisionTransformer):
+        raise ValueError(f"{architecture} is not a plain vision transformer")
+    return vit
+
+
+def find(text: str) -> Backbone:
+    """The backbone that `text` names: a row, "NAME=FILE", an architecture of a row, or "random:ARCHITECTURE"."""
+    if text.startswith("random:"):
+        architecture = text.removeprefix("random:")
+        return Backbone(text, architecture, None, "random weights, for cost work")
+    name, equals, file = text.partition("=")
+    rows = [row for row in BACKBONES.values() if name in (row.name, row.architecture)]
+    if not rows:
+        raise ValueError(f"no backbone {name!r}; {closest(name, [*BACKBONES, 'random:ARCHITECTURE'])}")
+    if not equals:
+        return rows[0]
+    return Backbone(rows[0].name, rows[0].architecture, Path(file), "local file")
+
+
+def prepare(vit: VisionTransformer, classes: int, head: str, drop_path: float, dropout: float) -> VisionTransformer:
+    """Give a loaded model its fresh head and the recipe's regularisation; `head` names the initialisation."""
+    vit.reset_classifier(classes)
+    _initialise(vit.get_classifier(), head)
+    _regularise(vit, drop_path, dropout)
+    return vit
+
+
+@torch.no_grad()
+def _initialise(head: nn.Linear, how: str) -> None:
+    """`linear`: PyTorch's default (PETL-ViT). `normal`: NOAH, DTL. `prior`: VPT, bias at a prior of 0.01."""
+    if how == "linear":
+        head.reset_parameters()
+    elif how == "normal":
+        nn.init.trunc_normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+    else:
+        nn.init.kaiming_normal_(head.weight, a=0, mode="fan_out")
+        nn.init.constant_(head.bias, -math.log(99))
+
+
+def _regularise(vit: VisionTransformer, drop_path: float, dropout: float) -> None:
+    """Stochastic depth rising linearly from 0 at block 1; dropout after the embedding and both MLP layers (VPT)."""
+    for i, block in enumerate(vit.blocks):
+        rate = drop_path * i / max(1, len(vit.blocks) - 1)
+        for branch in ("drop_path1", "drop_path2"):
+            setattr(block, branch, DropPath(rate) if rate else nn.Identity())
+        block.mlp.drop1.p = block.mlp.drop2.p = dropout
+    vit.pos_drop.p = dropout
+
+
+@cache
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+
+
+def _shorten(text: str, limit: int = 400) -> str:
+    return text if len(text) <= limit else text[:limit] + ", …"
+
+
+_ROWS = [
+    Backbone("demo", "demo", EMBEDDED, "embedded: 12 blocks of width 96, 32 px, pre-trained on formulas"),
+    Backbone("vit_base_patch16_224.orig_in21k", "vit_base_patch16_224", "timm", "ImageNet-21k, of most PETL tables"),
+    Backbone("vit_base_patch16_224.augreg_in21k", "vit_base_patch16_224", "timm", "ImageNet-21k, AugReg: SSF's rows"),
+    Backbone("vit_base_patch16_224.orig_in21k_ft_in1k", "vit_base_patch16_224", "timm", "21k, then ImageNet-1k"),
+    Backbone("vit_base_patch16_224.augreg_in21k_ft_in1k", "vit_base_patch16_224", "timm", "AugReg 21k, then 1k"),
+    Backbone("vit_base_patch16_224.augreg_in1k", "vit_base_patch16_224", "timm", "ImageNet-1k, AugReg"),
+]
+BACKBONES = {row.name: row for row in _ROWS}

@@ -1,0 +1,123 @@
+"""What a method is: a frozen value whose fields are its settings, and a network split into extract and adapt."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, dataclass_transform, get_type_hints
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.settings import check
+from methods.steps import Step, leading_frozen, steps_of
+
+__all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported"]
+
+METHODS: dict[str, type[Method]] = {}  # filled as the files of this folder are imported
+
+
+class Unsupported(Exception):
+    """The backbone cannot carry the method; the message is the reason, and the run is recorded with it."""
+
+
+class Network(nn.Module):
+    """`forward = adapt ∘ extract`: what is frozen runs first and without a graph, what learns comes after.
+
+    Subclasses have a `head`, the trainable classifier, whose parameters the papers leave out of their counts.
+    """
+
+    head: nn.Module
+
+    def extract(self, images: Tensor) -> Any:
+        """Frozen features of normalised images (B×3×H×W); in evaluation mode the same for an image every time."""
+        raise NotImplementedError
+
+    def adapt(self, features: Any) -> Tensor:
+        """Logits (B×classes) from what `extract` returned; everything a gradient passes through."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B×classes) of normalised images (B×3×H×W)."""
+        return self.adapt(self.extract(images))
+
+
+class Entangled(Network):
+    """A vision transformer whose own steps were changed: the leading steps that learn nothing are `extract`.
+
+    Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
+    """
+
+    def __init__(self, vit: VisionTransformer) -> None:
+        super().__init__()
+        self.vit = vit
+        self.frozen_steps = leading_frozen(self._steps())
+
+    def _steps(self) -> list[Step]:
+        return steps_of(self.vit)
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The classifier."""
+        return self.vit.get_classifier()
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        """The output of the last step below everything that learns; the images themselves if there is none."""
+        for step in self._steps()[: self.frozen_steps]:
+            images = step.run(images)
+        return images
+
+    def adapt(self, features: Tensor) -> Tensor:
+        """The remaining steps."""
+        for step in self._steps()[self.frozen_steps :]:
+            features = step.run(features)
+        return features
+
+
+@dataclass_transform(frozen_default=True)
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Subclass with a name and annotated settings: `class Lora(Method, name="lora"): rank: Count = 8`.
+
+    The subclass becomes a frozen dataclass, is entered into METHODS and checks its settings when made
+    (ValueError names the setting). `str(method)` is its spec, e.g. "lora:rank=4".
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, name: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if name in METHODS:
+            raise TypeError(f"two methods are called {name!r}: {METHODS[name].__module__} and {cls.__module__}")
+        cls.name = name
+        METHODS[name] = dataclasses.dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self), include_extras=True)
+        for setting in dataclasses.fields(self):
+            try:
+                value = check(hints[setting.name], getattr(self, setting.name))
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {setting.name}={error}") from None
+            object.__setattr__(self, setting.name, value)
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Build the network around a frozen `vit` with a fresh trainable head; `vit` is used up.
+
+        Raises Unsupported when the backbone lacks what the method needs, ValueError when a setting does not fit it.
+        """
+        raise NotImplementedError
+
+    def fold(self, network: Network) -> Network:
+        """An equal network that is cheaper at inference, where the paper has one; else the network itself."""
+        return network
+
+    def __str__(self) -> str:
+        changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        return ":".join([self.name, *(f"{f.name}={_text(getattr(self, f.name))}" for f in changed)])
+
+
+def _text(value: Any) -> str:
+    """How a setting is written in a spec; `methods.settings.parse` reads it back."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

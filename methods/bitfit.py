@@ -1,0 +1,20 @@
+"""BitFit: only the additive constants learn (Ben Zaken et al., 2022; "Bias" of VPT, "tinytl-bias")."""
+
+from timm.models import VisionTransformer
+from torch import nn
+
+from methods.base import Entangled, Method, Network
+
+
+class BitFit(Method, name="bitfit"):
+    """Every bias of the backbone: 102,912 on ViT-B/16 (8,448 a block, patch embedding 768, final norm 768).
+
+    The gradient of the key part of each qkv bias is zero up to rounding, since a softmax does not see it.
+    """
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Unfreeze the `bias` of every layer."""
+        for module in vit.modules():
+            if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+                bias.requires_grad_(True)
+        return Entangled(vit)

@@ -1,0 +1,114 @@
+"""LoRA: a low-rank update of the attention projections (Hu et al., 2021), as the PETL tables on ViT use it.
+
+`target=qkv` is NOAH's module, source of the published row: one down-projection shared by query, key and value.
+`target=qv` is PETL-ViT's: a pair for the query and a pair for the value. Both have 36,864·rank parameters on ViT-B/16.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.base import Entangled, Method, Network, Unsupported
+from methods.settings import Count, Fraction, Layer, Number
+
+
+class LowRank(nn.Module):
+    """`scale · up(down(x))`, without biases; `up` starts at zero, so the network starts as the backbone."""
+
+    def __init__(self, width: int, outputs: int, rank: int, scale: float, dropout: float, drop_code: bool) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)  # Kaiming-uniform with a = √5, the default
+        self.up = nn.Linear(rank, outputs, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.scale = scale
+        self.drop_code = drop_code
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.dropout(self.down(x)) if self.drop_code else self.down(self.dropout(x))
+        return self.up(code) if self.scale == 1 else self.up(code) * self.scale
+
+    def matrix(self) -> Tensor:
+        """The update as one matrix (outputs×width)."""
+        return self.scale * self.up.weight @ self.down.weight
+
+
+class Adapted(nn.Module):
+    """A frozen projection to queries, keys and values plus low-rank updates of some of the three."""
+
+    def __init__(self, frozen: nn.Linear, updates: dict[str, LowRank]) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.updates = nn.ModuleDict(updates)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.frozen(x)
+        for name, update in self.updates.items():
+            output[..., self._rows(name)].add_(update(x))  # in place: nothing keeps the projection's output
+        return output
+
+    def merged(self) -> nn.Linear:
+        """One linear layer with the same output."""
+        weight = self.frozen.weight.detach().clone()
+        for name, update in self.updates.items():
+            weight[self._rows(name)].add_(update.matrix())
+        self.frozen.weight = nn.Parameter(weight, requires_grad=False)
+        return self.frozen
+
+    def _rows(self, name: str) -> slice:
+        """Where `name` ("q", "k", "v" or "qkv") stands in the projection's output."""
+        width = self.frozen.out_features // 3
+        first = "qkv".index(name)
+        return slice(first * width, (first + len(name)) * width)
+
+
+class Lora(Method, name="lora"):
+    """294,912 parameters without the head on ViT-B/16 at rank 8, 24,576 with one `layer`.
+
+    `layer=k` tunes block k alone (counted from 1); blocks below it are extracted. `dropout` acts on the input (qkv)
+    or on the code (qv), as in the two sources. `start=normal` is what NOAH's released code does in effect: both
+    matrices truncated normal with deviation 0.02, so the update is small but not zero at first.
+    """
+
+    rank: Count = 8
+    target: Literal["qkv", "qv"] = "qkv"
+    layer: Layer | None = None
+    scale: Number = 1.0
+    dropout: Fraction = 0.1
+    start: Literal["zero", "normal"] = "zero"
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Replace the qkv projection of each tuned block."""
+        for block in self._tuned(vit):
+            if not isinstance(projection := getattr(block.attn, "qkv", None), nn.Linear):
+                raise Unsupported("needs one linear projection to queries, keys and values")
+            block.attn.qkv = Adapted(projection, self._updates(projection))
+        return Entangled(vit)
+
+    @torch.no_grad()
+    def fold(self, network: Network) -> Network:
+        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
+        for module in list(network.modules()):
+            if isinstance(getattr(module, "qkv", None), Adapted):
+                module.qkv = module.qkv.merged()
+        return network
+
+    def _tuned(self, vit: VisionTransformer) -> Iterator[nn.Module]:
+        if self.layer is not None and self.layer > len(vit.blocks):
+            raise ValueError(f"lora: layer={self.layer}, but the backbone has {len(vit.blocks)} blocks")
+        return (block for i, block in enumerate(vit.blocks, start=1) if self.layer in (None, i))
+
+    def _updates(self, projection: nn.Linear) -> dict[str, LowRank]:
+        names = ("qkv",) if self.target == "qkv" else ("q", "v")
+        outputs = projection.out_features // 3 * len(names[0])
+        updates = {name: self._update(projection.in_features, outputs) for name in names}
+        if self.start == "normal":
+            for weight in (p for update in updates.values() for p in update.parameters()):
+                nn.init.trunc_normal_(weight, std=0.02)
+        return updates
+
+    def _update(self, width: int, outputs: int) -> LowRank:
+        return LowRank(width, outputs, self.rank, self.scale, self.dropout, drop_code=self.target == "qv")

@@ -1,0 +1,126 @@
+"""How to train and what to report: TOML files in `methods/recipes/`, resolved for one method on one task.
+
+A file holds Recipe fields at the top, then a table per method, then `[method.tasks]` with a row per task; the more
+special one wins. A key that is no Recipe field is a setting of the method (`tokens = 10`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from methods.base import METHODS, Method
+from methods.settings import Count, Fraction, Number, Positive, check
+from methods.spec import closest
+
+__all__ = ["RECIPES", "Recipe", "load", "resolve"]
+
+FOLDER = Path(__file__).parent / "recipes"
+RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about training that is not the method. Rates are per step; epochs count from 0."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Positive = 1e-3
+    rate_per_images: Count | None = None  # the rate is given for this batch size and scales with the batch
+    weight_decay: Number = 1e-4
+    decay: Literal["all", "matrices", "not_biases"] = "matrices"  # which trainable tensors decay
+    momentum: Fraction = 0.9
+    epsilon: Positive = 1e-8
+    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/schedules.py
+    per: Literal["epoch", "step"] = "epoch"
+    warmup_epochs: Literal[0] | Count = 10
+    warmup_rate: Number = 0.0
+    final_rate: Number = 0.0
+    cosine_epochs: Count | None = None  # length of the cosine where it is not the number of epochs
+    lag: bool = False  # the schedule is read one epoch late
+    epochs: Count = 100
+    batch_size: Count = 64
+    drop_last: bool = False
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    attention: Literal["fused", "eager"] = "fused"
+    drop_path: Fraction = 0.0
+    backbone_dropout: Fraction = 0.0  # after the embedding and both MLP layers
+    head: Literal["linear", "normal", "prior"] = "normal"
+    preprocessing: str = "checkpoint"  # a preset of datasets/preprocessing.py
+    evaluate_every: Literal[0] | Count = 0  # epochs between test evaluations besides the last one
+    reported: Literal["last", "best"] = "last"  # what the source printed; the headline here is the last epoch
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self), include_extras=True)
+        for f in dataclasses.fields(self):
+            try:
+                check(hints[f.name], getattr(self, f.name))
+            except ValueError as error:
+                raise ValueError(f"recipe: {f.name}={error}") from None
+
+    def changes(self) -> dict[str, Any]:
+        """Only the fields that differ from the defaults, so that a new field does not orphan old records."""
+        defaults = Recipe()
+        values = dataclasses.asdict(self)
+        return {key: value for key, value in values.items() if value != getattr(defaults, key)}
+
+
+FIELDS = frozenset(f.name for f in dataclasses.fields(Recipe))
+ABOUT = ("about", "complete")  # keys of a file that say something about it
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """The tables of one recipe file; raises ValueError when there is no such recipe or it cannot be right."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; {closest(name, RECIPES)}")
+    try:
+        tables = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"recipe {name} cannot be read: {error}") from error
+    _check_tables(name, tables)
+    return tables
+
+
+def _check_tables(recipe: str, tables: Mapping[str, Any]) -> None:
+    """Raise ValueError for a table that nothing would read."""
+    for method, table in tables.items():
+        if not isinstance(table, dict):
+            continue
+        if method not in METHODS:
+            raise ValueError(f"recipe {recipe}: no method {method!r}; {closest(method, METHODS)}")
+        if unknown := [key for key, rows in table.items() if isinstance(rows, dict) and key != "tasks"]:
+            raise ValueError(f"recipe {recipe}, {method}: no table {unknown[0]!r}; known: tasks")
+
+
+def resolve(name: str, method: Method, task: str, overrides: Mapping[str, Any]) -> tuple[Recipe, Method]:
+    """The recipe for `method` on `task`, and the method with the recipe's settings.
+
+    A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
+    """
+    values = _values(name, method.name, task)
+    recipe = Recipe(**{**{key: value for key, value in values.items() if key in FIELDS}, **overrides})
+    return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
+
+
+def _values(name: str, method: str, task: str) -> dict[str, Any]:
+    """The file's top, the method's table and the task's row, merged."""
+    tables = load(name)
+    if tables.get("complete") and method not in tables:
+        raise ValueError(f"recipe {name} has no entry for {method}; use another --recipe")
+    table = tables.get(method, {})
+    merged = {**tables, **table, **table.get("tasks", {}).get(task, {})}
+    return {key: value for key, value in merged.items() if not isinstance(value, dict) and key not in ABOUT}
+
+
+def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
+    """The method with the recipe's settings in place of its untouched defaults."""
+    known = {f.name: f.default for f in dataclasses.fields(method)}
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise ValueError(f"recipe {recipe}, {method.name}: {unknown[0]} is neither a recipe field nor a setting")
+    untouched = {key: value for key, value in settings.items() if getattr(method, key) == known[key]}
+    return dataclasses.replace(method, **untouched)

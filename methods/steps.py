@@ -1,0 +1,63 @@
+"""A vision transformer as the list of steps it is: embedding, blocks, pooling, head.
+
+A method that changes blocks changes these steps; how many of the leading ones learn nothing decides what is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+__all__ = ["Step", "embed", "leading_frozen", "pool", "steps_of"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the forward pass, and the parameters that it uses."""
+
+    run: Callable[[Tensor], Tensor]
+    parameters: tuple[nn.Parameter, ...]
+
+
+def steps_of(vit: VisionTransformer) -> list[Step]:
+    """Embedding, one step a block, pooling with the final norm, head."""
+    head = vit.get_classifier()
+    after = _parameters([vit.norm, vit.fc_norm, *([vit.attn_pool] if vit.attn_pool is not None else [])])
+    elsewhere = {id(p) for p in (*_parameters([vit.blocks, head]), *after)}
+    before = tuple(p for p in vit.parameters() if id(p) not in elsewhere)
+    blocks = [Step(block, _parameters([block])) for block in vit.blocks]
+    return [
+        Step(lambda images: embed(vit, images), before),
+        *blocks,
+        Step(lambda tokens: pool(vit, tokens), after),
+        Step(head, _parameters([head])),
+    ]
+
+
+def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """Images (B×3×H×W) to tokens (B×N×D): patches, class token, positions."""
+    tokens = vit._pos_embed(vit.patch_embed(images))
+    return vit.norm_pre(vit.patch_drop(tokens))
+
+
+def pool(vit: VisionTransformer, tokens: Tensor) -> Tensor:
+    """Tokens (B×N×D) to the feature that the head reads (B×D), with the final norm.
+
+    A class token is taken out before the norm, which treats every token alike; a copy of it lets the others go.
+    """
+    if vit.global_pool != "token":
+        return vit.forward_head(vit.norm(tokens), pre_logits=True)
+    return vit.head_drop(vit.fc_norm(vit.norm(tokens[:, 0].clone())))
+
+
+def leading_frozen(steps: Sequence[Step]) -> int:
+    """How many steps at the start have no parameter that learns."""
+    return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters), steps))
+
+
+def _parameters(modules: Iterable[nn.Module]) -> tuple[nn.Parameter, ...]:
+    return tuple(p for module in modules for p in module.parameters())

@@ -1,0 +1,72 @@
+"""Visual Prompt Tuning (Jia et al., ECCV 2022): learned tokens between the class token and the patches.
+
+Shallow: one set enters before block 1. Deep: each block gets a fresh set in place of the one before.
+"""
+
+import math
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.base import Entangled, Method, Network, Unsupported
+from methods.settings import Count, Fraction
+
+
+class Prompted(nn.Module):
+    """A block whose input gets prompts after the class token, in place of the first `replaced` tokens there.
+
+    The prompts are repeated for the batch before dropout, so each image has its own mask (card, section 2).
+    """
+
+    def __init__(self, block: nn.Module, prompts: nn.Parameter, replaced: int, dropout: float) -> None:
+        super().__init__()
+        self.block = block
+        self.prompts = prompts  # 1 × tokens × D
+        self.replaced = replaced
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        prompts = self.dropout(self.prompts.expand(len(x), -1, -1))
+        return self.block(torch.cat([x[:, :1], prompts, x[:, 1 + self.replaced :]], dim=1))
+
+
+def prompts_for(vit: VisionTransformer, tokens: int) -> nn.Parameter:
+    """A table of 1×tokens×D, uniform in ±√(6 / (3·patch area + D)) (card, section 3)."""
+    height, width = vit.patch_embed.patch_size
+    bound = math.sqrt(6 / (3 * height * width + vit.embed_dim))
+    return nn.Parameter(torch.empty(1, tokens, vit.embed_dim).uniform_(-bound, bound))
+
+
+def check_class_token(vit: VisionTransformer) -> None:
+    """Raise Unsupported unless there is exactly one token before the patches."""
+    if vit.num_prefix_tokens != 1 or vit.cls_token is None:
+        raise Unsupported("needs a class token and no other prefix token")
+
+
+class VptShallow(Method, name="vpt_shallow"):
+    """768·tokens parameters without the head on ViT-B/16 (100 tokens: 76,800); no prompt dropout."""
+
+    tokens: Count = 100
+    dropout: Fraction = 0.0
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Insert prompts before block 1."""
+        check_class_token(vit)
+        vit.blocks[0] = Prompted(vit.blocks[0], prompts_for(vit, self.tokens), 0, self.dropout)
+        return Entangled(vit)
+
+
+class VptDeep(Method, name="vpt_deep"):
+    """9,216·tokens parameters without the head on ViT-B/16 (10 tokens: 92,160); prompt dropout 0.1."""
+
+    tokens: Count = 10
+    dropout: Fraction = 0.1
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Insert prompts before block 1 and replace them before every later one."""
+        check_class_token(vit)
+        for i, block in enumerate(vit.blocks):
+            replaced = 0 if i == 0 else self.tokens
+            vit.blocks[i] = Prompted(block, prompts_for(vit, self.tokens), replaced, self.dropout)
+        return Entangled(vit)

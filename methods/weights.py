@@ -1,0 +1,106 @@
+"""Weight files read without pickles, and fitted to a network only when every tensor has its place and shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models import VisionTransformer
+from torch import Tensor
+
+from methods.google import is_google, to_timm
+
+__all__ = ["WeightsError", "fit", "read"]
+
+logger = logging.getLogger(__name__)
+
+HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")  # classifiers of the pre-training task
+
+
+class WeightsError(Exception):
+    """Weights that cannot be used; the message names the file and says what is wrong."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a Google `.npz`, a `.safetensors` or a `.pth`/`.pt` file, by timm's names."""
+    readers = {".npz": _npz, ".safetensors": safetensors.torch.load_file, ".pth": _torch, ".pt": _torch}
+    if path.suffix not in readers:
+        raise WeightsError(f"{path}: unknown kind of weight file; known: {', '.join(readers)}")
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file")
+    try:
+        return readers[path.suffix](path)
+    except Exception as error:  # the readers raise nearly anything on bytes of any origin
+        if type(error).__name__ == "UnpicklingError":  # torch refuses anything but tensors with this one
+            raise WeightsError(f"{path}: holds something other than tensors and is not loaded") from error
+        reason = _first_line(error)
+        raise WeightsError(f"{path}: truncated, or not a {path.suffix} file of weights ({reason})") from error
+
+
+def fit(vit: VisionTransformer, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Load `tensors` into the network, without their head; log one line on what was taken, resized and dropped.
+
+    Raises WeightsError when a tensor is missing, left over or of another shape.
+    """
+    wanted = {key: value for key, value in vit.state_dict().items() if not key.startswith(HEADS)}
+    dropped = sorted(key for key in tensors if key.startswith(HEADS) and key not in wanted)
+    given = {key: value.float() for key, value in tensors.items() if key not in dropped}
+    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if missing or extra:
+        difference = _some("lacks", missing) + _some("has unknown", extra)
+        raise WeightsError(f"{name}: not this network: {difference.rstrip('; ')}")
+    resized = _resize_positions(vit, given)
+    for key, value in wanted.items():
+        if value.shape != given[key].shape:
+            raise WeightsError(f"{name}: {key} is {list(given[key].shape)}, the network wants {list(value.shape)}")
+    if bad := [key for key, value in given.items() if not torch.isfinite(value).all()]:
+        raise WeightsError(f"{name}: {bad[0]} holds values that are not finite")
+    vit.load_state_dict(given, strict=False)
+    logger.info("%s: %d tensors%s; dropped: %s", name, len(given), resized, ", ".join(dropped) or "nothing")
+
+
+def _resize_positions(vit: VisionTransformer, given: dict[str, Tensor]) -> str:
+    """Interpolate the position table in `given` if the resolution differs; what was done, for the log."""
+    table = vit.pos_embed
+    if table is None or given["pos_embed"].ndim != 3 or given["pos_embed"].shape[1] == table.shape[1]:
+        return ""
+    size, prefix, before = list(vit.patch_embed.grid_size), vit.num_prefix_tokens, given["pos_embed"].shape[1]
+    if before <= prefix or math.isqrt(before - prefix) ** 2 != before - prefix:
+        return ""  # no square grid: the comparison of shapes names it
+    given["pos_embed"] = resample_abs_pos_embed(
+        given["pos_embed"], size, num_prefix_tokens=prefix, interpolation="bilinear", antialias=False
+    )
+    return f", positions resized from {before} to {table.shape[1]}"
+
+
+def _npz(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
+    return to_timm(arrays) if is_google(arrays) else arrays
+
+
+def _torch(path: Path) -> dict[str, Tensor]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict):
+            content = content.get(wrapper, content)
+    if not isinstance(content, dict) or not content:
+        raise ValueError("no table of tensors in it")
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+        raise ValueError("its table holds more than tensors")
+    return dict(content)
+
+
+def _some(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{what} {', '.join(names[:2])}{more}; " if names else ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
