@@ -1,0 +1,180 @@
+"""The command line: one function per command, no logic. `python bench.py --help` explains it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+
+from bench.errors import WrongCall
+
+ROOT = Path(__file__).resolve().parent
+EPILOGUE = """
+Examples:
+
+  python bench.py                                      every method on the embedded suite, on this machine
+
+  python bench.py --methods lora:rank=4/8/16,bitfit    two methods, one of them at three ranks
+
+  python bench.py --methods lora:layer=1..12 --tasks digits --seeds 0..2
+
+  python bench.py --methods all --suite demo --dry-run what would run, and how long it would take
+
+  python bench.py report                               tables and figures from what is on disk
+"""
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+
+
+class Precision(StrEnum):
+    """Number formats of training."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Attention(StrEnum):
+    """Attention kernels."""
+
+    fused = "fused"
+    eager = "eager"
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    tasks = "tasks"
+    suites = "suites"
+    backbones = "backbones"
+    recipes = "recipes"
+    reports = "reports"
+
+
+P = ParamSpec("P")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """No traceback reaches a user unless --debug: a wrong call exits with 2, anything else that goes wrong with 1."""
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
+        except WrongCall as error:
+            _stop(str(error), 2)
+        except Exception as error:
+            if isinstance(error, typer.Exit) or "--debug" in sys.argv:
+                raise
+            _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
+
+    return run
+
+
+def _stop(message: str, code: int) -> None:
+    _console(stderr=True).print(f"error: {message}" if code != 130 else message, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _console(stderr: bool = False) -> Console:
+    return Console(stderr=stderr)
+
+
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.")]
+Output = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tables and figures are written.")]
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOGUE)
+@guarded
+def grid(
+    context: typer.Context,
+    methods: Annotated[
+        str,
+        typer.Option(help="[b]all[/b], or specs: [b]lora,vpt_deep:tokens=5[/b]; [b]1..12[/b] and [b]1/10[/b] sweep."),
+    ] = "all",
+    suite: Annotated[str, typer.Option(help="Tasks to train on; see [b]list suites[/b].")] = "demo",
+    tasks: Annotated[str | None, typer.Option(help="Some tasks of the suite, comma-separated.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A row of [b]list backbones[/b], [b]NAME=FILE[/b], or [b]random:ARCHITECTURE[/b]."),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="How to train; see [b]list recipes[/b].")] = None,
+    seeds: Annotated[str, typer.Option(help="[b]0,1,2[/b] or [b]0..2[/b].")] = "0",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
+    device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    results: Results = ROOT / "results",
+    out: Output = ROOT / "reports" / "out",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is there already.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Train PETL methods on a suite of tasks and measure accuracy, memory, parameters and time.
+
+    Finished runs are kept and skipped: a call that was interrupted goes on where it stopped.
+    """
+    context.obj = debug
+    if context.invoked_subcommand is not None:
+        return
+    from bench.commands import grid as run_grid
+    from bench.request import Request
+    from reports import write_all
+
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    if not dry_run:
+        write_all(results, None, out, _console(), outcome.records)
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command("list")
+@guarded
+def list_(kind: Annotated[Kind | None, typer.Argument(help="One kind; all of them if left out.")] = None) -> None:
+    """What can be named on the command line."""
+    from bench.commands import KINDS, catalogue
+    from reports import REPORTS
+
+    for name in [kind.value] if kind else KINDS:
+        _console().print(catalogue(name, REPORTS.items()))
+
+
+@app.command()
+@guarded
+def report(
+    names: Annotated[list[str] | None, typer.Argument(help="Some reports; all of them if left out.")] = None,
+    results: Results = ROOT / "results",
+    out: Output = ROOT / "reports" / "out",
+) -> None:
+    """Tables and figures from the records on disk."""
+    from reports import pick, write_all
+
+    try:
+        pick(names)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    write_all(results, names, out, _console())
+
+
+if __name__ == "__main__":
+    app()

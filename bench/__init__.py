@@ -1,0 +1,1 @@
+"""HOW: runs, trains, measures."""

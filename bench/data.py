@@ -1,0 +1,52 @@
+"""A task's images where they are needed: the training split on the device once, the test split batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datasets.base import Split
+
+__all__ = ["Normaliser", "batches", "on_device", "shuffled"]
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Turns uint8 images into what the backbone reads: ((x / 255) - mean) / std per channel, in float32."""
+
+    scale: Tensor  # 1×3×1×1
+    shift: Tensor
+
+    @classmethod
+    def of(cls, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Normaliser:
+        """From the statistics of inputs in [0, 1]."""
+        deviation, centre = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (std, mean))
+        return cls(1 / (255 * deviation), -centre / deviation)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, images.float(), self.scale)
+
+
+def on_device(split: Split, device: torch.device) -> Split:
+    """The whole split where it is trained on."""
+    return Split(split.images.to(device), split.labels.to(device))
+
+
+def shuffled(split: Split, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch over a split that is on the device; the order comes from the generator, so from the run's seed."""
+    total = len(split.labels)
+    indices = torch.randperm(total, generator=order).to(split.labels.device)
+    end = total - total % batch_size if drop_last and total >= batch_size else total
+    for start in range(0, end, batch_size):
+        chosen = indices[start : min(start + batch_size, end)]
+        yield split.images[chosen], split.labels[chosen]
+
+
+def batches(split: Split, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """The split in order; each batch is sent to the device while the one before is at work."""
+    for start in range(0, len(split.labels), batch_size):
+        part = slice(start, start + batch_size)
+        yield split.images[part].to(device, non_blocking=True), split.labels[part].to(device, non_blocking=True)

@@ -1,0 +1,153 @@
+"""`execute(run) -> Record`: load, build, train, test, count. The only way a run is done, wherever it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from bench.data import Normaliser, on_device
+from bench.networks import build, count, skeleton
+from bench.plan import plan
+from bench.provenance import where
+from bench.run import Run
+from bench.train import Diverged, Epoch, accuracy, train
+from datasets.base import Split
+from datasets.preprocessing import PRESETS
+from methods import Network, Unsupported
+from results import Cost, Record, Score
+
+__all__ = ["execute"]
+
+Watch = Callable[[Epoch], None]
+
+
+@dataclass
+class Trace:
+    """What is observed while a run goes on, kept also when it ends early."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    evaluations: list[list[float]] = field(default_factory=list)
+    test_seconds: float = 0.0
+    peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+
+
+def execute(run: Run, device: torch.device, watch: Watch = lambda _: None) -> Record:
+    """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
+
+    Anything else that goes wrong is raised; nothing is written here.
+    """
+    trace = Trace()
+    torch.manual_seed(run.seed)
+    _forget_peaks(device)
+    try:
+        cost = planned_cost(run)
+        _train_and_test(run, device, trace, watch)
+        return _record(run, device, trace, cost, "ok", None)
+    except Unsupported as error:
+        return _record(run, device, trace, Cost(), "unsupported", str(error))
+    except Diverged as error:
+        return _record(run, device, trace, cost, "diverged", str(error))
+    except torch.OutOfMemoryError as error:
+        return _record(run, device, trace, cost, "oom", str(error).splitlines()[0])
+
+
+def planned_cost(run: Run) -> Cost:
+    """Counts and the planned peak of the run's network, without its weights or any memory."""
+    network = skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
+    counts = dataclasses.asdict(count(network))
+    peak = plan(network, run.backbone.image_size, run.recipe)
+    return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
+
+
+def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) -> None:
+    """Train to the last epoch; test after it, and in between where the recipe wants it."""
+    normalise = _normaliser(run, device)
+    train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
+
+    def after(epoch: Epoch) -> None:
+        trace.epochs.append(epoch)
+        _read_peaks(device, trace)
+        every = run.recipe.evaluate_every
+        if epoch.number == run.recipe.epochs or (every and epoch.number % every == 0):
+            _test(run, network, test_split, normalise, device, trace, epoch.number)
+            _forget_peaks(device)
+        watch(epoch)
+
+    train(network, train_split, normalise, run.recipe, run.seed, after)
+
+
+def _test(
+    run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace, epoch: int
+) -> None:
+    started = time.perf_counter()
+    trace.evaluations.append([float(epoch), accuracy(network, split, normalise, run.recipe, device)])
+    trace.test_seconds = time.perf_counter() - started
+
+
+def _forget_peaks(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _read_peaks(device: torch.device, trace: Trace) -> None:
+    """The allocator's peaks of training; evaluation in between does not count."""
+    if device.type == "cuda":
+        trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device))
+        trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
+
+
+def _load(run: Run, split: str) -> Split:
+    return run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
+
+
+def _normaliser(run: Run, device: torch.device) -> Normaliser:
+    """The preset's statistics, or the checkpoint's own."""
+    preset = PRESETS[run.recipe.preprocessing]
+    mean, std = run.backbone.statistics
+    return Normaliser.of(preset.mean or mean, preset.std or std, device)
+
+
+def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
+    accuracies = [value for _, value in trace.evaluations]
+    finished = status == "ok"
+    score = Score(
+        test_accuracy=accuracies[-1] if finished else None,
+        best_test_accuracy=max(accuracies) if finished and run.recipe.evaluate_every else None,
+        evaluations=trace.evaluations,
+        train_losses=[epoch.loss for epoch in trace.epochs],
+        train_accuracies=[epoch.accuracy for epoch in trace.epochs],
+    )
+    return Record(
+        identity=run.identity(),
+        group=run.task.group,
+        classes=run.task.classes,
+        method=run.settings(),
+        recipe=dataclasses.asdict(run.recipe),
+        status=status,  # type: ignore[arg-type]
+        score=score,
+        cost=_observed(run, trace, cost),
+        where=where(device),
+        reason=reason,
+        place=run.place,
+    )
+
+
+def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
+    """The planned cost with what the run itself showed."""
+    seconds = [epoch.seconds for epoch in trace.epochs]
+    return dataclasses.replace(
+        cost,
+        peak_bytes=trace.peak_bytes,
+        reserved_bytes=trace.reserved_bytes,
+        epoch_seconds=seconds,
+        train_seconds=sum(seconds) if seconds else None,
+        test_seconds=trace.test_seconds if trace.evaluations else None,
+        train_images=run.task.sizes["train"],
+        test_images=run.task.sizes["test"],
+    )

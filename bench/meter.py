@@ -1,0 +1,104 @@
+"""Counting live memory: a dispatch mode that sees every storage when it is made and when it dies.
+
+It works on real and on fake tensors and gives the same bytes on both, so a plan needs no memory and no GPU.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, UntypedStorage
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+__all__ = ["Block", "Meter", "Peak"]
+
+GRAIN = 512  # the CUDA allocator rounds up to 512 bytes
+
+
+@dataclass
+class Block:
+    """One piece of memory: its bytes, and what it turned out to be for."""
+
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The highest total of live bytes, and the blocks that were alive then."""
+
+    total: int
+    blocks: tuple[Block, ...]
+
+    def breakdown(self) -> dict[str, int]:
+        """Bytes by kind; they add up to the total."""
+        sizes: dict[str, int] = {}
+        for block in self.blocks:
+            sizes[block.kind] = sizes.get(block.kind, 0) + block.size
+        return sizes
+
+
+class Meter(TorchDispatchMode):
+    """Keeps a log of births and deaths of storages; what is alive before it starts must be shown with `add`.
+
+    Kinds can be told late (a gradient is known as one when the backward pass is over): a block keeps its identity
+    in the log, so the breakdown at the peak is right in hindsight.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alive: dict[int, tuple[weakref.ref[UntypedStorage], Block]] = {}
+        self._log: list[tuple[int, Block]] = []  # +1 born, -1 died, in order
+
+    def add(self, tensors: Iterable[Tensor], kind: str) -> None:
+        """Count the storages of `tensors` if they are new, and say what they are for."""
+        for tensor in tensors:
+            self._see(tensor, kind).kind = kind
+
+    def forget_past(self) -> None:
+        """Start the log anew from what is alive now: the next peak is that of what follows."""
+        self._log = [(1, block) for _, block in self._alive.values()]
+
+    def peak(self) -> Peak:
+        """The highest moment since the log was started; the first one if there are several."""
+        total = highest = moment = 0
+        for time, (sign, block) in enumerate(self._log, start=1):
+            total += sign * block.size
+            if total > highest:
+                highest, moment = total, time
+        return Peak(highest, tuple(self._living(moment)))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self._see(value, "activations")
+        return result
+
+    def _see(self, tensor: Tensor, kind: str) -> Block:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self._alive.get(key)
+        if known is not None and known[0]() is not None:
+            return known[1]
+        block = Block(-(-storage.nbytes() // GRAIN) * GRAIN, kind)
+        self._alive[key] = weakref.ref(storage, lambda _: self._die(key)), block
+        self._log.append((1, block))
+        return block
+
+    def _die(self, key: int) -> None:
+        self._log.append((-1, self._alive.pop(key)[1]))
+
+    def _living(self, moment: int) -> list[Block]:
+        """What was alive after the first `moment` entries of the log, in order of birth."""
+        living: dict[int, Block] = {}
+        for sign, block in self._log[:moment]:
+            if sign > 0:
+                living[id(block)] = block
+            else:
+                del living[id(block)]
+        return list(living.values())

@@ -1,0 +1,56 @@
+"""From a backbone, a method and a recipe to the network that is trained, and what is counted on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from timm.models import VisionTransformer
+from torch import nn
+
+from methods import Method, Network
+from methods.backbone import Backbone, prepare
+from methods.recipe import Recipe
+
+__all__ = ["Counts", "build", "count", "skeleton"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of scalars."""
+
+    trainable: int
+    trainable_without_head: int
+    total: int
+
+
+def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
+    """The network with its weights; random numbers come from the global seed."""
+    return _assemble(backbone.load(), method, classes, recipe)
+
+
+def skeleton(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
+    """The same network on the meta device: shapes and counts without weights or memory."""
+    with torch.device("meta"):
+        return _assemble(backbone.skeleton(), method, classes, recipe)
+
+
+def count(network: Network) -> Counts:
+    """Scalars that learn, with and without the head, and all; trainable and frozen ones add up to the total."""
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    head = sum(p.numel() for p in network.head.parameters() if p.requires_grad)
+    return Counts(trainable, trainable - head, sum(p.numel() for p in network.parameters()))
+
+
+def _assemble(vit: VisionTransformer, method: Method, classes: int, recipe: Recipe) -> Network:
+    vit = prepare(vit, classes, recipe.head, recipe.drop_path, recipe.backbone_dropout)
+    network = method.attach(vit)
+    _choose_attention(network, fused=recipe.attention == "fused")
+    return network
+
+
+def _choose_attention(network: nn.Module, fused: bool) -> None:
+    """Fused kernels, or the explicit product of queries and keys, in every attention layer."""
+    for module in network.modules():
+        if hasattr(module, "fused_attn"):
+            setattr(module, "fused_attn", fused)  # noqa: B010 - nn.Module hides the type of the attribute

@@ -1,0 +1,78 @@
+"""Where a run happened: code, versions, device. No user name and no path outside the project."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from results import Where
+
+__all__ = ["where"]
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def where(device: torch.device) -> Where:
+    """Provenance of a run that ends now on `device`."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    commit, dirty = _commit()
+    return Where(now, commit, dirty, _command(), _device_name(device), _driver(device), versions)
+
+
+@cache
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of the checkout and whether tracked files differ from it; None where there is no git."""
+    head = _git("rev-parse", "HEAD")
+    return (None, None) if head is None else (head, _git("status", "--porcelain", "--untracked-files=no") != "")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _command() -> str:
+    """The command line, with paths outside the project cut to their last part."""
+    words = [Path(sys.argv[0]).name, *(_relative(word) for word in sys.argv[1:])]
+    return shlex.join(["python", *words])
+
+
+def _relative(word: str) -> str:
+    option, equals, value = word.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return word
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    return f"{option}{equals}{shown}"
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+@cache
+def _driver(device: torch.device) -> str | None:
+    """The CUDA driver and runtime, or None on a CPU."""
+    if device.type != "cuda":
+        return None
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return f"CUDA {torch.version.cuda}"
+    return f"{done.stdout.splitlines()[0].strip()}, CUDA {torch.version.cuda}"

@@ -1,0 +1,118 @@
+"""From the words of a command line to values; what can be wrong with a call is found here, before work starts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import datasets
+from bench.errors import WrongCall
+from bench.networks import skeleton
+from bench.run import Run, plan_grid
+from datasets.base import Suite, Task
+from datasets.preprocessing import PRESETS
+from methods import Method, Unsupported
+from methods.backbone import find
+from methods.spec import closest, parse_list
+from methods.weights import WeightsError
+
+__all__ = ["Request", "check_folder", "device_of", "grid_of"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The grid as a user words it; None means the suite's own default."""
+
+    methods: str = "all"
+    suite: str = "demo"
+    tasks: str | None = None
+    backbone: str | None = None
+    recipe: str | None = None
+    seeds: str = "0"
+    epochs: int | None = None
+    batch_size: int | None = None
+    precision: str | None = None
+    attention: str | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """The recipe fields that the user gave."""
+        given = {key: getattr(self, key) for key in ("epochs", "batch_size", "precision", "attention")}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def grid_of(request: Request) -> list[Run]:
+    """Every run that the request asks for; raises WrongCall."""
+    try:
+        suite = datasets.suite(request.suite)
+        backbone = find(request.backbone or suite.backbone)
+        methods = parse_list(request.methods)
+        recipe = request.recipe or suite.recipe
+        tasks = _tasks(suite, request.tasks)
+        runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        _check_runs(runs)
+    except (ValueError, WeightsError) as error:
+        raise WrongCall(str(error)) from error
+    return runs
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is CUDA where there is one; asking for CUDA where there is none is a WrongCall."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
+    return torch.device(name)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise WrongCall unless files can be written below `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WrongCall(f"cannot write to {folder}: {error.strerror}; choose another folder with --results") from error
+
+
+def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
+    known = {task.name: task for task in suite.tasks}
+    if names is None:
+        return suite.tasks
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"no task {name!r} in suite {suite.name}; {closest(name, known)}")
+    return [known[name] for name in dict.fromkeys(chosen)]
+
+
+def _seeds(text: str) -> list[int]:
+    """ "0,1,2" or "0..4"."""
+    first, dots, last = text.partition("..")
+    try:
+        seeds = list(range(int(first), int(last) + 1)) if dots else [int(word) for word in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0:
+        raise ValueError(f"--seeds {text!r} is not a list of seeds; write 0,1,2 or 0..4")
+    return list(dict.fromkeys(seeds))
+
+
+def _check_runs(runs: Sequence[Run]) -> None:
+    """Attach every method once, without weights, so that a setting that does not fit is found now."""
+    tried: dict[tuple[Method, str], bool] = {}
+    for run in runs:
+        key = run.resolved, run.recipe.preprocessing
+        if key in tried:
+            continue
+        tried[key] = True
+        if run.recipe.preprocessing not in PRESETS:
+            raise ValueError(f"no preprocessing {run.recipe.preprocessing!r}; {closest(key[1], PRESETS)}")
+        try:
+            skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
+        except Unsupported:  # a result, not a mistake: the run is recorded with the reason
+            continue

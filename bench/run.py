@@ -1,0 +1,62 @@
+"""A run: one method on one task with one backbone, recipe and seed. What it is follows from these alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets.base import Suite, Task
+from methods import Method
+from methods.backbone import Backbone
+from methods.recipe import Recipe, resolve
+from results import Identity
+
+__all__ = ["Run", "plan_grid"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """`method` is as asked for, `resolved` has the recipe's settings for the task."""
+
+    backbone: Backbone
+    method: Method
+    resolved: Method
+    suite: str
+    task: Task
+    place: int  # of the task in its suite
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+
+    def identity(self) -> Identity:
+        """What the path of the record follows from; only what differs from defaults is in it."""
+        changes: dict[str, Any] = {"recipe": self.recipe.changes(), "method": str(self.resolved)}
+        if (digest := self.backbone.digest()) is not None:
+            changes["weights"] = digest
+        names = self.backbone.name, str(self.method), self.suite, self.task.name, self.recipe_name
+        return Identity(*names, self.seed, changes)
+
+    def settings(self) -> dict[str, Any]:
+        """The method's resolved settings."""
+        return dataclasses.asdict(self.resolved)
+
+
+def plan_grid(
+    backbone: Backbone,
+    methods: Sequence[Method],
+    suite: Suite,
+    tasks: Sequence[Task],
+    recipe: str,
+    seeds: Sequence[int],
+    overrides: Mapping[str, Any],
+) -> list[Run]:
+    """Every combination, a task at a time: its data are loaded once, and tables fill column by column."""
+    runs = []
+    places = {task.name: place for place, task in enumerate(suite.tasks)}
+    for seed, task, method in itertools.product(seeds, tasks, methods):
+        resolved_recipe, resolved = resolve(recipe, method, task.name, overrides)
+        runs.append(Run(backbone, method, resolved, suite.name, task, places[task.name], recipe, resolved_recipe, seed))
+    return runs

@@ -1,0 +1,44 @@
+"""Learning rates over a run, exactly as the sources' schedulers gave them (golden values in the tests)."""
+
+from __future__ import annotations
+
+import math
+
+from methods.recipe import Recipe
+
+__all__ = ["base_rate", "rate_at"]
+
+
+def base_rate(recipe: Recipe) -> float:
+    """The peak rate: the recipe's, scaled with the batch where the source states it for a given batch size."""
+    if recipe.rate_per_images is None:
+        return recipe.learning_rate
+    return recipe.learning_rate * recipe.batch_size / recipe.rate_per_images
+
+
+def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
+    """The rate of update `step` of `steps` in `epoch`, all counted from 0."""
+    time = epoch + step / steps if recipe.per == "step" else float(epoch)
+    if recipe.lag:
+        time = max(time - 1, 0.0)
+    return {"warmup_cosine": _warmup_cosine, "timm_cosine": _timm_cosine}[recipe.schedule](recipe, time)
+
+
+def _warmup_cosine(recipe: Recipe, time: float) -> float:
+    """Linear warm-up, then a cosine over the epochs that are left (VPT, VQT by epoch; SynQT by step)."""
+    peak, warmup = base_rate(recipe), recipe.warmup_epochs
+    if time < warmup:
+        return recipe.warmup_rate + (peak - recipe.warmup_rate) * time / warmup
+    return _cosine(peak, recipe.final_rate, (time - warmup) / max(1, (recipe.cosine_epochs or recipe.epochs) - warmup))
+
+
+def _timm_cosine(recipe: Recipe, time: float) -> float:
+    """timm's scheduler: warm-up is no prefix, the cosine counts from epoch 0 (NOAH, PETL-ViT, DTL)."""
+    peak, length = base_rate(recipe), recipe.cosine_epochs or recipe.epochs
+    if time < recipe.warmup_epochs:
+        return recipe.warmup_rate + time * (peak - recipe.warmup_rate) / recipe.warmup_epochs
+    return _cosine(peak, recipe.final_rate, time / length)
+
+
+def _cosine(peak: float, final: float, share: float) -> float:
+    return final + 0.5 * (peak - final) * (1 + math.cos(math.pi * min(share, 1.0)))

@@ -1,0 +1,119 @@
+"""The one training loop, for every method, task and device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from bench.autocast import autocast
+from bench.data import Normaliser, batches, shuffled
+from bench.optimizers import optimizer_of
+from bench.schedules import rate_at
+from datasets.base import Split
+from methods import Network
+from methods.recipe import Recipe
+
+__all__ = ["Diverged", "Epoch", "accuracy", "train"]
+
+TEST_BATCH = 256
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number; the message says when."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave. Loss and accuracy are means over the images seen, before each update."""
+
+    number: int  # from 1
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+def train(
+    network: Network, split: Split, normalise: Normaliser, recipe: Recipe, seed: int, after: Callable[[Epoch], None]
+) -> None:
+    """Train in place on a split that is on the device; `after` is called when an epoch is over, off the clock.
+
+    Raises Diverged after the first epoch whose mean loss is not finite.
+    """
+    optimizer = optimizer_of(network, recipe)
+    scaler = GradScaler(split.labels.device.type, enabled=recipe.precision == "fp16")
+    order = torch.Generator().manual_seed(seed)
+    for number in range(recipe.epochs):
+        started = time.perf_counter()
+        loss, correct = _epoch(network, optimizer, scaler, split, normalise, recipe, number, order)
+        epoch = Epoch(number + 1, loss, correct, time.perf_counter() - started)
+        if not math.isfinite(epoch.loss):
+            raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")
+        after(epoch)
+
+
+@torch.inference_mode()
+def accuracy(network: Network, split: Split, normalise: Normaliser, recipe: Recipe, device: torch.device) -> float:
+    """Share of images whose highest logit is their label, in evaluation mode."""
+    network.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    for images, labels in batches(split, TEST_BATCH, device):
+        with autocast(device.type, recipe.precision):
+            correct += (network(normalise(images)).argmax(dim=1) == labels).sum()
+    return correct.item() / len(split.labels)
+
+
+def _epoch(
+    network: Network,
+    optimizer: Optimizer,
+    scaler: GradScaler,
+    split: Split,
+    normalise: Normaliser,
+    recipe: Recipe,
+    number: int,
+    order: torch.Generator,
+) -> tuple[float, float]:
+    """Mean loss and accuracy of one epoch; they stay on the device until it is over."""
+    network.train()
+    losses, hits, seen = [], [], 0
+    steps = steps_in_epoch(len(split.labels), recipe)
+    for step, (images, labels) in enumerate(shuffled(split, recipe.batch_size, recipe.drop_last, order)):
+        _set_rate(optimizer, rate_at(recipe, number, step, steps))
+        loss, hit = _step(network, optimizer, scaler, normalise(images), labels, recipe)
+        losses.append(loss * len(labels))
+        hits.append(hit)
+        seen += len(labels)
+    return torch.stack(losses).sum().item() / seen, torch.stack(hits).sum().item() / seen
+
+
+def _step(
+    network: Network, optimizer: Optimizer, scaler: GradScaler, images: Tensor, labels: Tensor, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """One update; the loss and the number of right answers, without waiting for the device."""
+    with autocast(images.device.type, recipe.precision):
+        logits = network(images).float()
+        loss = functional.cross_entropy(logits, labels)
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def steps_in_epoch(images: int, recipe: Recipe) -> int:
+    """Updates in one epoch."""
+    if recipe.drop_last and images >= recipe.batch_size:
+        return images // recipe.batch_size
+    return -(-images // recipe.batch_size)
+
+
+def _set_rate(optimizer: Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

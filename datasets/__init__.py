@@ -1,0 +1,28 @@
+"""ON WHAT: suites of tasks. A suite is one file of this folder with a module-level `SUITE`; it is found because it is there."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from pkgutil import iter_modules
+
+from datasets.base import Split, Suite, Task
+from datasets.preprocessing import PRESETS, Preprocessing
+
+__all__ = ["PRESETS", "SUITES", "Preprocessing", "Split", "Suite", "Task", "suite"]
+
+
+def _found() -> dict[str, Suite]:
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    suites = [module.SUITE for module in modules if hasattr(module, "SUITE")]
+    return {suite.name: suite for suite in suites}
+
+
+SUITES: dict[str, Suite] = _found()
+
+
+def suite(name: str) -> Suite:
+    """Give the suite of that name, or say which there are."""
+    if name in SUITES:
+        return SUITES[name]
+    close = get_close_matches(name, SUITES, n=1, cutoff=0.0)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"no suite {name!r}; known: {', '.join(sorted(SUITES))}{guess}")

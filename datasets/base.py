@@ -1,0 +1,61 @@
+"""The nouns of the data: a split is images and labels, a task knows its splits, a suite is a list of tasks."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.preprocessing import Preprocessing
+
+__all__ = ["Example", "Source", "Split", "Suite", "Task"]
+
+Example = tuple[Image.Image, int]
+Source = Callable[[str], Iterable[Example]]  # from the name of a split to its images, in a fixed order, and labels
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (uint8, N x 3 x H x W) and labels (int64, N)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One dataset to adapt to; `sizes` has "train", "test" and perhaps "val"."""
+
+    name: str
+    group: str
+    classes: int
+    sizes: Mapping[str, int]
+    source: Source = field(repr=False, compare=False)
+
+    def load(self, split: str, preprocessing: Preprocessing, size: int) -> Split:
+        """Give every image of the split, decoded and squashed to `size` x `size`, with its label."""
+        if split not in self.sizes:
+            raise ValueError(f"task {self.name!r} has no split {split!r}; known: {', '.join(self.sizes)}")
+        images, labels = [], []
+        for image, label in self.source(split):
+            images.append(preprocessing.pixels(image, size))
+            labels.append(label)
+        if len(labels) != self.sizes[split]:
+            raise ValueError(f"{self.name} {split} should have {self.sizes[split]} images but has {len(labels)}")
+        return Split(torch.stack(images), torch.tensor(labels))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tasks that are reported together, and what they are run with unless another is named."""
+
+    name: str
+    title: str
+    groups: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    recipe: str
+    backbone: str

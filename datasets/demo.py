@@ -1,0 +1,36 @@
+"""The embedded suite: six small tasks that need no download and stay the same for ever."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from datasets.base import Example, Source, Suite, Task
+from datasets.demo_natural import REGIONS, digits, photos
+from datasets.demo_specialized import SHAPES, TEXTURES, cells, textures
+from datasets.demo_structured import ANGLES, ROWS, location, orientation
+from datasets.drawing import Pictures
+
+SIZES = MappingProxyType({"train": 400, "test": 1000})
+
+
+def _source(drawn: Callable[[str], Pictures]) -> Source:
+    def examples(split: str) -> list[Example]:
+        return drawn(split).examples()
+
+    return examples
+
+
+SUITE = Suite(
+    name="demo",
+    title="Embedded demo: six tasks of 32 x 32 pixels",
+    groups=("natural", "specialized", "structured"),
+    tasks=(
+        Task("digits", "natural", 10, SIZES, _source(digits)),
+        Task("photos", "natural", len(REGIONS), SIZES, _source(photos)),
+        Task("textures", "specialized", len(TEXTURES), SIZES, _source(textures)),
+        Task("cells", "specialized", len(SHAPES), SIZES, _source(cells)),
+        Task("location", "structured", ROWS**2, SIZES, _source(location)),
+        Task("orientation", "structured", ANGLES, SIZES, _source(orientation)),
+    ),
+    recipe="demo",
+    backbone="demo",
+)

@@ -1,0 +1,89 @@
+"""Pictures for pre-training: a figure in one colour upon a ground in two, placed, lit and disturbed at random.
+
+The label of a picture is its recipe: category of the figure, category of the ground, colour of each.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from datasets.formulas import Bank
+
+COLOURS = 27  # the corners, edge centres, face centres and centre of the colour cube
+UNLABELLED = -100  # what torch's cross-entropy ignores
+
+
+def label_sizes(bank: Bank) -> tuple[int, int, int, int]:
+    """Give the number of categories of each part of the label: figure (or none), ground (or none), two colours."""
+    return bank.figure_kinds + 1, bank.ground_kinds + 1, COLOURS, COLOURS
+
+
+def compose(bank: Bank, count: int, size: int, random: Generator) -> tuple[Tensor, Tensor]:
+    """Compose `count` pictures with values in [0, 1] and their labels, one column per part."""
+    ink = _place(bank.figures, count, size, (0.8, 2.3), 0.9, random)
+    relief = _place(bank.grounds, count, size, (0.35, 0.65), 0.35, random)
+    figure, ground = ink[1] // bank.each, relief[1] // bank.each
+    bare, plain, grey = (torch.rand(count, generator=random) < share for share in (0.15, 0.3, 0.25))
+    below, above = _two_colours(grey, random)
+    cover = ink[0] * (~bare)[:, None, None, None]
+    depth = _uniform(count, (0.1, 0.6), random) * (~plain)[:, None, None, None]
+    direction = torch.randn((count, 3, 1, 1), generator=random)
+    surface = _colour(below, random) + depth * (relief[0] - 0.5) * direction
+    pictures = surface + (_colour(above, random) - surface) * cover * _uniform(count, (0.6, 1), random)
+    pictures = torch.where(grey[:, None, None, None], pictures.mean(1, keepdim=True), pictures)
+    labels = (
+        figure.masked_fill(bare, bank.figure_kinds),
+        ground.masked_fill(plain, bank.ground_kinds),
+        above.masked_fill(bare, UNLABELLED),
+        below,
+    )
+    return _disturb(pictures, random), torch.stack(labels, 1)
+
+
+def _place(
+    maps: Tensor, count: int, size: int, zoom: tuple[float, float], tilt: float, random: Generator
+) -> tuple[Tensor, Tensor]:
+    """Pick maps at random and turn, stretch and move each; outside of a map is empty."""
+    rows = torch.randint(len(maps), (count,), generator=random)
+    angle = (torch.rand(count, generator=random) * 2 - 1) * tilt
+    scale = torch.exp(_uniform(count, (math.log(zoom[0]), math.log(zoom[1])), random)).view(-1)
+    stretch = torch.exp(torch.randn((2, count), generator=random) * 0.1) * scale
+    room = (1 - scale).abs()  # keeps a small figure inside the picture and a window inside a large ground
+    move = (torch.rand((2, count), generator=random) * 2 - 1) * room
+    matrix = torch.stack(
+        [angle.cos() * stretch[0], -angle.sin() * stretch[0], move[0]]
+        + [angle.sin() * stretch[1], angle.cos() * stretch[1], move[1]],
+        1,
+    ).view(-1, 2, 3)
+    grid = functional.affine_grid(matrix, [count, 1, size, size], align_corners=False)
+    chosen = maps[rows, None].float() / 255
+    return functional.grid_sample(chosen, grid, align_corners=False), rows
+
+
+def _two_colours(grey: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+    """Pick two different colours for each picture, both on the diagonal of the cube where it is to be grey."""
+    below = torch.randint(COLOURS, grey.shape, generator=random)
+    above = (below + torch.randint(1, COLOURS, grey.shape, generator=random)) % COLOURS
+    dark = torch.randint(3, grey.shape, generator=random)
+    light = (dark + torch.randint(1, 3, grey.shape, generator=random)) % 3
+    return torch.where(grey, 13 * dark, below), torch.where(grey, 13 * light, above)
+
+
+def _colour(index: Tensor, random: Generator) -> Tensor:
+    cube = torch.stack([index // 9, index // 3 % 3, index % 3], 1) / 2
+    jitter = torch.randn(cube.shape, generator=random) * 0.1
+    return (cube + jitter)[:, :, None, None]
+
+
+def _uniform(count: int, span: tuple[float, float], random: Generator) -> Tensor:
+    return torch.rand((count, 1, 1, 1), generator=random) * (span[1] - span[0]) + span[0]
+
+
+def _disturb(pictures: Tensor, random: Generator) -> Tensor:
+    """Change contrast and brightness and add the noise of a sensor."""
+    count = len(pictures)
+    lit = (pictures - 0.5) * _uniform(count, (0.6, 1.2), random) + 0.5 + _uniform(count, (-0.1, 0.1), random)
+    noise = torch.randn(pictures.shape, generator=random) * _uniform(count, (0, 0.08), random)
+    return (lit + noise).clamp(0, 1)

@@ -1,0 +1,83 @@
+"""How an image becomes pixels: decoding, squashing to a square, and the statistics it is normalised with.
+
+`PRESETS` names what the code behind each published table does on VTAB-1k; none of them augments there.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Statistics = tuple[float, float, float]
+IMAGENET_MEAN: Statistics = (0.485, 0.456, 0.406)
+IMAGENET_STD: Statistics = (0.229, 0.224, 0.225)
+HALF: Statistics = (0.5, 0.5, 0.5)
+ZERO: Statistics = (0.0, 0.0, 0.0)
+ONE: Statistics = (1.0, 1.0, 1.0)
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+DECODES = ("any", "png", "jpeg75")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to every image; a mean or std of None is the checkpoint's own.
+
+    `decode` is "any" (as the file is), "png" (refuse a lossy file) or "jpeg75" (pass a lossless image through JPEG, as the widespread
+    export of VTAB-1k did).
+    """
+
+    name: str
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    resize: Literal["squash"] = "squash"
+    mean: Statistics | None = None
+    std: Statistics | None = None
+    decode: Literal["any", "png", "jpeg75"] = "any"
+
+    def __post_init__(self) -> None:
+        for value, known in (
+            (self.interpolation, tuple(FILTERS)),
+            (self.resize, ("squash",)),
+            (self.decode, DECODES),
+        ):
+            if value not in known:
+                raise ValueError(f"preprocessing {self.name!r} asks for {value!r}; known: {', '.join(known)}")
+
+    def pixels(self, image: Image.Image, size: int) -> Tensor:
+        """Give the image as uint8, 3 x size x size; an image of that size keeps its pixels."""
+        colour = _decoded(image, self.decode).convert("RGB")
+        if colour.size != (size, size):
+            colour = colour.resize((size, size), FILTERS[self.interpolation])
+        return torch.from_numpy(np.array(colour)).permute(2, 0, 1).contiguous()
+
+
+def _decoded(image: Image.Image, decode: str) -> Image.Image:
+    if decode == "png" and image.format == "JPEG":
+        raise ValueError('this preprocessing wants lossless images but found a JPEG; use decode="any" to accept it')
+    if decode != "jpeg75" or image.format == "JPEG":
+        return image
+    data = io.BytesIO()
+    image.convert("RGB").save(data, "JPEG")  # the library's defaults, as in the export: quality 75, 4:2:0
+    return Image.open(data)
+
+
+# The original VPT loader resizes in TensorFlow without antialiasing; squashing here filters when it shrinks.
+_PRESETS = (
+    Preprocessing("checkpoint"),
+    Preprocessing("vpt", "bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    Preprocessing("noah", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
+    Preprocessing("noah_vpt", mean=HALF, std=HALF, decode="jpeg75"),
+    Preprocessing("petl_vit", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
+    Preprocessing("petl_vit_binary", mean=ZERO, std=ONE, decode="jpeg75"),
+    Preprocessing("ssf", mean=HALF, std=HALF, decode="jpeg75"),
+    Preprocessing("dtl", mean=HALF, std=HALF, decode="jpeg75"),
+    Preprocessing("synqt", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    Preprocessing("v_petl_bench", "bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
+    Preprocessing("osu", mean=ZERO, std=ONE, decode="jpeg75"),
+)
+PRESETS: Mapping[str, Preprocessing] = MappingProxyType({preset.name: preset for preset in _PRESETS})

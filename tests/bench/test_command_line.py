@@ -1,0 +1,144 @@
+"""End to end: the real command line, in processes of its own, on the embedded suite."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,location", "--epochs", "1", "--device", "cpu"]
+
+
+def call(*words: str, folder: Path, code: int = 0) -> str:
+    """The output of one call, stripped of nothing; fails unless it ends with `code`."""
+    command = [sys.executable, str(ROOT / "bench.py"), *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=environment())
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"COLUMNS": "160", "OMP_NUM_THREADS": "1"}
+
+
+def where(folder: Path) -> list[str]:
+    return ["--results", str(folder / "results"), "--out", str(folder / "out")]
+
+
+def records(folder: Path) -> dict[str, dict]:
+    found = sorted((folder / "results" / "runs").rglob("*.json"))
+    return {path.name: json.loads(path.read_text())["record"] for path in found}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grid")
+    call(*SMALL, *where(folder), folder=folder)
+    return folder
+
+
+def test_grid_trains_reports_and_then_has_nothing_to_do(finished: Path) -> None:
+    kept = records(finished)
+    assert len(kept) == 4
+    assert all(0 < record["score"]["test_accuracy"] <= 1 for record in kept.values())
+    assert all(record["cost"]["planned_peak_bytes"] > 0 for record in kept.values())
+    again = call(*SMALL, *where(finished), folder=finished)
+    assert "0 runs done now, 4 were there" in again
+    assert records(finished) == kept
+    for suffix in (".csv", ".md", ".tex", ".png", ".pdf"):
+        assert list((finished / "out").rglob(f"*{suffix}")), suffix
+
+
+def test_report_alone_makes_the_same_table(finished: Path) -> None:
+    shown = call("report", "accuracy", *where(finished), folder=finished)
+    assert "lora:rank=2" in shown
+    assert "digits" in shown
+
+
+def test_dry_run_says_what_is_there_and_trains_nothing(finished: Path) -> None:
+    before = records(finished)
+    shown = call(*SMALL, "--seeds", "0,1", "--dry-run", *where(finished), folder=finished)
+    assert re.search(r"8, of which 4 are there and 4 are left", shown)
+    assert "time" in shown
+    assert records(finished) == before
+
+
+def test_a_damaged_record_is_named_set_aside_and_done_again(finished: Path) -> None:
+    before = records(finished)
+    victim = next((finished / "results" / "runs").rglob("lora*.json"))
+    victim.write_text(victim.read_text()[:100])
+    shown = call(*SMALL, *where(finished), folder=finished)
+    assert victim.name in shown.replace("\n", "")
+    assert victim.with_name(victim.name + ".damaged").exists()
+    accuracy = records(finished)[victim.name]["score"]["test_accuracy"]
+    assert accuracy == before[victim.name]["score"]["test_accuracy"]
+
+
+def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, *where(tmp_path)]
+    for delay in (4.0, 7.0):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    call(*SMALL, *where(tmp_path), folder=tmp_path)
+    assert scores(records(tmp_path)) == scores(records(finished))
+    assert not [path for path in (tmp_path / "results").rglob("*.json") if path.stat().st_size == 0]
+
+
+def test_ctrl_c_keeps_what_had_finished(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, "--epochs", "200", *where(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same call goes on from there" in out + err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--methods", "loar"], "did you mean 'lora'"),
+        (["--methods", "lora:rank=0"], "at least 1"),
+        (["--methods", "vpt_deep:tokens=-1"], "at least 1"),
+        (["--methods", "lora:layer=13"], "12 blocks"),
+        (["--methods", "lora:rnk=4"], "did you mean 'rank'"),
+        (["--tasks", "digit"], "did you mean 'digits'"),
+        (["--suite", "dmeo"], "did you mean 'demo'"),
+        (["--recipe", "demmo"], "did you mean 'demo'"),
+        (["--backbone", "demo=/nowhere/file.npz"], "no such file"),
+        (["--backbone", "vit_base_patch16_225"], "did you mean"),
+        (["--backbone", "random:vit_bse_patch16_224"], "did you mean"),
+        (["--epochs", "0"], "at least 1"),
+        (["--seeds", "one"], "list of seeds"),
+        (["--precision", "fp8"], "fp32"),
+        (["--device", "cuda"], "--device cpu"),
+        (["report", "acuracy"], "did you mean 'accuracy'"),
+        (["--results", "/dev/null/results"], "cannot write"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_and_exit_code_2(words: list[str], said: str, tmp_path: Path) -> None:
+    if "cuda" in words and cuda():
+        pytest.skip("there is a CUDA device here")
+    shown = call(*words, folder=tmp_path, code=2)
+    assert said in " ".join(shown.split())
+    assert not list(tmp_path.iterdir())
+
+
+def cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def scores(kept: dict[str, dict]) -> dict[str, dict]:
+    return {name: record["score"] for name, record in kept.items()}

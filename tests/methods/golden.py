@@ -1,0 +1,130 @@
+"""Golden cases (tests/golden, from executed published code) and our networks with the same tensors in them.
+
+A method joins with one row in GOLDEN: its spec, and how our parameters are called there. Several of our parameters
+with one golden name are its rows, in order.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods import Method, Network
+from methods.backbone import prepare
+from methods.spec import parse
+
+FOLDER = Path(__file__).parent.parent / "golden"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """`spec` is filled in from the case's config; `names` are replacements (patterns) from our names to the file's."""
+
+    spec: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+UNWRAPPED = {r"^vit\.": ""}
+PROMPTED = {r"\.block\.": ".", r"blocks\.0\.prompts": "prompt.P", r"blocks\.\d+\.prompts": "prompt.Q"}
+UPDATE = r"attn\.qkv\.updates"
+GOLDEN = {
+    "full": Golden("full"),
+    "linear": Golden("linear"),
+    "bitfit": Golden("bitfit"),
+    "lora_fused_qkv": Golden(
+        "lora:rank={rank}:scale={scale}",
+        {r"qkv\.frozen": "qkv", rf"{UPDATE}\.qkv\.down\.weight": "lora.A", rf"{UPDATE}\.qkv\.up\.weight": "lora.B"},
+    ),
+    "lora_qv": Golden(
+        "lora:target=qv:rank={rank}:scale={scale}",
+        {
+            r"qkv\.frozen": "qkv",
+            rf"{UPDATE}\.(.)\.down\.weight": r"lora.\1.A",
+            rf"{UPDATE}\.(.)\.up\.weight": r"lora.\1.B",
+        },
+    ),
+    "vpt_deep": Golden("vpt_deep:tokens={tokens}", PROMPTED),
+    "vpt_shallow": Golden("vpt_shallow:tokens={tokens}", PROMPTED),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of one file."""
+
+    file: str
+    frequency: float
+    values: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.file}-{self.values['name']}"
+
+    def method(self) -> Method:
+        """The method with the settings of the case."""
+        return parse(GOLDEN[self.file].spec.format(**self.values["config"]))[0]
+
+    def network(self) -> Network:
+        """Our network with the tensors of the case, in double precision and evaluation mode."""
+        vit = prepare(vit_of(self.values["config"]), self.values["config"]["classes"], "linear", 0.0, 0.0)
+        network = self.method().attach(vit).double().eval()
+        parts = self.parts(network)
+        for tensor in self.values["tensors"]:
+            put(filled(tensor, self.frequency), parts[tensor["name"]])
+        return network
+
+    def parts(self, network: Network) -> dict[str, list[nn.Parameter]]:
+        """Our parameters by golden name."""
+        parts: dict[str, list[nn.Parameter]] = {}
+        for ours, parameter in network.named_parameters():
+            name = ours
+            for pattern, replacement in {**UNWRAPPED, **GOLDEN[self.file].names}.items():
+                name = re.sub(pattern, replacement, name)
+            parts.setdefault(name, []).append(parameter)
+        return parts
+
+    def images(self) -> Tensor:
+        """The image batch of the README."""
+        shape = self.values["input_shape"]
+        return torch.sin(0.013 * torch.arange(torch.Size(shape).numel(), dtype=torch.float64)).view(shape)
+
+
+def cases() -> list[Case]:
+    """Every case of every file that has a row in GOLDEN."""
+    files = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in GOLDEN}
+    return [Case(name, file["frequency"], case) for name, file in files.items() for case in file["cases"]]
+
+
+def vit_of(config: dict[str, Any]) -> VisionTransformer:
+    """timm's network of the case's sizes, frozen."""
+    vit = VisionTransformer(
+        img_size=config["image"],
+        patch_size=config["patch"],
+        embed_dim=config["width"],
+        depth=config["depth"],
+        num_heads=config["heads"],
+        mlp_ratio=config["mlp_ratio"],
+        num_classes=0,
+    )
+    assert vit.norm.eps == config.get("norm_eps", config.get("norm_eps_backbone"))
+    return vit.requires_grad_(False)
+
+
+def filled(tensor: dict[str, Any], frequency: float) -> Tensor:
+    """The values of one tensor by the fill rule."""
+    shape = torch.Size(tensor["shape"])
+    argument = frequency * torch.arange(shape.numel(), dtype=torch.float64) + tensor["phase"]
+    return (tensor["offset"] + tensor["amplitude"] * torch.sin(argument)).view(shape)
+
+
+@torch.no_grad()
+def put(value: Tensor, parts: list[nn.Parameter]) -> None:
+    """Write a golden tensor into our parameters, which are its rows; shapes must agree."""
+    assert torch.cat(list(parts)).shape == value.shape
+    for part, rows in zip(parts, value.split([len(part) for part in parts]), strict=True):
+        part.copy_(rows)

@@ -1,0 +1,167 @@
+"""What every method keeps to, whatever it does; a new file in `methods/` is held to it without a test of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._pytree import tree_leaves
+
+from bench.networks import count, skeleton
+from bench.optimizers import optimizer_of
+from methods.recipe import Recipe
+from methods.spec import parse
+from tests.methods.small import CLASSES, SMALL, SPECS, batch, disturb, learning, network_of, plain
+
+START_AS_BACKBONE = {
+    "full",
+    "linear",
+    "partial",
+    "partial:blocks=3",
+    "bitfit",
+    "lora",
+    "lora:target=qv",
+    "lora:layer=3",
+    "lora:scale=2.0",
+}
+
+every_method = pytest.mark.parametrize("spec", SPECS)
+
+
+@every_method
+def test_spec_round_trips(spec: str) -> None:
+    (method,) = parse(spec)
+    assert str(method) == spec
+    assert parse(str(method)) == [method]
+
+
+@every_method
+def test_two_steps_move_every_trainable_weight_and_no_frozen_one(spec: str) -> None:
+    network = network_of(spec)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    images, labels = batch()
+    optimizer = optimizer_of(network, Recipe(learning_rate=1e-2, weight_decay=0.0))
+    for _ in range(2):  # the first moves only one factor of an update that starts at zero
+        functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trainable
+    for name, value in network.state_dict().items():
+        moved = (value != before[name]).float().mean()
+        # A key bias has no gradient but rounding, so one of many may stand still.
+        assert moved > 0.95 if name in trainable else moved == 0, name
+
+
+@every_method
+def test_only_what_learns_gets_a_gradient(spec: str) -> None:
+    network = network_of(spec)
+    images, labels = batch()
+    functional.cross_entropy(network(images), labels).backward()
+    has_gradient = {name: parameter.grad is not None for name, parameter in network.named_parameters()}
+    assert has_gradient == {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+
+
+@every_method
+@pytest.mark.parametrize("training", [True, False])
+def test_extract_builds_no_graph(spec: str, training: bool) -> None:
+    network = network_of(spec).train(training)
+    assert not any(tensor.requires_grad for tensor in tensors(network.extract(batch()[0])))
+
+
+@every_method
+def test_extract_is_deterministic_in_evaluation_mode(spec: str) -> None:
+    network = network_of(spec, drop_path=0.5, backbone_dropout=0.5).eval()
+    images, _ = batch()
+    for first, second in zip(tensors(network.extract(images)), tensors(network.extract(images)), strict=True):
+        assert torch.equal(first, second)
+
+
+@every_method
+def test_forward_is_adapt_after_extract(spec: str) -> None:
+    network = network_of(spec).eval()
+    images, _ = batch()
+    assert torch.equal(network.adapt(network.extract(images)), network(images))
+
+
+@every_method
+@pytest.mark.parametrize("images", [1, 3])
+def test_logits_are_images_by_classes(spec: str, images: int) -> None:
+    assert network_of(spec)(batch(images)[0]).shape == (images, CLASSES)
+
+
+@every_method
+def test_logits_of_an_image_do_not_depend_on_the_batch(spec: str) -> None:
+    network = network_of(spec).double().eval()
+    disturb(network)
+    images = batch()[0].double()
+    torch.testing.assert_close(network(images)[2:3], network(images[2:3]), rtol=1e-10, atol=1e-12)
+
+
+@every_method
+def test_fold_keeps_the_outputs_and_adds_nothing(spec: str) -> None:
+    network = network_of(spec).double().eval()
+    disturb(network)
+    images = batch()[0].double()
+    expected, size = network(images), count(network).total
+    folded = parse(spec)[0].fold(network).eval()
+    torch.testing.assert_close(folded(images), expected, rtol=1e-10, atol=1e-10)
+    assert count(folded).total <= size
+
+
+@every_method
+def test_saved_weights_give_the_same_network(spec: str) -> None:
+    network, other = network_of(spec, seed=0).eval(), network_of(spec, seed=1).eval()
+    disturb(network)
+    images, _ = batch()
+    assert not torch.equal(other(images), network(images))
+    other.load_state_dict(safetensors.torch.load(safetensors.torch.save(network.state_dict())))
+    assert torch.equal(other(images), network(images))
+
+
+@every_method
+def test_the_seed_decides_everything(spec: str) -> None:
+    first, again = (network_of(spec, seed=3).state_dict() for _ in range(2))
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+
+
+@every_method
+def test_counts_add_up(spec: str) -> None:
+    network = network_of(spec)
+    frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
+    head = list(network.head.parameters())
+    counts = count(network)
+    assert counts.trainable + frozen == counts.total
+    assert counts.trainable - counts.trainable_without_head == sum(p.numel() for p in head)
+    assert {id(p) for p in head} <= {id(p) for p in learning(network)}
+
+
+@every_method
+def test_a_skeleton_has_the_shapes_of_the_network(spec: str) -> None:
+    bones = skeleton(SMALL, parse(spec)[0], CLASSES, Recipe())
+    network = network_of(spec)
+    assert all(parameter.is_meta for parameter in bones.parameters())
+    assert shapes(bones) == shapes(network)
+    assert count(bones) == count(network)
+
+
+@every_method
+def test_only_methods_that_say_so_start_as_the_backbone(spec: str) -> None:
+    network = network_of(spec, head="normal").double().eval()
+    vit = plain().double()
+    vit.head = network.head
+    images = batch()[0].double()
+    same = torch.allclose(network(images), vit(images), rtol=1e-12, atol=1e-12)
+    assert same == (spec in START_AS_BACKBONE)
+
+
+def tensors(features: object) -> Iterator[Tensor]:
+    found = [leaf for leaf in tree_leaves(features) if isinstance(leaf, Tensor)]
+    assert found
+    return iter(found)
+
+
+def shapes(network: torch.nn.Module) -> dict[str, tuple[torch.Size, bool]]:
+    return {name: (parameter.shape, parameter.requires_grad) for name, parameter in network.named_parameters()}

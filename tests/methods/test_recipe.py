@@ -1,0 +1,158 @@
+"""Recipes: the more special word wins, the user's word wins over all, and what nothing would read is an error."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import methods.recipe
+from datasets import PRESETS
+from methods import METHODS
+from methods.recipe import RECIPES, Recipe, load, resolve
+from methods.spec import parse
+
+SHALLOW = {  # tuned prompt lengths of the VPT paper, from the card
+    **{"cifar": 100, "caltech101": 5, "dtd": 1, "oxford_flowers102": 200, "oxford_iiit_pet": 50, "svhn": 200},
+    **{"sun397": 1, "patch_camelyon": 5, "eurosat": 50, "resisc45": 50, "diabetic_retinopathy": 10},
+    **{"clevr_count": 100, "clevr_dist": 200, "dmlab": 100, "kitti": 100, "dsprites_loc": 100, "dsprites_ori": 100},
+    **{"smallnorb_azi": 200, "smallnorb_ele": 200},
+}
+DEEP = {
+    **{"cifar": 10, "caltech101": 10, "dtd": 10, "oxford_flowers102": 1, "oxford_iiit_pet": 1, "svhn": 50},
+    **{"sun397": 5, "patch_camelyon": 100, "eurosat": 100, "resisc45": 10, "diabetic_retinopathy": 1},
+    **{"clevr_count": 50, "clevr_dist": 200, "dmlab": 100, "kitti": 50, "dsprites_loc": 10, "dsprites_ori": 50},
+    **{"smallnorb_azi": 200, "smallnorb_ele": 200},
+}
+
+
+def resolved(recipe: str, spec: str, task: str = "cifar", **overrides: Any) -> tuple[Recipe, Any]:
+    return resolve(recipe, parse(spec)[0], task, overrides)
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Puts a recipe beside no others and gives its name."""
+    monkeypatch.setattr(methods.recipe, "FOLDER", tmp_path)
+    monkeypatch.setattr(methods.recipe, "RECIPES", ["mine"])
+    load.cache_clear()
+
+    def put(text: str) -> str:
+        (tmp_path / "mine.toml").write_text(text)
+        return "mine"
+
+    yield put
+    load.cache_clear()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("task", ["cifar", "dmlab", "digits"])
+def test_every_recipe_resolves_for_every_method(recipe: str, name: str, task: str) -> None:
+    if load(recipe).get("complete") and name not in load(recipe):
+        with pytest.raises(ValueError, match=f"recipe {recipe} has no entry for {name}"):
+            resolve(recipe, METHODS[name](), task, {})
+        return
+    settings, method = resolve(recipe, METHODS[name](), task, {})
+    assert type(method) is METHODS[name]
+    assert settings.preprocessing in PRESETS
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_says_what_it_is_for(recipe: str) -> None:
+    assert load(recipe)["about"]
+
+
+@pytest.mark.parametrize(("name", "lengths"), [("vpt_shallow", SHALLOW), ("vpt_deep", DEEP)])
+def test_prompt_lengths_and_batches_of_the_paper(name: str, lengths: dict[str, int]) -> None:
+    assert len(lengths) == 19
+    assert load("paper")[name]["tasks"].keys() == lengths.keys()
+    for task, tokens in lengths.items():
+        recipe, method = resolved("paper", name, task)
+        assert (method.tokens, recipe.batch_size) == (tokens, 64 if tokens >= 100 else 128), task
+
+
+def test_lora_of_the_paper_is_the_released_code() -> None:
+    recipe, method = resolved("paper", "lora")
+    assert (method.rank, method.target, method.dropout, method.start) == (8, "qkv", 0.1, "normal")
+    assert (recipe.learning_rate, recipe.weight_decay, recipe.batch_size, recipe.drop_path) == (1e-3, 1e-4, 64, 0.1)
+    assert (recipe.drop_last, recipe.head, recipe.evaluate_every, recipe.reported) == (True, "normal", 10, "best")
+
+
+def test_a_setting_of_the_user_wins_over_the_recipe() -> None:
+    assert resolved("paper", "vpt_deep:tokens=7", "svhn")[1].tokens == 7
+    assert resolved("paper", "vpt_deep:dropout=0.2", "svhn")[1] == parse("vpt_deep:dropout=0.2:tokens=50")[0]
+
+
+def test_a_field_of_the_user_wins_over_the_recipe() -> None:
+    assert resolved("paper", "vpt_deep", "dmlab")[0].batch_size == 64
+    assert resolved("paper", "vpt_deep", "dmlab", batch_size=3, epochs=2)[0].batch_size == 3
+
+
+def test_the_more_special_word_wins(write: Callable[[str], str]) -> None:
+    name = write("epochs = 1\nbatch_size = 1\nhead = 'prior'\n[lora]\nepochs = 2\nrank = 2\nbatch_size = 2\n"
+                 "[lora.tasks]\ndtd = { epochs = 3, rank = 3 }\n")  # fmt: skip
+    recipe, method = resolved(name, "lora", "dtd")
+    assert (recipe.epochs, recipe.batch_size, recipe.head, method.rank) == (3, 2, "prior", 3)
+    recipe, method = resolved(name, "lora", "cifar")
+    assert (recipe.epochs, recipe.batch_size, recipe.head, method.rank) == (2, 2, "prior", 2)
+    assert resolved(name, "linear", "dtd")[0].epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rat = 1.0", "recipe mine, lora: learning_rat is neither a recipe field nor a setting"),
+        ("[lora]\ntokens = 3", "recipe mine, lora: tokens is neither a recipe field nor a setting"),
+        ("[lora.tasks]\ncifar = { rnk = 3 }", "recipe mine, lora: rnk is neither a recipe field nor a setting"),
+        ("[lorra]\nepochs = 3", "recipe mine: no method 'lorra'; did you mean 'lora'?"),
+        ("[lora.task]\ncifar = { rank = 3 }", "recipe mine, lora: no table 'task'; known: tasks"),
+        ("[lora]\nrank = 0", "lora: rank=0 is not a whole number of at least 1"),
+        ("[lora]\nepochs = 0", "recipe: epochs=0 is not a whole number of at least 1"),
+        ("optimizer = 'lion'", "recipe: optimizer='lion' is not one of adamw, adam, sgd"),
+        ("learning_rate = 0.0", "recipe: learning_rate=0.0 is not a number of at least 1e-12"),
+        ("drop_path = 1.5", "recipe: drop_path=1.5 is not a number from 0 to 1"),
+        ("lag = 1", "recipe: lag=1 is not true or false"),
+        ("warmup_epochs = -1", "recipe: warmup_epochs=-1 is not one of 0 or a whole number of at least 1"),
+        ("epochs = ", "recipe mine cannot be read: "),
+        ("complete = true", "recipe mine has no entry for lora; use another --recipe"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(write: Callable[[str], str], text: str, message: str) -> None:
+    name = write(text)
+    with pytest.raises(ValueError, match=f"^{message.replace('?', '[?]')}") as caught:
+        resolved(name, "lora")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_of_the_user_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"^recipe: epochs=0 is not a whole number of at least 1$"):
+        resolved("common", "lora", epochs=0)
+
+
+def test_an_unknown_recipe_is_named_with_the_closest() -> None:
+    with pytest.raises(ValueError, match=r"^no recipe 'papper'; did you mean 'paper'\? known: common, demo, paper$"):
+        resolved("papper", "lora")
+
+
+def test_changes_are_what_differs_from_the_defaults() -> None:
+    assert Recipe().changes() == {}
+    assert Recipe(epochs=3, lag=False, head="prior").changes() == {"epochs": 3, "head": "prior"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_changes_are_enough_to_make_the_recipe_again(recipe: str) -> None:
+    for name in METHODS:
+        settings, _ = resolved(recipe, name, "svhn")
+        assert Recipe(**settings.changes()) == settings
+        assert all(value != getattr(Recipe(), key) for key, value in settings.changes().items())
+
+
+def test_every_field_can_be_given(write: Callable[[str], str]) -> None:
+    other = Recipe(optimizer="sgd", learning_rate=0.5, rate_per_images=256, lag=True, cosine_epochs=9, drop_path=0.1)
+    values = {key: value for key, value in dataclasses.asdict(other).items() if value is not None}
+    lines = [
+        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in values.items()
+    ]
+    assert resolved(write("\n".join(lines)), "linear")[0] == other

@@ -1,0 +1,77 @@
+"""The folders import each other in one direction only, ours are the ones imported, and --help answers at once."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "bench.py": {"bench", "reports"},
+    "bench": {"methods", "datasets", "results"},
+    "methods": set(),
+    "datasets": set(),
+    "results": set(),
+    "reports": {"results"},
+}
+OURS = {*ALLOWED, "tests"} - {"bench.py"}
+HEAVY = {"torch", "timm", "torchvision", "safetensors"}
+
+
+def sources(part: str) -> list[Path]:
+    found = [ROOT / part] if part.endswith(".py") else sorted((ROOT / part).rglob("*.py"))
+    assert found
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The first words of everything that a file imports, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0] if node.level == 0 else path.parent.name
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_go_in_one_direction(part: str) -> None:
+    forbidden = OURS - {part} - ALLOWED[part]
+    assert not [(str(path), name) for path in sources(part) for name in imported(path) if name in forbidden]
+
+
+@pytest.mark.parametrize("part", ["reports", "results"])
+def test_records_and_reports_do_without_torch(part: str) -> None:
+    assert not {str(path) for path in sources(part) if {*imported(path)} & HEAVY}
+
+
+def test_methods_print_nothing() -> None:
+    for path in sources("methods"):
+        names = [node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)]
+        assert "print" not in names, path
+
+
+@pytest.mark.parametrize("name", sorted(OURS - {"tests"}))
+def test_ours_are_the_packages_of_the_checkout(name: str) -> None:
+    assert importlib.import_module(name).__file__ == str(ROOT / name / "__init__.py")
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    program = (
+        "import runpy, sys; sys.argv = ['bench.py', '--help']\n"
+        "try: runpy.run_path('bench.py', run_name='__main__')\n"
+        "finally: print('loaded', sorted({'torch', 'timm', 'pandas', 'matplotlib'} & sys.modules.keys()))"
+    )
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+        assert "--methods" in done.stdout
+        assert "loaded []" in done.stdout
+    assert min(seconds) < 1.5  # a second, and half of one for a busy machine
