@@ -65,7 +65,7 @@ def planned_cost(run: Run) -> Cost:
 
 
 def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) -> None:
-    """Train to the last epoch; test after it, and in between where the recipe wants it."""
+    """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
     normalise = _normaliser(run, device)
     train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
@@ -74,19 +74,21 @@ def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) 
         trace.epochs.append(epoch)
         _read_peaks(device, trace)
         every = run.recipe.evaluate_every
-        if epoch.number == run.recipe.epochs or (every and epoch.number % every == 0):
-            _test(run, network, test_split, normalise, device, trace, epoch.number)
+        if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
+            _test(run, network, test_split, normalise, device, trace)
             _forget_peaks(device)
         watch(epoch)
 
-    train(network, train_split, normalise, run.recipe, run.seed, after)
+    for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
+        train(network, train_split, normalise, run.recipe, run.seed, after)
+    _test(run, network, test_split, normalise, device, trace)
 
 
-def _test(
-    run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace, epoch: int
-) -> None:
+def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
+    """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    trace.evaluations.append([float(epoch), accuracy(network, split, normalise, run.recipe, device)])
+    value = accuracy(network, split, normalise, run.recipe, device)
+    trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
 
@@ -114,7 +116,8 @@ def _normaliser(run: Run, device: torch.device) -> Normaliser:
 
 
 def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
-    accuracies = [value for _, value in trace.evaluations]
+    stage = len(trace.epochs) - run.recipe.epochs  # the last one begins after so many; earlier ones do not count
+    accuracies = [value for epoch, value in trace.evaluations if epoch > stage]
     finished = status == "ok"
     score = Score(
         test_accuracy=accuracies[-1] if finished else None,

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from bench.cuda_rules import Autograd, CudaRules
+from bench.loss import loss_of
 from bench.meter import Meter, Peak
 from bench.optimizers import optimizer_of
 from methods import Network
@@ -88,7 +88,7 @@ def _step(
     with cuda.forward():
         features = [network.extract(images)]
         meter.add(_tensors(features, without=images), "features")
-        loss = functional.cross_entropy(network.adapt(features.pop()).float(), labels)  # nobody else holds them
+        loss = loss_of(network, network.adapt(features.pop()).float(), labels)  # nobody else holds the features
     if rules.gradients == "freed_after":
         optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from bench.autocast import autocast
 from bench.data import Normaliser, batches, shuffled
+from bench.loss import loss_of
 from bench.optimizers import optimizer_of
 from bench.schedules import rate_at
 from datasets.base import Split
@@ -85,7 +85,7 @@ def _epoch(
     losses, hits, seen = [], [], 0
     steps = steps_in_epoch(len(split.labels), recipe)
     for step, (images, labels) in enumerate(shuffled(split, recipe.batch_size, recipe.drop_last, order)):
-        _set_rate(optimizer, rate_at(recipe, number, step, steps))
+        _set_rate(optimizer, network.rate * rate_at(recipe, number, step, steps))
         loss, hit = _step(network, optimizer, scaler, normalise(images), labels, recipe)
         losses.append(loss * len(labels))
         hits.append(hit)
@@ -99,7 +99,7 @@ def _step(
     """One update; the loss and the number of right answers, without waiting for the device."""
     with autocast(images.device.type, recipe.precision):
         logits = network(images).float()
-        loss = functional.cross_entropy(logits, labels)
+        loss = loss_of(network, logits, labels)
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()

@@ -12,9 +12,10 @@ from typing import Literal
 import timm
 import torch
 from timm.layers import DropPath
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
 
+from methods.chain import chain_of
 from methods.spec import closest
 from methods.weights import WeightsError, fit, read
 
@@ -126,14 +127,16 @@ def _initialise(head: nn.Linear, how: str) -> None:
         nn.init.constant_(head.bias, -math.log(99))
 
 
-def _regularise(vit: VisionTransformer, drop_path: float, dropout: float) -> None:
+def _regularise(vit: VisionTransformer | SwinTransformer, drop_path: float, dropout: float) -> None:
     """Stochastic depth rising linearly from 0 at block 1; dropout after the embedding and both MLP layers (VPT)."""
-    for i, block in enumerate(vit.blocks):
-        rate = drop_path * i / max(1, len(vit.blocks) - 1)
+    blocks = [link.block for link in chain_of(vit)]
+    for i, block in enumerate(blocks):
+        rate = drop_path * i / max(1, len(blocks) - 1)
         for branch in ("drop_path1", "drop_path2"):
             setattr(block, branch, DropPath(rate) if rate else nn.Identity())
         block.mlp.drop1.p = block.mlp.drop2.p = dropout
-    vit.pos_drop.p = dropout
+    if isinstance(vit, VisionTransformer):  # Swin has no dropout after its embedding
+        vit.pos_drop.p = dropout
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
 import torch
@@ -28,6 +29,8 @@ class Network(nn.Module):
     """
 
     head: nn.Module
+    rate: float = 1.0  # share of the recipe's learning rate at which it is trained
+    printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 
     def extract(self, images: Tensor) -> Any:
         """Frozen features of normalised images (B×3×H×W); in evaluation mode the same for an image every time."""
@@ -36,6 +39,10 @@ class Network(nn.Module):
     def adapt(self, features: Any) -> Tensor:
         """Logits (B×classes) from what `extract` returned; everything a gradient passes through."""
         raise NotImplementedError
+
+    def penalty(self) -> Tensor | None:
+        """What is added to the loss of every batch, where the paper has such a term."""
+        return None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B×classes) of normalised images (B×3×H×W)."""
@@ -112,6 +119,14 @@ class Method:
     def fold(self, network: Network) -> Network:
         """An equal network that is cheaper at inference, where the paper has one; else the network itself."""
         return network
+
+    def stages(self, network: Network) -> Iterator[Network]:
+        """The networks to train one after another, where the paper trains more than once; else the network alone.
+
+        Each is trained for all epochs of the recipe before the next is asked for, and may be made from the one
+        before, on the same device. The last one is tested; cost and counts are those of the first.
+        """
+        yield network
 
     def __str__(self) -> str:
         changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]

@@ -1,22 +1,23 @@
 """How to train and what to report: TOML files in `methods/recipes/`, resolved for one method on one task.
 
 A file holds Recipe fields at the top, then a table per method, then `[method.tasks]` with a row per task; the more
-special one wins. A key that is no Recipe field is a setting of the method (`tokens = 10`).
+special one wins. A variant with a recipe of its own is named by its spec, `["convpass:variant=attn"]`, and starts from
+the method's. A key that is no Recipe field is a setting of the method (`tokens = 10`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from methods.base import METHODS, Method
+from methods.base import Method
 from methods.settings import Count, Fraction, Number, Positive, check
-from methods.spec import closest
+from methods.spec import closest, parse
 
 __all__ = ["RECIPES", "Recipe", "load", "resolve"]
 
@@ -91,8 +92,11 @@ def _check_tables(recipe: str, tables: Mapping[str, Any]) -> None:
     for method, table in tables.items():
         if not isinstance(table, dict):
             continue
-        if method not in METHODS:
-            raise ValueError(f"recipe {recipe}: no method {method!r}; {closest(method, METHODS)}")
+        try:
+            if len(parse(method)) > 1:
+                raise ValueError(f"{method!r} is more than one method")
+        except ValueError as error:
+            raise ValueError(f"recipe {recipe}: {error}") from None
         if unknown := [key for key, rows in table.items() if isinstance(rows, dict) and key != "tasks"]:
             raise ValueError(f"recipe {recipe}, {method}: no table {unknown[0]!r}; known: tasks")
 
@@ -102,19 +106,32 @@ def resolve(name: str, method: Method, task: str, overrides: Mapping[str, Any]) 
 
     A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
     """
-    values = _values(name, method.name, task)
+    values = _values(name, method, task)
     recipe = Recipe(**{**{key: value for key, value in values.items() if key in FIELDS}, **overrides})
     return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
 
 
-def _values(name: str, method: str, task: str) -> dict[str, Any]:
-    """The file's top, the method's table and the task's row, merged."""
+def _values(name: str, method: Method, task: str) -> dict[str, Any]:
+    """The file's top, then what there is for the method and for its variant: each table, and in it the task's row."""
     tables = load(name)
-    if tables.get("complete") and method not in tables:
-        raise ValueError(f"recipe {name} has no entry for {method}; use another --recipe")
-    table = tables.get(method, {})
-    merged = {**tables, **table, **table.get("tasks", {}).get(task, {})}
+    if tables.get("complete") and method.name not in tables:
+        raise ValueError(f"recipe {name} has no entry for {method.name}; use another --recipe")
+    merged = dict(tables)
+    for table in _tables_of(method, tables):
+        merged |= {**table, **table.get("tasks", {}).get(task, {})}
     return {key: value for key, value in merged.items() if not isinstance(value, dict) and key not in ABOUT}
+
+
+def _tables_of(method: Method, tables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The method's table, then those of the specs that it fits."""
+    yield tables.get(method.name, {})
+    for spec, table in tables.items():
+        name, *settings = spec.split(":")
+        if name == method.name and settings:
+            (variant,) = parse(spec)
+            given = (setting.partition("=")[0] for setting in settings)
+            if all(getattr(method, setting) == getattr(variant, setting) for setting in given):
+                yield table
 
 
 def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:

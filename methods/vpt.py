@@ -33,9 +33,14 @@ class Prompted(nn.Module):
 
 def prompts_for(vit: VisionTransformer, tokens: int) -> nn.Parameter:
     """A table of 1×tokens×D, uniform in ±√(6 / (3·patch area + D)) (card, section 3)."""
-    height, width = vit.patch_embed.patch_size
-    bound = math.sqrt(6 / (3 * height * width + vit.embed_dim))
+    bound = prompt_bound(vit)
     return nn.Parameter(torch.empty(1, tokens, vit.embed_dim).uniform_(-bound, bound))
+
+
+def prompt_bound(vit: VisionTransformer) -> float:
+    """The bound of the uniform start of prompts."""
+    height, width = vit.patch_embed.patch_size
+    return math.sqrt(6 / (3 * height * width + vit.embed_dim))
 
 
 def check_class_token(vit: VisionTransformer) -> None:

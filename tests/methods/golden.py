@@ -6,28 +6,34 @@ with one golden name are its rows, in order.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods import Method, Network
 from methods.backbone import prepare
 from methods.spec import parse
+from tests.methods.golden_bypass import ROWS
+from tests.methods.golden_queries import SYNQT, SYNQT_NAMES, VQT_NAMES, vqt
+from tests.methods.golden_side import LST, LST_NAMES, dtl, dtl_names, swin_of
 
 FOLDER = Path(__file__).parent.parent / "golden"
 
 
 @dataclass(frozen=True)
 class Golden:
-    """`spec` is filled in from the case's config; `names` are replacements (patterns) from our names to the file's."""
+    """`spec` is filled in from the case's config; `names` are replacements (patterns) from our names to the file's.
 
-    spec: str
-    names: Mapping[str, str] = field(default_factory=dict)
+    Either may be a function of the config.
+    """
+
+    spec: str | Callable[[Mapping[str, Any]], str]
+    names: Mapping[str, str] | Callable[[Mapping[str, Any]], Mapping[str, str]] = field(default_factory=dict)
 
 
 UNWRAPPED = {r"^vit\.": ""}
@@ -51,6 +57,11 @@ GOLDEN = {
     ),
     "vpt_deep": Golden("vpt_deep:tokens={tokens}", PROMPTED),
     "vpt_shallow": Golden("vpt_shallow:tokens={tokens}", PROMPTED),
+    **{name: Golden(*row) for name, row in ROWS.items()},
+    "dtl": Golden(dtl, dtl_names),
+    "lst": Golden(LST, LST_NAMES),
+    "vqt": Golden(vqt, VQT_NAMES),
+    "synqt": Golden(SYNQT, SYNQT_NAMES),
 }
 
 
@@ -67,7 +78,8 @@ class Case:
 
     def method(self) -> Method:
         """The method with the settings of the case."""
-        return parse(GOLDEN[self.file].spec.format(**self.values["config"]))[0]
+        config, spec = self.values["config"], GOLDEN[self.file].spec
+        return parse(spec(config) if callable(spec) else spec.format(**config))[0]
 
     def network(self) -> Network:
         """Our network with the tensors of the case, in double precision and evaluation mode."""
@@ -80,10 +92,12 @@ class Case:
 
     def parts(self, network: Network) -> dict[str, list[nn.Parameter]]:
         """Our parameters by golden name."""
+        names = GOLDEN[self.file].names
+        patterns = {**UNWRAPPED, **(names(self.values["config"]) if callable(names) else names)}
         parts: dict[str, list[nn.Parameter]] = {}
         for ours, parameter in network.named_parameters():
             name = ours
-            for pattern, replacement in {**UNWRAPPED, **GOLDEN[self.file].names}.items():
+            for pattern, replacement in patterns.items():
                 name = re.sub(pattern, replacement, name)
             parts.setdefault(name, []).append(parameter)
         return parts
@@ -100,9 +114,16 @@ def cases() -> list[Case]:
     return [Case(name, file["frequency"], case) for name, file in files.items() for case in file["cases"]]
 
 
-def vit_of(config: dict[str, Any]) -> VisionTransformer:
+def vit_of(config: dict[str, Any]) -> VisionTransformer | SwinTransformer:
     """timm's network of the case's sizes, frozen."""
-    vit = VisionTransformer(
+    vit = swin_of(config) if "depths" in config else plain_of(config)
+    assert vit.norm.eps == config.get("norm_eps", config.get("norm_eps_backbone"))
+    return vit.requires_grad_(False)
+
+
+def plain_of(config: dict[str, Any]) -> VisionTransformer:
+    """timm's plain network of the case's sizes."""
+    return VisionTransformer(
         img_size=config["image"],
         patch_size=config["patch"],
         embed_dim=config["width"],
@@ -111,8 +132,6 @@ def vit_of(config: dict[str, Any]) -> VisionTransformer:
         mlp_ratio=config["mlp_ratio"],
         num_classes=0,
     )
-    assert vit.norm.eps == config.get("norm_eps", config.get("norm_eps_backbone"))
-    return vit.requires_grad_(False)
 
 
 def filled(tensor: dict[str, Any], frequency: float) -> Tensor:

@@ -19,6 +19,10 @@ SIZE, CLASSES = 32, 5
 ARCHITECTURES["small"] = {"img_size": SIZE, "patch_size": 8, "embed_dim": 24, "depth": 12, "num_heads": 3}
 SMALL = Backbone("random:small", "small", None, "for tests")
 VARIANTS = ["lora:target=qv", "lora:layer=3", "lora:start=normal", "lora:scale=2.0", "partial:blocks=3"]
+VARIANTS += ["dtl:start=3:kernel=4", "lst:reduction=4:pool=mean"]
+VARIANTS += ["adapter:start=xavier", "adaptformer:bias=false", "convpass:variant=attn", "convpass:conv=identity"]
+VARIANTS += ["vqt:tokens=3:pool=weighted", "synqt:tokens=2:scale=fixed", "synqt:kem=trainable"]
+VARIANTS += ["head2toe:size=48:class_token=apart"]
 SPECS = [*METHODS, *VARIANTS]  # every method with its default settings, and settings that take other ways through
 
 

@@ -25,6 +25,18 @@ START_AS_BACKBONE = {
     "lora:target=qv",
     "lora:layer=3",
     "lora:scale=2.0",
+    "adaptformer",
+    "adaptformer:bias=false",
+    "convpass",
+    "convpass:variant=attn",
+    "convpass:conv=identity",
+    "fact_tt",
+    "fact_tk",
+}
+PARTLY_MOVED = {  # a tenth: a ReLU unit that is off for the batch, a kernel but for the one token read in the end
+    "adaptformer",
+    "convpass",
+    "side_tuning",
 }
 
 every_method = pytest.mark.parametrize("spec", SPECS)
@@ -49,10 +61,11 @@ def test_two_steps_move_every_trainable_weight_and_no_frozen_one(spec: str) -> N
         optimizer.zero_grad()
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trainable
+    share = 0.1 if spec.partition(":")[0] in PARTLY_MOVED else 0.95
     for name, value in network.state_dict().items():
         moved = (value != before[name]).float().mean()
         # A key bias has no gradient but rounding, so one of many may stand still.
-        assert moved > 0.95 if name in trainable else moved == 0, name
+        assert moved > share if name in trainable else moved == 0, name
 
 
 @every_method
@@ -151,6 +164,9 @@ def test_a_skeleton_has_the_shapes_of_the_network(spec: str) -> None:
 def test_only_methods_that_say_so_start_as_the_backbone(spec: str) -> None:
     network = network_of(spec, head="normal").double().eval()
     vit = plain().double()
+    if network.head.in_features != vit.embed_dim:  # another head than the backbone's cannot start as it
+        assert spec not in START_AS_BACKBONE
+        return
     vit.head = network.head
     images = batch()[0].double()
     same = torch.allclose(network(images), vit(images), rtol=1e-12, atol=1e-12)

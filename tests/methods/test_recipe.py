@@ -107,6 +107,8 @@ def test_the_more_special_word_wins(write: Callable[[str], str]) -> None:
         ("[lora]\ntokens = 3", "recipe mine, lora: tokens is neither a recipe field nor a setting"),
         ("[lora.tasks]\ncifar = { rnk = 3 }", "recipe mine, lora: rnk is neither a recipe field nor a setting"),
         ("[lorra]\nepochs = 3", "recipe mine: no method 'lorra'; did you mean 'lora'?"),
+        ("['lora:rank=1/2']\nepochs = 3", "recipe mine: 'lora:rank=1/2' is more than one method"),
+        ("['lora:rnk=1']\nepochs = 3", "recipe mine: lora: no setting 'rnk'; did you mean 'rank'?"),
         ("[lora.task]\ncifar = { rank = 3 }", "recipe mine, lora: no table 'task'; known: tasks"),
         ("[lora]\nrank = 0", "lora: rank=0 is not a whole number of at least 1"),
         ("[lora]\nepochs = 0", "recipe: epochs=0 is not a whole number of at least 1"),
@@ -124,6 +126,80 @@ def test_what_cannot_be_right_is_refused(write: Callable[[str], str], text: str,
     with pytest.raises(ValueError, match=f"^{message.replace('?', '[?]')}") as caught:
         resolved(name, "lora")
     assert "\n" not in str(caught.value)
+
+
+def test_a_variant_may_have_a_table_of_its_own(write: Callable[[str], str]) -> None:
+    name = write(
+        """
+        [lora]
+        epochs = 3
+        batch_size = 8
+        tasks.cifar = { scale = 2.0, rank = 4 }
+        ["lora:target=qv"]
+        epochs = 5
+        tasks.cifar = { rank = 6 }
+        """
+    )
+    recipe, method = resolved(name, "lora")
+    assert (recipe.epochs, recipe.batch_size, method.scale, method.rank) == (3, 8, 2.0, 4)
+    recipe, method = resolved(name, "lora:target=qv:layer=2")
+    assert (recipe.epochs, recipe.batch_size, method.scale, method.rank) == (5, 8, 2.0, 6)
+
+
+BYPASSES = ("adapter", "adaptformer", "convpass", "fact_tt", "fact_tk")
+
+
+@pytest.mark.parametrize("name", BYPASSES)
+def test_noah_and_petl_vit_train_alike(name: str) -> None:
+    recipe, _ = resolved("paper", name, "svhn")
+    assert (recipe.learning_rate, recipe.weight_decay, recipe.batch_size, recipe.drop_path) == (1e-3, 1e-4, 64, 0.1)
+    assert (recipe.warmup_rate, recipe.final_rate, recipe.lag, recipe.epochs) == (1e-6, 1e-5, True, 100)
+    assert (recipe.drop_last, recipe.evaluate_every, recipe.reported) == (True, 10, "best")
+
+
+@pytest.mark.parametrize(
+    "name", ["adaptformer:bias=false", "convpass", "convpass:variant=attn", "fact_tt", "fact_tk", "ssf"]
+)
+def test_the_cards_have_a_row_for_each_task(name: str) -> None:
+    assert load("paper")[name]["tasks"].keys() == SHALLOW.keys()
+
+
+@pytest.mark.parametrize(
+    ("spec", "task", "settings"),
+    [
+        ("convpass", "cifar", {"scale": 0.1, "conv": "identity"}),
+        ("convpass", "smallnorb_azi", {"scale": 100.0, "conv": "xavier"}),
+        ("convpass:variant=attn", "caltech101", {"scale": 100.0, "conv": "xavier"}),
+        ("convpass:variant=attn", "smallnorb_ele", {"scale": 1.0, "conv": "xavier"}),
+        ("fact_tt", "clevr_dist", {"rank": 4, "scale": 10.0}),
+        ("fact_tk", "cifar", {"rank": 32, "scale": 0.1}),
+        ("fact_tk", "smallnorb_ele", {"rank": 16, "scale": 10.0}),
+        ("adaptformer", "caltech101", {"units": 8, "scale": 0.1}),
+        ("adaptformer:bias=false", "caltech101", {"units": 32, "scale": 10.0}),
+        ("side_tuning", "dtd", {"weights": "imagenet"}),
+    ],
+)
+def test_settings_of_the_cards(spec: str, task: str, settings: dict[str, Any]) -> None:
+    _, method = resolved("paper", spec, task)
+    assert {key: getattr(method, key) for key in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [("cifar", (5e-3, 5e-5, 0.0)), ("clevr_dist", (5e-2, 5e-2, 0.1)), ("smallnorb_ele", (5e-3, 5e-2, 0.2))],
+)
+def test_ssf_of_the_card(task: str, values: tuple[float, ...]) -> None:
+    recipe, _ = resolved("paper", "ssf", task)
+    assert (recipe.learning_rate, recipe.weight_decay, recipe.drop_path) == values
+    assert (recipe.precision, recipe.batch_size, recipe.evaluate_every, recipe.reported) == ("fp16", 64, 1, "best")
+
+
+def test_the_adapter_of_vpt_trains_as_the_other_rows_of_vpt() -> None:
+    assert resolved("paper", "adapter:variant=vpt")[0] == resolved("paper", "bitfit")[0]
+
+
+def test_side_tuning_trains_as_linear() -> None:
+    assert resolved("paper", "side_tuning")[0] == resolved("paper", "linear")[0]
 
 
 def test_a_field_of_the_user_is_checked() -> None:

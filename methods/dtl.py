@@ -1,0 +1,149 @@
+"""DTL and DTL+: a side path that reads every block through a low-rank map and writes back from block M on.
+
+Source: "DTL: Disentangled Transfer Learning for Visual Recognition" (AAAI 2024), by the card `dtl.md`. With z_i
+(B×N×D) what block i reads, blocks counted from 1:
+
+    code_i = z_i A_iᵀ (B×N×rank)    s_i = Σ_{j ≤ i} code_j B_jᵀ    z_{i+1} = Block_i(z_i) + [i ≥ M] T(s_i)
+
+T(s) = s·sigmoid(β·s); in DTL+ one depthwise k×k convolution of the patches follows. Blocks 1..M get no graph: what they
+read and what block M wrote is extracted. States are not kept but made again from the codes in the backward pass.
+A hierarchical backbone (Swin) begins a new state in every stage, and has a kernel for every stage, used or not.
+"""
+
+from typing import Literal
+
+import torch
+from timm.models import SwinTransformer, VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from methods.base import Method, Network, Unsupported
+from methods.chain import Link, chain_of, enter
+from methods.settings import Count, Layer, Positive
+
+ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
+
+
+class Read(nn.Module):
+    """Reads one block's input: `down` (A) makes the code, `up` (B, zero at first) the block's part of the state."""
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)  # uniform in ±1/√width, the default
+        self.up = nn.Linear(rank, width, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+
+def depthwise(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve a map (B×H×W×D) with a k×k kernel per channel (D×1×k×k), as a channels-last image, to the same size."""
+    side = weight.shape[-1]
+    images = x.permute(0, 3, 1, 2)
+    if side % 2 == 0:  # the larger half of the padding is below and on the right
+        images = functional.pad(images, (0, 1, 0, 1))
+    return functional.conv2d(images, weight, padding=(side - 1) // 2, groups=len(weight)).permute(0, 2, 3, 1)
+
+
+class Disentangled(Network):
+    """The backbone beside its side path; `start` is the index of block M, the first whose output changes."""
+
+    def __init__(self, vit: nn.Module, reads: nn.ModuleDict, kernels: nn.ModuleDict, start: int, beta: float) -> None:
+        super().__init__()
+        self.vit = vit
+        self.reads = reads  # by block
+        self.kernels = kernels  # by stage; empty without a convolution
+        self.start = start
+        self.beta = beta
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The classifier."""
+        return self.vit.get_classifier()
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
+        """What blocks 1..M read, where a state that is used needs it, and what block M wrote."""
+        x, inputs = enter(self.vit, images), {}
+        for i, link in enumerate(chain_of(self.vit)[: self.start + 1]):
+            if link.merge is not None:
+                x, inputs = link.merge(x), {}
+            if str(i) in self.reads:
+                inputs[str(i)] = x
+            x = link.block(x)
+        return inputs, x
+
+    def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
+        """The first injection, then blocks M+1 and up with theirs, pooling and head."""
+        inputs, x = features
+        chain = chain_of(self.vit)
+        codes = {i: self.reads[i].down(z) for i, z in inputs.items()}
+        x = self._inject(x, codes, chain[self.start])
+        for i, link in enumerate(chain[self.start + 1 :], start=self.start + 1):
+            if link.merge is not None:
+                x, codes = link.merge(x), {}
+            codes[str(i)] = self.reads[str(i)].down(x)
+            x = self._inject(link.block(x), codes, link)
+        return self._classify(x)
+
+    def _inject(self, x: Tensor, codes: ByBlock, link: Link) -> Tensor:
+        """Add T(s) to a block's output; of what makes it, only the codes and the weights are kept."""
+        code = torch.cat(list(codes.values()), dim=-1)
+        ups = torch.cat([self.reads[i].up.weight for i in codes], dim=1)
+        kernel = self.kernels[str(link.stage)].weight if self.kernels else None
+        # The weights take the codes' precision here, because the second time there is no autocast to cast them.
+        weights = [w if w is None else w.to(code.dtype) for w in (ups, kernel)]
+        return x + checkpoint(self.update, code, *weights, use_reentrant=False, preserve_rng_state=False)
+
+    def update(self, code: Tensor, ups: Tensor, kernel: Tensor | None) -> Tensor:
+        """T of the state that the codes side by side (…×K) and their matrices side by side (D×K) make."""
+        state = functional.linear(code, ups)
+        gated = state * torch.sigmoid(self.beta * state)
+        if kernel is None:
+            return gated
+        if isinstance(self.vit, SwinTransformer):
+            return depthwise(gated, kernel)
+        first = self.vit.num_prefix_tokens  # the class token passes unchanged
+        patches = gated[:, first:].unflatten(1, self.vit.patch_embed.grid_size)
+        return torch.cat([gated[:, :first], depthwise(patches, kernel).flatten(1, 2)], dim=1)
+
+    def _classify(self, x: Tensor) -> Tensor:
+        """A plain transformer's patches, without the class token, are averaged before the final norm."""
+        if isinstance(self.vit, SwinTransformer):
+            return self.vit.forward_head(self.vit.norm(x))
+        feature = self.vit.fc_norm(self.vit.norm(x[:, self.vit.num_prefix_tokens :].mean(dim=1)))
+        return self.head(self.vit.head_drop(feature))
+
+
+class Dtl(Method, name="dtl"):
+    """36,864 parameters without the head on ViT-B/16: 2·rank·768 a block, and 768·kernel² where there is a kernel.
+
+    `start` is M and `read` the first block that is read, both counted from 1; on Swin-B the authors have rank=4,
+    start=15, read=5 (90,112 parameters). The first output is the backbone's with this pooling, every B being zero.
+    Not offered: the limits of the gate (ReLU, none) and a kernel per block.
+    """
+
+    rank: Count = 2
+    start: Layer = 7
+    beta: Positive = 100.0
+    kernel: Literal[0] | Count = 0
+    read: Layer = 1
+
+    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
+        """Put the side path beside the frozen backbone."""
+        chain = chain_of(vit)
+        if self.start > len(chain):
+            raise ValueError(f"{self.name}: start={self.start}, but the backbone has {len(chain)} blocks")
+        if self.read > self.start:
+            raise ValueError(f"{self.name}: read={self.read}, but block {self.start} already needs a state (start)")
+        if getattr(vit, "attn_pool", None) is not None:
+            raise Unsupported("needs a backbone that averages tokens or takes one, not one with attention pooling")
+        reads = {str(i): Read(link.width, self.rank) for i, link in enumerate(chain) if i >= self.read - 1}
+        widths = {str(link.stage): link.width for link in chain} if self.kernel else {}
+        kernels = {stage: nn.Conv2d(w, w, self.kernel, groups=w, bias=False) for stage, w in widths.items()}
+        return Disentangled(vit, nn.ModuleDict(reads), nn.ModuleDict(kernels), self.start - 1, self.beta)
+
+
+class DtlPlus(Dtl, name="dtl_plus"):
+    """DTL with the kernel: 43,776, 49,152 or 56,064 parameters without the head on ViT-B/16 for kernel=3, 4, 5."""
+
+    kernel: Count = 3

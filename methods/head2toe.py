@@ -1,0 +1,70 @@
+"""Head2Toe (Evci et al., ICML 2022): features from all depths, the best of them picked by a group lasso.
+
+Source: card head2toe.md. Groups (ViT-B/16: N×768, mlp_1 N×3072): embedded patches with the class token; the same with
+positions; of each block LN1's output, the attention's and the MLP's before their residual sums, and the MLP's hidden
+layer after GELU; the final norm's output; the pooled feature that the head of the backbone reads. (The source's
+`cls_embedded` equals the last one with these taps and is left out.) Each is pooled over tokens to at most about
+`size` numbers, divided by its L2 norm and laid side by side: 67,584 features at size 768.
+
+Stage 1 trains a linear head W on all of them with `penalty`·Σ_j ‖W_j‖₂; the `fraction` with the largest ‖W_j‖₂ stays.
+Stage 2 trains a fresh head on these, gathered before the norm of each group. No parameters without the head.
+
+Deviations: the loss of a last partial batch is a mean like any other (the source divides by the full batch size);
+Adam adds its epsilon after the bias correction (TensorFlow before, which moves stage-1 weights by 4e-4 to 4e-3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from timm.layers import Mlp
+from timm.models import VisionTransformer
+from torch import nn
+
+from methods.base import Method, Network, Unsupported
+from methods.queries import check_blocks
+from methods.selection import Probe, Share, strongest
+from methods.settings import Count, Range
+from methods.taps import ClassToken, Taps
+from methods.vpt import check_class_token
+
+
+class Head2Toe(Method, name="head2toe"):
+    """A linear head on features of every depth that a group lasso picks: none but the head, 675,900 for 100 classes.
+
+    `class_token` of each sequence is pooled with the patches, kept apart, or all that is taken.
+    """
+
+    size: Count = 768
+    fraction: Share = 0.1
+    penalty: Annotated[float, Range(0.0)] = 1e-4
+    class_token: ClassToken = "pooled"
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Tap the backbone and give it the head that scores the features."""
+        check_blocks(vit)
+        check_class_token(vit)
+        if not all(type(block.mlp) is Mlp for block in vit.blocks):
+            raise Unsupported("needs MLPs of two layers")
+        head = vit.get_classifier()
+        vit.reset_classifier(0)
+        taps = Taps(vit, self.size, self.class_token)
+        return Probe(taps, _head(sum(taps.counts), head), self.penalty)
+
+    def stages(self, network: Network) -> Iterator[Network]:
+        """The head on all features, then one on the strongest of them."""
+        assert isinstance(network, Probe)
+        assert isinstance(network.source, Taps)
+        yield network
+        selected = strongest(network.head.weight, self.fraction)
+        network.source.narrow(selected)
+        yield Probe(network.source, _head(len(selected), network.head))
+
+
+def _head(features: int, like: nn.Linear) -> nn.Linear:
+    """A fresh head with the classes of `like`: Glorot uniform, no bias at first."""
+    head = nn.Linear(features, like.out_features, device=like.weight.device, dtype=like.weight.dtype)
+    nn.init.xavier_uniform_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

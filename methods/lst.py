@@ -1,0 +1,125 @@
+"""LST: a thin transformer beside the frozen backbone reads its blocks through a gated ladder and alone predicts.
+
+Source: "LST: Ladder Side-Tuning" (Sung, Cho, Bansal; NeurIPS 2022) and its released T5 encoder, carried over to ViT by
+the card `lst.md`; no ViT code of the authors exists. With h_0 the embedding, h_i (B×N×D) what backbone block i wrote,
+and side tokens s (B×N×D/reduction):
+
+    s ← D_0 h_0    for every i:  g = sigmoid(a_i / 0.1)    s ← Side_i(g·s + (1 − g)·D_i h_i)    logits = Head(U LN(s))
+
+All of the backbone is extracted, in evaluation mode also while the side network trains. Decisions of the card: every
+block has its rung, the head reads the class token, the pruning goes by the weights' size (not by Fisher information).
+"""
+
+from typing import Literal
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.base import Method, Network, Unsupported
+from methods.prune import chain_kept, is_plain, narrow_block, narrow_norm
+from methods.settings import Count
+from methods.steps import embed
+
+TEMPERATURE = 0.1  # of the gates
+
+
+def projection(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts normal with deviation 0.01, its bias at zero."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Rung(nn.Module):
+    """Merges side tokens and projected backbone tokens by one gate, half and half at first; then the side block."""
+
+    def __init__(self, width: int, narrow_width: int, block: nn.Module) -> None:
+        super().__init__()
+        self.ladder = projection(width, narrow_width)
+        self.gate = nn.Parameter(torch.zeros(1))
+        self.block = block
+
+    def forward(self, side: Tensor, tokens: Tensor) -> Tensor:
+        """Side tokens (B×N×D/r) from those before and the backbone's (B×N×D)."""
+        gate = torch.sigmoid(self.gate / TEMPERATURE)
+        return self.block(gate * side + (1 - gate) * self.ladder(tokens))
+
+
+class Ladder(Network):
+    """A frozen backbone and its side network; the backbone's own final norm is not used."""
+
+    def __init__(self, vit: VisionTransformer, rungs: list[Rung], norm: nn.LayerNorm, pool: str) -> None:
+        super().__init__()
+        (width,) = norm.normalized_shape
+        self.vit = vit
+        self.first = projection(vit.embed_dim, width)
+        self.rungs = nn.ModuleList(rungs)
+        self.side_norm = norm
+        self.up = projection(width, vit.embed_dim)
+        self.pool = pool
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The classifier."""
+        return self.vit.get_classifier()
+
+    def train(self, mode: bool = True) -> Network:
+        """Only the side network has a training mode (card, section 3)."""
+        super().train(mode)
+        self.vit.eval()
+        return self
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The embedding and what each block wrote."""
+        outputs = [embed(self.vit, images)]
+        for block in self.vit.blocks:
+            outputs.append(block(outputs[-1]))
+        return outputs
+
+    def adapt(self, features: list[Tensor]) -> Tensor:
+        """The ladder from the embedding up, and the head on one side token or on the mean of the patches."""
+        side = self.first(features[0])
+        for rung, tokens in zip(self.rungs, features[1:], strict=True):
+            side = rung(side, tokens)
+        if self.pool == "cls":
+            return self.head(self.up(self.side_norm(side[:, 0])))
+        return self.head(self.up(self.side_norm(side[:, self.vit.num_prefix_tokens :]).mean(dim=1)))
+
+
+class Lst(Method, name="lst"):
+    """2,376,492 parameters without the head on ViT-B/16 at reduction 8 (7,406,412 at 4; 856,860 at 16; 345,876 at 32).
+
+    The side blocks have the backbone's heads, narrower, and start from its weights by structural pruning.
+    """
+
+    reduction: Count = 8
+    pool: Literal["cls", "mean"] = "cls"
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Build the side network from the backbone's blocks."""
+        self._check(vit)
+        kept = chain_kept(vit, self.reduction)
+        width = vit.embed_dim // self.reduction
+        blocks = [narrow_block(*pair) for pair in zip(vit.blocks, kept, strict=True)]
+        rungs = [Rung(vit.embed_dim, width, block) for block in blocks]
+        return Ladder(vit, rungs, narrow_norm(_final_norm(vit), kept[-1].written), self.pool)
+
+    def _check(self, vit: VisionTransformer) -> None:
+        if not isinstance(vit, VisionTransformer) or not all(map(is_plain, vit.blocks)):
+            raise Unsupported("needs plain pre-norm transformer blocks of one width")
+        if not isinstance(_final_norm(vit), nn.LayerNorm):
+            raise Unsupported("needs a final norm")
+        if self.pool == "cls" and vit.cls_token is None:
+            raise Unsupported("needs a class token; without one, use pool=mean")
+        heads = vit.blocks[0].attn.num_heads
+        if vit.embed_dim % (self.reduction * heads):
+            sizes = f"a width of {vit.embed_dim} and {heads} heads"
+            raise ValueError(f"lst: reduction={self.reduction}, but the backbone has {sizes}, which do not divide so")
+
+
+def _final_norm(vit: VisionTransformer) -> nn.Module:
+    """The norm of the pooled feature, which timm keeps in one of two places."""
+    return vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm

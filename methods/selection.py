@@ -1,0 +1,93 @@
+"""Picking features by the group lasso of a linear head, and a head on frozen features (cards head2toe.md, vqt.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional
+
+from methods.base import Network
+from methods.settings import Range
+
+__all__ = ["Picked", "Probe", "Share", "group_lasso", "strongest"]
+
+Share = Annotated[float, Range(1e-9, 1.0)]  # of features, at least one of which stays
+
+
+class Probe(Network):
+    """A head on features that `source` makes of images and that do not learn; `coefficient` of the group lasso."""
+
+    def __init__(self, source: nn.Module, head: nn.Linear, coefficient: float = 0.0) -> None:
+        super().__init__()
+        self.source = source
+        self.head = head
+        self.coefficient = coefficient
+        self._lasso: Tensor | None = None
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        """The features (B×M)."""
+        return self.source(images)
+
+    def adapt(self, features: Tensor) -> Tensor:
+        """The head."""
+        if not self.coefficient or not torch.is_grad_enabled():
+            return self.head(features)
+        weight, self._lasso = group_lasso(self.head.weight)
+        return functional.linear(features, weight, self.head.bias)
+
+    def penalty(self) -> Tensor | None:
+        """`coefficient` times the group lasso of the head, once after each `adapt`."""
+        lasso, self._lasso = self._lasso, None
+        return None if lasso is None else self.coefficient * lasso
+
+
+class Picked(nn.Module):
+    """Some of the features that `source` makes."""
+
+    order: Tensor
+
+    def __init__(self, source: nn.Module, order: Tensor) -> None:
+        super().__init__()
+        self.source = source
+        self.register_buffer("order", order)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.source(images)[:, self.order]
+
+
+class GroupLasso(Function):
+    """Hands the weight through, so that the gradient of the term is added to the other one where it lies.
+
+    Autograd would make the two apart and then their sum: three times the weight, which is most of what there is.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight, and Σ_j ‖W_j‖₂ over its columns."""
+        norms = torch.linalg.vector_norm(weight, dim=0)
+        ctx.save_for_backward(weight, norms)
+        return weight.view_as(weight), norms.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        """The weight's gradient plus W_j/‖W_j‖₂, which is zero where it is 0/0."""
+        weight, norms = ctx.saved_tensors
+        gradient, outer = gradients
+        return gradient.addcmul_(weight, (outer / norms).masked_fill_(norms == 0, 0))
+
+
+def group_lasso(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A head's weight (classes×features) to use in its place, once, and Σ_j ‖W_j‖₂ over the features j."""
+    return GroupLasso.apply(weight)
+
+
+@torch.no_grad()
+def strongest(weight: Tensor, share: float) -> Tensor:
+    """The features with the largest ‖W_j‖₂, in descending order; of equal ones the first comes first."""
+    scores = weight.square().sum(dim=0)
+    count = max(1, int(len(scores) * share))
+    return scores.argsort(descending=True, stable=True)[:count]

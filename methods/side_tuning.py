@@ -1,0 +1,107 @@
+"""Side-Tuning as a VTAB row (Zhang et al., ECCV 2020, by way of the VPT repository; card others.md, F).
+
+With f the pooled feature of the frozen backbone (B×D) and g that of a side network on the same normalised images,
+
+    g = projection(AlexNet's convolutions (B×9,216))      logits = head(a·f + (1 − a)·g), a = sigmoid(alpha)
+
+alpha is one scalar that starts at 0, the projection has no bias. No gradient enters the backbone.
+"""
+
+from typing import Literal
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import AlexNet_Weights, alexnet
+
+from methods.base import Method, Network, Unsupported
+from methods.steps import Step, steps_of
+from methods.weights import WeightsError
+
+LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
+
+
+class SideNetwork(nn.Module):
+    """The convolutional part of AlexNet with its pooling to 6×6, and a projection to the backbone's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        with torch.device("meta"):  # the classifier, 55 million weights, is never made
+            self.features = alexnet().features
+        self.features.to_empty(device=torch.get_default_device())
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
+        self.projection = nn.Linear(256 * 6 * 6, width, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if min(images.shape[-2:]) < LEAST:
+            size = [max(side, LEAST) for side in images.shape[-2:]]
+            images = functional.interpolate(images, size, mode="bilinear")
+        return self.projection(functional.adaptive_avg_pool2d(self.features(images), 6).flatten(1))
+
+
+class SideTuned(Network):
+    """The backbone's feature and the side network's, mixed."""
+
+    def __init__(self, vit: VisionTransformer, side: SideNetwork) -> None:
+        super().__init__()
+        self.vit = vit
+        self.side = side
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The classifier."""
+        return self.vit.get_classifier()
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's feature, and the images for the side network."""
+        x = images
+        for step in self._steps():
+            x = step.run(x)
+        return x, images
+
+    def adapt(self, features: tuple[Tensor, Tensor]) -> Tensor:
+        """The side network, the mixture and the head."""
+        feature, images = features
+        share = torch.sigmoid(self.alpha)
+        return self.head(share * feature + (1 - share) * self.side(images))
+
+    def _steps(self) -> list[Step]:
+        return steps_of(self.vit)[:-1]  # all but the head
+
+
+class SideTuning(Method, name="side_tuning"):
+    """9,547,585 parameters without the head on ViT-B/16: convolutions 2,469,696, projection 7,077,888, alpha.
+
+    `weights=imagenet` is the source's AlexNet, torchvision's IMAGENET1K_V1: fetched once, or put by hand into the
+    folder that the error names. The default is `random`, which needs no network but is not the published method.
+    Deviation: images below 63 pixels, for which AlexNet is not made, are enlarged to 63 for the side network.
+    """
+
+    weights: Literal["random", "imagenet"] = "random"
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Put the side network beside the frozen backbone."""
+        if not isinstance(vit, VisionTransformer):
+            raise Unsupported("needs a plain vision transformer")
+        side = SideNetwork(vit.embed_dim)
+        if self.weights == "imagenet" and not side.projection.weight.is_meta:  # a skeleton has no weights
+            side.features.load_state_dict(_imagenet())
+        return SideTuned(vit, side)
+
+
+def _imagenet() -> dict[str, Tensor]:
+    """The convolutions of torchvision's pre-trained AlexNet."""
+    weights = AlexNet_Weights.IMAGENET1K_V1
+    try:
+        tensors = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"the weights of AlexNet could not be fetched ({type(error).__name__}); put {weights.url} into "
+            f"{torch.hub.get_dir()}/checkpoints, or leave weights=random, with a recipe that does"
+        ) from error
+    return {key.removeprefix("features."): value for key, value in tensors.items() if key.startswith("features.")}
