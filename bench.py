@@ -152,7 +152,7 @@ def grid(
 @guarded
 def list_(kind: Annotated[Kind | None, typer.Argument(help="One kind; all of them if left out.")] = None) -> None:
     """What can be named on the command line."""
-    from bench.commands import KINDS, catalogue
+    from bench.catalogue import KINDS, catalogue
     from reports import REPORTS
 
     for name in [kind.value] if kind else KINDS:

@@ -63,6 +63,25 @@ def training_peak(network: Network, images: Tensor, labels: Tensor, recipe: Reci
     return meter.peak()
 
 
+def plan_inference(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+    """Peak of a forward pass without a graph, on a network from `skeleton` that may have been folded."""
+    with FakeTensorMode():
+        materialise(network)
+        return inference_peak(network, torch.empty(recipe.batch_size, 3, image_size, image_size), recipe, rules)
+
+
+def inference_peak(network: Network, images: Tensor, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+    """Peak of one forward pass in evaluation mode; the logits are alive at its end."""
+    network.eval()
+    meter = Meter()
+    meter.add(network.parameters(), "weights")
+    meter.add(network.buffers(), "weights")
+    meter.add((images,), "batch")
+    with torch.no_grad(), CudaRules(recipe.precision, rules.autograd) as cuda, meter, cuda.forward():
+        network(images)
+    return meter.peak()
+
+
 def materialise(module: nn.Module) -> None:
     """Put a tensor of the current mode (fake or real, uninitialised) in place of every meta tensor of `module`."""
     made: dict[int, Tensor] = {}

@@ -50,6 +50,7 @@ def grid_of(request: Request) -> list[Run]:
     try:
         suite = datasets.suite(request.suite)
         backbone = find(request.backbone or suite.backbone)
+        backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = _tasks(suite, request.tasks)
@@ -84,6 +85,8 @@ def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     if names is None:
         return suite.tasks
     chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ValueError(f"no task given; known: {', '.join(known)}")
     for name in chosen:
         if name not in known:
             raise ValueError(f"no task {name!r} in suite {suite.name}; {closest(name, known)}")
