@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Muon", "orthogonal"]
+__all__ = ["Muon", "optimizers_for", "orthogonal"]
 
 
 class Muon(torch.optim.Optimizer):
@@ -45,3 +45,13 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x  # the coefficients of the authors' note
     return x
+
+
+def optimizers_for(
+    blocks: nn.Module, net: nn.Module, rate: float, matrix_rate: float
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Give AdamW for the net, but Muon for the matrices of its blocks."""
+    matrices = [weight for weight in blocks.parameters() if weight.ndim == 2]
+    apart = {id(matrix) for matrix in matrices}
+    rest = [weight for weight in net.parameters() if id(weight) not in apart]
+    return torch.optim.AdamW(rest, lr=rate, weight_decay=0.03, fused=True), Muon(matrices, lr=matrix_rate)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,13 +18,20 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from bench.muon import Muon
+from bench.muon import optimizers_for
 from datasets.formulas import Bank, draw_bank
 from datasets.pictures import compose, label_sizes
 
 __all__ = ["ARCHITECTURE", "Outcome", "network", "pretrain", "write_weights"]
 
-ARCHITECTURE = {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 12, "num_heads": 3, "mlp_ratio": 4}
+ARCHITECTURE: dict[str, Any] = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 96,
+    "depth": 12,
+    "num_heads": 3,
+    "mlp_ratio": 4,
+}
 PARTS = ("figure", "ground", "ink", "paper")
 WEIGHTS = (1.0, 0.5, 0.25, 0.25)  # of the parts: the figure is what is hard to see
 BATCH, WARM = 128, 0.05
@@ -52,7 +60,7 @@ def pretrain(bank: Bank, seed: int, seconds: float = math.inf, steps: float = ma
     random = torch.Generator().manual_seed(seed)
     sizes = label_sizes(bank)
     net = _started(network(sum(sizes)))
-    optimizers = _optimizers(net)
+    optimizers = optimizers_for(net.blocks, net, RATE, MATRIX_RATE)
     start, step, done = time.perf_counter(), 0, 0.0
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
         row = bar.add_task("pre-training", total=1.0)
@@ -75,13 +83,6 @@ def _started(net: VisionTransformer) -> VisionTransformer:
     return net
 
 
-def _optimizers(net: VisionTransformer) -> tuple[torch.optim.Optimizer, ...]:
-    matrices = [weight for weight in net.blocks.parameters() if weight.ndim == 2]
-    apart = {id(matrix) for matrix in matrices}
-    rest = [weight for weight in net.parameters() if id(weight) not in apart]
-    return torch.optim.AdamW(rest, lr=RATE, weight_decay=0.03, fused=True), Muon(matrices, lr=MATRIX_RATE)
-
-
 def _schedule(done: float) -> float:
     """A short linear warm-up, then half a cosine to zero."""
     rest = max(0.0, done - WARM) / (1 - WARM)
@@ -99,7 +100,7 @@ def _step(
     parts = net((pictures - 0.5) / 0.5).split(sizes, 1)
     terms = zip(WEIGHTS, parts, labels.unbind(1), strict=True)
     loss = torch.stack([weight * functional.cross_entropy(part, label) for weight, part, label in terms]).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     for optimizer in optimizers:
         for group in optimizer.param_groups:

@@ -23,6 +23,8 @@ from methods.weights import WeightsError
 
 __all__ = ["Request", "check_folder", "device_of", "grid_of"]
 
+MOST_SEEDS = 1000  # more is a slip of the keyboard
+
 
 @dataclass(frozen=True)
 class Request:
@@ -94,13 +96,13 @@ def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
 
 
 def _seeds(text: str) -> list[int]:
-    """ "0,1,2" or "0..4"."""
+    """Seeds as a list, `0,1,2`, or as a range with both ends, `0..4`."""
     first, dots, last = text.partition("..")
     try:
-        seeds = list(range(int(first), int(last) + 1)) if dots else [int(word) for word in text.split(",")]
+        seeds = range(int(first), int(last) + 1) if dots else [int(word) for word in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0:
+    if not 0 < len(seeds) <= MOST_SEEDS or min(seeds) < 0:
         raise ValueError(f"--seeds {text!r} is not a list of seeds; write 0,1,2 or 0..4")
     return list(dict.fromkeys(seeds))
 
