@@ -55,6 +55,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Autograd(StrEnum):
+    """Which tensors are kept for the backward pass."""
+
+    current = "current"
+    legacy = "legacy"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -148,11 +155,58 @@ def grid(
     raise typer.Exit(1 if outcome.failed else 0)
 
 
+@app.command()
+@guarded
+def cost(
+    methods: Annotated[
+        str, typer.Option(help="[b]all[/b], or specs: [b]lora:layer=1..12[/b], [b]vpt_deep:tokens=1/10/50[/b].")
+    ] = "all",
+    backbone: Annotated[
+        str, typer.Option(help="As for training; no weights are read.")
+    ] = "random:vit_base_patch16_224",
+    classes: Annotated[int, typer.Option(help="Outputs of the head.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Images of a training step and of inference.")] = 64,
+    precision: Annotated[Precision, typer.Option(help="Of matrix products; CUDA's autocast rules.")] = Precision.fp32,
+    attention: Annotated[Attention, typer.Option(help="The kernel.")] = Attention.fused,
+    optimizer: Annotated[str, typer.Option(help="[b]adamw[/b], [b]adam[/b] or [b]sgd[/b].")] = "adamw",
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Recompute each block in the backward pass.")
+    ] = False,
+    autograd: Annotated[
+        Autograd, typer.Option(help="[b]legacy[/b] keeps what PyTorch 1.7 kept, as older tables did.")
+    ] = Autograd.current,
+    device: Annotated[
+        Device, typer.Option(help="Where to measure; [b]auto[/b] takes CUDA or only plans.")
+    ] = Device.auto,
+    planned: Annotated[bool, typer.Option("--planned", help="Only plan, whatever there is.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="The twenty largest tensors at the peak.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(metavar="12GiB", help="Find the largest batch that fits, with a margin of 5 % + 512 MiB.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+    results: Results = ROOT / "results",
+) -> None:
+    """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
+    from bench.cost_command import cost as price
+    from bench.cost_command import document, show
+    from bench.cost_request import CostRequest
+    from reports import show_costs
+
+    words = precision.value, attention.value, optimizer, checkpointing, autograd.value
+    request = CostRequest(methods, backbone, classes, batch_size, *words)
+    answer = price(request, device.value, planned, explain, budget, results, _console(stderr=True))
+    if json_:
+        typer.echo(document(answer))
+    else:
+        show_costs(answer.records, _console())
+        show(answer, _console())
+
+
 @app.command("list")
 @guarded
 def list_(kind: Annotated[Kind | None, typer.Argument(help="One kind; all of them if left out.")] = None) -> None:
     """What can be named on the command line."""
-    from bench.commands import KINDS, catalogue
+    from bench.catalogue import KINDS, catalogue
     from reports import REPORTS
 
     for name in [kind.value] if kind else KINDS:
@@ -167,13 +221,18 @@ def report(
     out: Output = ROOT / "reports" / "out",
 ) -> None:
     """Tables and figures from the records on disk."""
-    from reports import pick, write_all
+    from reports import COST_REPORTS, pick, write_all
 
     try:
-        pick(names)
+        picked = pick(names)
     except ValueError as error:
         raise WrongCall(str(error)) from error
-    write_all(results, names, out, _console())
+    code = None
+    if wanted := [name for name in picked if name in COST_REPORTS]:
+        from bench.wanted import prepare
+
+        code = prepare(wanted, results, _console(stderr=True))
+    write_all(results, names, out, _console(), code=code)
 
 
 if __name__ == "__main__":

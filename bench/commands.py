@@ -1,30 +1,23 @@
-"""What the commands of the command line do, apart from reading their options."""
+"""What the command line does when it is asked for a grid."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
 
-import datasets
 from bench.errors import WrongCall
 from bench.expected import expected_seconds
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
-from methods import METHODS
-from methods.backbone import BACKBONES
-from methods.recipe import RECIPES, load
 from methods.weights import WeightsError
 
-__all__ = ["KINDS", "catalogue", "grid"]
+__all__ = ["grid"]
 
 
 def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console) -> Outcome:
@@ -35,59 +28,16 @@ def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, 
     pending = look(runs, root, force)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
+        _check_weights(pending.left)
     if dry_run:
         _preview(runs, pending, place, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
-    if pending.left:
-        _check_weights(pending.left)
     with Screen(runs, console) as screen:
         outcome = run_grid(pending, root, place, screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
-
-
-def catalogue(kind: str, reports: Iterable[tuple[str, str]]) -> Table:
-    """The table of one kind of thing that the command line knows by name."""
-    rows = {
-        "methods": lambda: [(name, _settings(name), _summary(METHODS[name])) for name in METHODS],
-        "suites": lambda: [(s.name, f"{len(s.tasks)} tasks", s.title) for s in datasets.SUITES.values()],
-        "tasks": _task_rows,
-        "backbones": lambda: [(row.name, row.architecture, row.note) for row in BACKBONES.values()],
-        "recipes": lambda: [(name, "", str(load(name).get("about", ""))) for name in RECIPES],
-        "reports": lambda: [(name, "", about) for name, about in reports],
-    }[kind]()
-    table = Table("name", "" if kind in ("recipes", "reports") else KINDS[kind], "what it is", title=kind)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-KINDS = {  # and the heading of the middle column
-    "methods": "settings",
-    "tasks": "classes, images",
-    "suites": "size",
-    "backbones": "architecture",
-    "recipes": "",
-    "reports": "",
-}
-
-
-def _task_rows() -> list[tuple[str, str, str]]:
-    return [
-        (task.name, f"{task.classes}, {'/'.join(map(str, task.sizes.values()))}", f"{suite.name}, {task.group}")
-        for suite in datasets.SUITES.values()
-        for task in suite.tasks
-    ]
-
-
-def _settings(name: str) -> str:
-    return " ".join(f"{f.name}={f.default}" for f in dataclasses.fields(METHODS[name]))
-
-
-def _summary(kind: type) -> str:
-    """The first sentence of the class's docstring."""
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 
 
 def _preview(runs: list[Run], pending: Pending, device: torch.device, console: Console) -> None:

@@ -42,7 +42,6 @@ def execute(run: Run, device: torch.device, watch: Watch = lambda _: None) -> Re
     Anything else that goes wrong is raised; nothing is written here.
     """
     trace = Trace()
-    torch.manual_seed(run.seed)
     _forget_peaks(device)
     try:
         cost = planned_cost(run)
@@ -68,6 +67,7 @@ def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) 
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
     normalise = _normaliser(run, device)
     train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
     def after(epoch: Epoch) -> None:

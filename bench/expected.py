@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,8 @@ def _median(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def _timed(run: Run, device: torch.device) -> tuple[float, float]:
     """Seconds an image of a training step and of a forward pass, on random images; nothing for what cannot run."""
     try:
-        network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
+        unloaded = dataclasses.replace(run.backbone, weights=None)  # time does not depend on the weights
+        network = build(unloaded, run.resolved, run.task.classes, run.recipe).to(device)
     except Unsupported:
         return 0.0, 0.0
     images = torch.rand(SAMPLE, 3, run.backbone.image_size, run.backbone.image_size, device=device)

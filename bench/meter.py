@@ -6,7 +6,7 @@ It works on real and on fake tensors and gives the same bytes on both, so a plan
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,14 @@ GRAIN = 512  # the CUDA allocator rounds up to 512 bytes
 
 @dataclass
 class Block:
-    """One piece of memory: its bytes, and what it turned out to be for."""
+    """One piece of memory: its bytes, what it turned out to be for and, where that was asked for, who made it."""
 
     size: int
     kind: str
+    shape: tuple[int, ...] = ()
+    number_format: str = ""
+    operator: str = ""
+    module: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,31 @@ class Peak:
             sizes[block.kind] = sizes.get(block.kind, 0) + block.size
         return sizes
 
+    def largest(self, count: int) -> list[Block]:
+        """The largest blocks, the older one first where two are equal."""
+        return sorted(self.blocks, key=lambda block: -block.size)[:count]
+
 
 class Meter(TorchDispatchMode):
     """Keeps a log of births and deaths of storages; what is alive before it starts must be shown with `add`.
 
     Kinds can be told late (a gradient is known as one when the backward pass is over): a block keeps its identity
-    in the log, so the breakdown at the peak is right in hindsight.
+    in the log, so the breakdown at the peak is right in hindsight. With `origin`, which names the module at work,
+    each block also knows the operator, shape and module that it came from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: Callable[[], str] | None = None) -> None:
         super().__init__()
+        self._origin = origin
         self._alive: dict[int, tuple[weakref.ref[UntypedStorage], Block]] = {}
         self._log: list[tuple[int, Block]] = []  # +1 born, -1 died, in order
 
-    def add(self, tensors: Iterable[Tensor], kind: str) -> None:
-        """Count the storages of `tensors` if they are new, and say what they are for."""
+    def add(self, tensors: Iterable[Tensor], kind: str, name: str = "") -> None:
+        """Count the storages of `tensors` if they are new, and say what they are for and what they are called."""
         for tensor in tensors:
-            self._see(tensor, kind).kind = kind
+            block = self._see(tensor, kind)
+            block.kind = kind
+            block.module = name or block.module
 
     def forget_past(self) -> None:
         """Start the log anew from what is alive now: the next peak is that of what follows."""
@@ -76,19 +88,26 @@ class Meter(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):
-                self._see(value, "activations")
+                self._see(value, "activations", func)
         return result
 
-    def _see(self, tensor: Tensor, kind: str) -> Block:
+    def _see(self, tensor: Tensor, kind: str, operator: Any = None) -> Block:
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._alive.get(key)
         if known is not None and known[0]() is not None:
             return known[1]
         block = Block(-(-storage.nbytes() // GRAIN) * GRAIN, kind)
+        if self._origin is not None:
+            self._describe(block, tensor, operator, self._origin)
         self._alive[key] = weakref.ref(storage, lambda _: self._die(key)), block
         self._log.append((1, block))
         return block
+
+    def _describe(self, block: Block, tensor: Tensor, operator: Any, origin: Callable[[], str]) -> None:
+        block.shape, block.number_format = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+        block.operator = "" if operator is None else operator._overloadpacket.__name__
+        block.module = "" if operator is None else origin()
 
     def _die(self, key: int) -> None:
         self._log.append((-1, self._alive.pop(key)[1]))

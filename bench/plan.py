@@ -3,63 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.optim import Optimizer
 
-from bench.cuda_rules import Autograd, CudaRules
+from bench.cuda_rules import CudaRules
 from bench.loss import loss_of
 from bench.meter import Meter, Peak
 from bench.optimizers import optimizer_of
+from bench.origins import Origins
+from bench.rules import TODAY, Rules, hold_scores
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Rules", "materialise", "plan", "training_peak"]
+__all__ = ["Rules", "inference_peak", "materialise", "plan", "plan_inference", "training_peak"]
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What differs between codes that compute the same: which tensors autograd keeps, and when gradients go.
-
-    `gradients`: freed before the forward pass (as the training loop here does), after it (DTL's loop), or zeroed
-    in place and so never freed (PyTorch before 2.0).
-    """
-
-    autograd: Autograd = "current"
-    gradients: Literal["freed_before", "freed_after", "zeroed"] = "freed_before"
-
-
-TODAY = Rules()
-
-
-def plan(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+def plan(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY, explain: bool = False) -> Peak:
     """Peak of a training step with optimiser state, on a network from `skeleton`; nothing is computed.
 
-    The batch is one of float32 images on the device. Precision follows CUDA's autocast rules.
+    The batch is one of float32 images on the device. Precision follows CUDA's autocast rules. With `explain` the
+    blocks of the peak know where they came from, which takes twice as long.
     """
     with FakeTensorMode():
         materialise(network)
         images = torch.empty(recipe.batch_size, 3, image_size, image_size)
         labels = torch.empty(recipe.batch_size, dtype=torch.int64)
-        return training_peak(network, images, labels, recipe, rules)
+        return training_peak(network, images, labels, recipe, rules, explain)
 
 
-def training_peak(network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+def plan_inference(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+    """Peak of a forward pass without a graph, on a network from `skeleton` that may have been folded."""
+    with FakeTensorMode():
+        materialise(network)
+        return inference_peak(network, torch.empty(recipe.batch_size, 3, image_size, image_size), recipe, rules)
+
+
+def training_peak(
+    network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY, explain: bool = False
+) -> Peak:
     """Peak over the second of two training steps: the first has no optimiser state yet."""
     network.train()
     optimizer = optimizer_of(network, recipe)
-    meter = Meter()
-    meter.add(network.parameters(), "weights")
-    meter.add(network.buffers(), "weights")
-    meter.add((images, labels), "batch")
-    with CudaRules(recipe.precision, rules.autograd) as cuda, meter:
+    meter = Meter(Origins(network).now if explain else None)
+    _show(meter, network, images, labels)
+    with _counting(network, recipe, rules, meter) as cuda:
         for _ in range(2):
             meter.forget_past()
             _step(network, optimizer, images, labels, cuda, meter, rules)
+    return meter.peak()
+
+
+def inference_peak(network: Network, images: Tensor, recipe: Recipe, rules: Rules = TODAY) -> Peak:
+    """Peak of one forward pass in evaluation mode; the logits are alive at its end."""
+    network.eval()
+    meter = Meter()
+    _show(meter, network, images)
+    with torch.no_grad(), _counting(network, recipe, rules, meter) as cuda, cuda.forward():
+        network(images)
     return meter.peak()
 
 
@@ -79,6 +84,19 @@ def _like(value: Tensor) -> Tensor:
     return nn.Parameter(empty, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else empty
 
 
+@contextmanager
+def _counting(network: Network, recipe: Recipe, rules: Rules, meter: Meter) -> Iterator[CudaRules]:
+    with CudaRules(recipe.precision, rules.autograd) as cuda, hold_scores(network, rules), meter:
+        yield cuda
+
+
+def _show(meter: Meter, network: Network, *batch: Tensor) -> None:
+    """Tell the meter what is there before the first step."""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        meter.add([tensor], "weights", name)
+    meter.add(batch, "batch", "the batch")
+
+
 def _step(
     network: Network, optimizer: Optimizer, images: Tensor, labels: Tensor, cuda: CudaRules, meter: Meter, rules: Rules
 ) -> None:
@@ -95,7 +113,7 @@ def _step(
     meter.add((p.grad for p in network.parameters() if p.grad is not None), "gradients")
     del loss
     optimizer.step()
-    meter.add((s for state in optimizer.state.values() for s in _tensors(state)), "optimizer")
+    meter.add((s for state in optimizer.state.values() for s in _tensors(state)), "optimizer", "the optimizer")
     if rules.gradients == "zeroed":
         optimizer.zero_grad(set_to_none=False)
 

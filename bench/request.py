@@ -23,6 +23,8 @@ from methods.weights import WeightsError
 
 __all__ = ["Request", "check_folder", "device_of", "grid_of"]
 
+MOST_SEEDS = 1000  # more is a slip of the keyboard
+
 
 @dataclass(frozen=True)
 class Request:
@@ -50,6 +52,7 @@ def grid_of(request: Request) -> list[Run]:
     try:
         suite = datasets.suite(request.suite)
         backbone = find(request.backbone or suite.backbone)
+        backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = _tasks(suite, request.tasks)
@@ -84,6 +87,8 @@ def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     if names is None:
         return suite.tasks
     chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ValueError(f"no task given; known: {', '.join(known)}")
     for name in chosen:
         if name not in known:
             raise ValueError(f"no task {name!r} in suite {suite.name}; {closest(name, known)}")
@@ -91,13 +96,13 @@ def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
 
 
 def _seeds(text: str) -> list[int]:
-    """ "0,1,2" or "0..4"."""
+    """Seeds as a list, `0,1,2`, or as a range with both ends, `0..4`."""
     first, dots, last = text.partition("..")
     try:
-        seeds = list(range(int(first), int(last) + 1)) if dots else [int(word) for word in text.split(",")]
+        seeds = range(int(first), int(last) + 1) if dots else [int(word) for word in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0:
+    if not 0 < len(seeds) <= MOST_SEEDS or min(seeds) < 0:
         raise ValueError(f"--seeds {text!r} is not a list of seeds; write 0,1,2 or 0..4")
     return list(dict.fromkeys(seeds))
 

@@ -1,4 +1,4 @@
-"""ON WHAT: suites of tasks. A suite is one file of this folder with a module-level `SUITE`; it is found because it is there."""
+"""ON WHAT: suites of tasks. A suite is a file of this folder with a module-level `SUITE`, found because it is there."""
 
 from difflib import get_close_matches
 from importlib import import_module

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from datasets.base import Example, Source, Suite, Task
+from datasets.demo_cells import SHAPES, cells
 from datasets.demo_natural import REGIONS, digits, photos
-from datasets.demo_specialized import SHAPES, TEXTURES, cells, textures
 from datasets.demo_structured import ANGLES, ROWS, location, orientation
+from datasets.demo_textures import TEXTURES, textures
 from datasets.drawing import Pictures
 
 SIZES = MappingProxyType({"train": 400, "test": 1000})

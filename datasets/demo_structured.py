@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from datasets.drawing import (
     Array,
@@ -69,7 +70,7 @@ def _soft(reach: Array, radius: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(np.clip((reach - 1) * radius / 0.02, -30, 30))))
 
 
-def _scene(random: Generator, cover: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _scene(random: Generator, cover: Array) -> NDArray[np.uint8]:
     """Paint a thing on an uneven ground, with specks of its own colour strewn about to distract."""
     count = len(cover)
     below, above = two_colours(random, count, apart=0.25)

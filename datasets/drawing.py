@@ -62,7 +62,7 @@ def clouds(random: Generator, count: int, roughness: float = 1.5) -> Array:
 
 
 def two_colours(random: Generator, count: int, apart: float) -> tuple[Array, Array]:
-    """Give two colours per picture (N x 1 x 1 x 3) whose brightness differs by at least `apart`, either one the brighter."""
+    """Give two colours per picture (N x 1 x 1 x 3) whose brightness differs by at least `apart`."""
     first = random.uniform(0, 1, (count, 1, 1, 3))
     second = random.uniform(0, 1, (count, 1, 1, 3))
     gap = (second - first).mean(-1, keepdims=True)

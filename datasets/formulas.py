@@ -1,7 +1,7 @@
 """Figures and grounds drawn by formula, for pre-training without a single collected image.
 
-A *figure* is a fractal of an iterated function system, a closed contour in polar coordinates or a Bezier stroke; a *ground* is
-filtered noise. The parameters of the formula are the category; instances of a category jitter them.
+A *figure* is a fractal of an iterated function system, a closed contour in polar coordinates or a Bezier stroke; a
+*ground* is filtered noise. The parameters of the formula are the category; instances of a category jitter them.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,13 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.random import PCG64, Generator
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 FIGURE_SIZE = 40
 GROUND_SIZE = 64
-Points = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def ground(random: Generator, each: int) -> Tensor:
     """Draw noise with one frequency, direction, bandwidth and nonlinearity; it repeats at its borders."""
     frequency, direction = random.uniform(1.5, 14), random.uniform(0, np.pi)
     spread, narrow = random.uniform(0.5, 4), random.choice([0.15, 0.4, 10])
-    shape: Callable[[Points], Points] = (_soft, np.sign, np.abs, partial(np.maximum, 0))[int(random.integers(4))]
+    shape: Callable[[Points], Points] = (np.tanh, np.sign, np.abs, partial(np.maximum, 0))[int(random.integers(4))]
     wave = np.fft.fftfreq(GROUND_SIZE, 1 / GROUND_SIZE)
     angle, radius = np.arctan2(wave[:, None], wave[None]), np.hypot(wave[:, None], wave[None])
     apart = np.abs((angle - direction + np.pi / 2) % np.pi - np.pi / 2)
@@ -130,10 +131,6 @@ def ground(random: Generator, each: int) -> Tensor:
     drawn = shape(noise / noise.std((1, 2), keepdims=True))
     low, high = drawn.min((1, 2), keepdims=True), drawn.max((1, 2), keepdims=True)
     return _to_bytes((drawn - low) / (high - low))
-
-
-def _soft(values: Points) -> Points:
-    return np.clip(values, -2, 2)
 
 
 def _rasterise(points: Points, width: float, gain: float) -> Tensor:
@@ -148,5 +145,5 @@ def _rasterise(points: Points, width: float, gain: float) -> Tensor:
     return _to_bytes((1 - torch.exp(-gain * functional.conv2d(ink, blur, padding=3)))[:, 0].numpy())
 
 
-def _to_bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Tensor:
+def _to_bytes(values: NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.clip(values * 255, 0, 255).astype(np.uint8))

@@ -20,26 +20,36 @@ def label_sizes(bank: Bank) -> tuple[int, int, int, int]:
     return bank.figure_kinds + 1, bank.ground_kinds + 1, COLOURS, COLOURS
 
 
-def compose(bank: Bank, count: int, size: int, random: Generator) -> tuple[Tensor, Tensor]:
-    """Compose `count` pictures with values in [0, 1] and their labels, one column per part."""
-    ink = _place(bank.figures, count, size, (0.8, 2.3), 0.9, random)
-    relief = _place(bank.grounds, count, size, (0.35, 0.65), 0.35, random)
-    figure, ground = ink[1] // bank.each, relief[1] // bank.each
-    bare, plain, grey = (torch.rand(count, generator=random) < share for share in (0.15, 0.3, 0.25))
-    below, above = _two_colours(grey, random)
-    cover = ink[0] * (~bare)[:, None, None, None]
-    depth = _uniform(count, (0.1, 0.6), random) * (~plain)[:, None, None, None]
+def compose(bank: Bank, count: int, size: int, easy: float, random: Generator) -> tuple[Tensor, Tensor]:
+    """Compose pictures with values in [0, 1] and their labels, one column per part.
+
+    A share of `easy` pictures is white on black and undisturbed: shapes are learned from these first, or not at all.
+    """
+    cover, figure = _place(bank.figures, count, size, (0.85, 1.6), 0.4, random)
+    relief, ground = _place(bank.grounds, count, size, (0.35, 0.65), 0.35, random)
+    clean, bare, plain, grey = (torch.rand(count, generator=random) < share for share in (easy, 0.1, 0.3, 0.25))
+    bare, plain = bare & ~clean, plain | clean
+    below, above = (
+        colour.masked_fill(clean, end) for colour, end in zip(_two_colours(grey, random), (0, 26), strict=True)
+    )
+    depth = _uniform(count, (0.1, 0.6), random) * _per_picture(~plain)
     direction = torch.randn((count, 3, 1, 1), generator=random)
-    surface = _colour(below, random) + depth * (relief[0] - 0.5) * direction
-    pictures = surface + (_colour(above, random) - surface) * cover * _uniform(count, (0.6, 1), random)
-    pictures = torch.where(grey[:, None, None, None], pictures.mean(1, keepdim=True), pictures)
+    surface = _colour(below, random) + depth * (relief - 0.5) * direction
+    opaque = cover * _per_picture(~bare) * _uniform(count, (0.6, 1), random)
+    pictures = surface + (_colour(above, random) - surface) * opaque
+    pictures = torch.where(_per_picture(grey | clean), pictures.mean(1, keepdim=True), pictures)
+    pictures = torch.where(_per_picture(clean), pictures.clamp(0, 1), _disturb(pictures, random))
     labels = (
-        figure.masked_fill(bare, bank.figure_kinds),
-        ground.masked_fill(plain, bank.ground_kinds),
+        (figure // bank.each).masked_fill(bare, bank.figure_kinds),
+        (ground // bank.each).masked_fill(plain, bank.ground_kinds),
         above.masked_fill(bare, UNLABELLED),
         below,
     )
-    return _disturb(pictures, random), torch.stack(labels, 1)
+    return pictures, torch.stack(labels, 1)
+
+
+def _per_picture(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
 
 
 def _place(
@@ -52,11 +62,9 @@ def _place(
     stretch = torch.exp(torch.randn((2, count), generator=random) * 0.1) * scale
     room = (1 - scale).abs()  # keeps a small figure inside the picture and a window inside a large ground
     move = (torch.rand((2, count), generator=random) * 2 - 1) * room
-    matrix = torch.stack(
-        [angle.cos() * stretch[0], -angle.sin() * stretch[0], move[0]]
-        + [angle.sin() * stretch[1], angle.cos() * stretch[1], move[1]],
-        1,
-    ).view(-1, 2, 3)
+    first = torch.stack([angle.cos() * stretch[0], -angle.sin() * stretch[0], move[0]], 1)
+    second = torch.stack([angle.sin() * stretch[1], angle.cos() * stretch[1], move[1]], 1)
+    matrix = torch.stack([first, second], 1)
     grid = functional.affine_grid(matrix, [count, 1, size, size], align_corners=False)
     chosen = maps[rows, None].float() / 255
     return functional.grid_sample(chosen, grid, align_corners=False), rows

@@ -28,8 +28,8 @@ DECODES = ("any", "png", "jpeg75")
 class Preprocessing:
     """What is done to every image; a mean or std of None is the checkpoint's own.
 
-    `decode` is "any" (as the file is), "png" (refuse a lossy file) or "jpeg75" (pass a lossless image through JPEG, as the widespread
-    export of VTAB-1k did).
+    `decode` is "any" (as the file is), "png" (refuse a lossy file) or "jpeg75" (pass a lossless image through JPEG, as
+    the widespread export of VTAB-1k did).
     """
 
     name: str

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from methods.settings import check
 from methods.steps import Step, leading_frozen, steps_of
 
-__all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported"]
+__all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported", "written"]
 
 METHODS: dict[str, type[Method]] = {}  # filled as the files of this folder are imported
 
@@ -130,9 +130,9 @@ class Method:
 
     def __str__(self) -> str:
         changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
-        return ":".join([self.name, *(f"{f.name}={_text(getattr(self, f.name))}" for f in changed)])
+        return ":".join([self.name, *(f"{f.name}={written(getattr(self, f.name))}" for f in changed)])
 
 
-def _text(value: Any) -> str:
+def written(value: Any) -> str:
     """How a setting is written in a spec; `methods.settings.parse` reads it back."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

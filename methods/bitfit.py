@@ -7,7 +7,7 @@ from methods.base import Entangled, Method, Network
 
 
 class BitFit(Method, name="bitfit"):
-    """Every bias of the backbone: 102,912 on ViT-B/16 (8,448 a block, patch embedding 768, final norm 768).
+    """Bias tuning: 102,912 parameters without the head on ViT-B/16 (8,448 a block, patch embedding and final norm 768).
 
     The gradient of the key part of each qkv bias is zero up to rounding, since a softmax does not see it.
     """

@@ -6,7 +6,7 @@ from methods.base import Entangled, Method, Network
 
 
 class Full(Method, name="full"):
-    """The upper cost bound: nothing is extracted, every activation is kept."""
+    """Full fine-tuning, the upper cost bound: 85,798,656 parameters without the head on ViT-B/16, nothing extracted."""
 
     def attach(self, vit: VisionTransformer) -> Network:
         """Unfreeze everything."""

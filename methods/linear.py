@@ -6,7 +6,7 @@ from methods.base import Entangled, Method, Network
 
 
 class Linear(Method, name="linear"):
-    """Head only: classes·(D + 1) parameters, none without the head. `extract` runs the whole backbone."""
+    """Linear probing, the lower cost bound: the head alone, classes·(D + 1) parameters; the backbone is extracted."""
 
     def attach(self, vit: VisionTransformer) -> Network:
         """Nothing to add: the head is fresh and the rest is frozen."""

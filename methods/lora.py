@@ -66,7 +66,7 @@ class Adapted(nn.Module):
 
 
 class Lora(Method, name="lora"):
-    """294,912 parameters without the head on ViT-B/16 at rank 8, 24,576 with one `layer`.
+    """Low-rank updates of the attention: 294,912 parameters without the head on ViT-B/16 at rank 8, 24,576 a block.
 
     `layer=k` tunes block k alone (counted from 1); blocks below it are extracted. `dropout` acts on the input (qkv)
     or on the code (qv), as in the two sources. `start=normal` is what NOAH's released code does in effect: both

@@ -7,7 +7,7 @@ from methods.settings import Count
 
 
 class Partial(Method, name="partial"):
-    """Partial-1 tunes 7,089,408 parameters without the head on ViT-B/16: block 12 and the final norm.
+    """The top blocks and the final norm: 7,089,408 parameters without the head on ViT-B/16 at `blocks=1`.
 
     Deviation: the card gives only the tuned share, 8.35 % with a 100-class head, which fits with and without the
     final norm to a hundredth of a per cent; the norm learns here, since a gradient passes it anyway.

@@ -50,7 +50,7 @@ def check_class_token(vit: VisionTransformer) -> None:
 
 
 class VptShallow(Method, name="vpt_shallow"):
-    """768·tokens parameters without the head on ViT-B/16 (100 tokens: 76,800); no prompt dropout."""
+    """Prompts before block 1: 768·tokens parameters without the head on ViT-B/16 (100 tokens: 76,800)."""
 
     tokens: Count = 100
     dropout: Fraction = 0.0
@@ -63,7 +63,7 @@ class VptShallow(Method, name="vpt_shallow"):
 
 
 class VptDeep(Method, name="vpt_deep"):
-    """9,216·tokens parameters without the head on ViT-B/16 (10 tokens: 92,160); prompt dropout 0.1."""
+    """Fresh prompts before every block: 9,216·tokens parameters without the head on ViT-B/16 (10 tokens: 92,160)."""
 
     tokens: Count = 10
     dropout: Fraction = 0.1

@@ -17,7 +17,8 @@ def conditions(comparison: Comparison) -> str:
     runs = comparison.runs
     groups = tasks_by_group(runs)
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
-    what = f"{comparison.suite} ({tasks} tasks), {comparison.backbone}, recipe {comparison.recipe}"
+    weights = f" (weights {comparison.weights})" if comparison.weights else ""
+    what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
     return f"{what}: {_protocol(comparison)}. {_provenance(runs)}."
 
 

@@ -1,4 +1,7 @@
-"""Finds the reports by looking at the folder: every file with a function `report` is one, under its own name."""
+"""Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
+
+Its argument says what it reads: `runs`, the records of training, or `costs`, those of `bench.py cost`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     Report = Callable[[pd.DataFrame], Sequence[Table | Figure]]
 
-__all__ = ["REPORTS", "find", "pick"]
+__all__ = ["COST_REPORTS", "REPORTS", "find", "pick"]
 
 
 def _summary(path: Path) -> str | None:
@@ -29,6 +32,10 @@ def _summary(path: Path) -> str | None:
 
 FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
+
+COST_REPORTS = [
+    name for name in REPORTS if "\ndef report(costs" in Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+]
 
 
 def pick(names: Sequence[str] | None) -> list[str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.base import Table, told_apart
-from reports.discovery import find, pick
-from results import frame, load_all
+from reports.discovery import COST_REPORTS, find, pick
+from results import CostRecord, cost_frame, frame, load_all, load_costs, without_stale
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["write_all"]
+__all__ = ["show_costs", "write_all"]
 
 
 def write_all(
@@ -23,27 +23,59 @@ def write_all(
     out: Path,
     console: Console,
     records: Sequence[Path] | None = None,
+    code: str | None = None,
 ) -> list[Path]:
     """Write the named reports, or all, of the records below `root`, and return the paths.
 
-    `records` limits them to these files. Tables are shown on the console, damaged records are named there.
+    `records` limits them to these files of runs, and to reports that read runs. Cost records that other code made
+    than `code` says are left out and counted. Tables are shown on the console, damaged records are named there.
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
+    of_runs = [name for name in picked if name not in COST_REPORTS]
+    of_costs = [name for name in picked if name in COST_REPORTS and records is None]
+    runs = _runs(root, records, console) if of_runs else None
+    costs = _costs(root, code, console) if of_costs else None
+    pairs = [(name, runs) for name in of_runs] + [(name, costs) for name in of_costs]
+    return [path for name, table in pairs if table is not None for path in _write(name, table, out, console)]
+
+
+def show_costs(records: Sequence[CostRecord], console: Console) -> None:
+    """The table of cost records on the console; nothing is written."""
+    from reports import terminal
+
+    for item in find("cost")(cost_frame(records)):
+        if isinstance(item, Table):
+            terminal.show(item, console)
+
+
+def _runs(root: Path, records: Sequence[Path] | None, console: Console) -> pd.DataFrame | None:
     sound, complaints = load_all(root, records)
     for complaint in complaints:
         _say(console, f"damaged record: {complaint}")
     if not sound:
         _say(console, f"no records in {root / 'runs'}; run python bench.py first")
-        return []
-    runs = frame(sound)
-    return [path for name in picked for path in _write(name, runs, out, console)]
+        return None
+    return frame(sound)
 
 
-def _write(name: str, runs: pd.DataFrame, out: Path, console: Console) -> list[Path]:
+def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | None:
+    sound, complaints = load_costs(root)
+    for complaint in complaints:
+        _say(console, f"damaged record: {complaint}")
+    kept = sound if code is None else without_stale(sound, code)
+    if left := len(sound) - len(kept):
+        _say(console, f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew")
+    if not kept:
+        _say(console, f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
+        return None
+    return cost_frame(kept)
+
+
+def _write(name: str, records: pd.DataFrame, out: Path, console: Console) -> list[Path]:
     from reports import terminal, writing
 
-    items = told_apart(find(name)(runs))
+    items = told_apart(find(name)(records))
     if not items:
         _say(console, f"{name}: nothing to show yet")
     paths = []

@@ -33,7 +33,10 @@ class Metric:
 
 PERCENT, MILLIONS, MEBIBYTES = 100.0, 1e-6, 2.0**-20
 
+BILLIONS, GIBIBYTES = 1e-9, 2.0**-30
+
 PARAMETERS, MEMORY = "trainable parameters", "peak memory"
+PARTS, MACS, STEP, SPEED = "planned peak, of which", "multiply-adds an image", "training step, an image", "speed"
 
 METRICS = {
     "test_accuracy": Metric("test accuracy", "%", PERCENT, 1, "higher"),
@@ -44,6 +47,23 @@ METRICS = {
     "planned_peak_bytes": Metric("planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "peak_bytes": Metric("measured on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "reserved_bytes": Metric("reserved on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
+    "inference_peak_bytes": Metric("inference, planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
+    "measured_inference_peak_bytes": Metric("inference, on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
+    "difference": Metric("measured − planned", "%", PERCENT, 1),
+    "needed_bytes": Metric("card needed", "GiB", GIBIBYTES, 2, "lower"),
+    "planned_weights_bytes": Metric("weights", "MiB", MEBIBYTES, 0, None, PARTS),
+    "planned_batch_bytes": Metric("batch", "MiB", MEBIBYTES, 0, None, PARTS),
+    "planned_features_bytes": Metric("features", "MiB", MEBIBYTES, 0, None, PARTS),
+    "planned_activations_bytes": Metric("activations", "MiB", MEBIBYTES, 0, None, PARTS),
+    "planned_gradients_bytes": Metric("gradients", "MiB", MEBIBYTES, 0, None, PARTS),
+    "planned_optimizer_bytes": Metric("optimizer", "MiB", MEBIBYTES, 0, None, PARTS),
+    "macs": Metric("with attention", "G", BILLIONS, 2, "lower", MACS),
+    "macs_modules": Metric("layers only", "G", BILLIONS, 2, "lower", MACS),
+    "train_flops_frozen": Metric("frozen", "GFLOP", BILLIONS, 1, None, STEP),
+    "train_flops_trained": Metric("trained", "GFLOP", BILLIONS, 1, "lower", STEP),
+    "train_images_per_second": Metric("training", "images/s", 1.0, 0, "higher", SPEED),
+    "inference_images_per_second": Metric("inference", "images/s", 1.0, 0, "higher", SPEED),
+    "checkpoint_bytes": Metric("checkpoint (MiB)", "MiB", MEBIBYTES, 2, "lower"),
     "epoch_seconds": Metric("epoch", "s", 1.0, 2, "lower", "time"),
     "train_seconds": Metric("training", "s", 1.0, 1, "lower", "time"),
     "test_seconds": Metric("evaluation", "s", 1.0, 1, "lower", "time"),

@@ -23,6 +23,7 @@ class Comparison:
 
     suite: str
     backbone: str
+    weights: str  # digest of the weight file, or ""
     recipe: str
     runs: pd.DataFrame
 
@@ -41,11 +42,12 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
     """The runs taken apart by suite, backbone, its weights and recipe, each part with its lines labelled."""
     if runs.empty:
         return []
-    weights = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
-    known = [f" {digest}" if present(digest) else "" for digest in weights]
-    parts = runs.assign(backbone=runs["backbone"] + known).groupby(["suite", "backbone", "recipe"], sort=False)
+    digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
+    known = runs.assign(weights=[digest if present(digest) else "" for digest in digests])
+    parts = known.groupby(["suite", "backbone", "weights", "recipe"], sort=False)
     return [
-        Comparison(str(suite), str(backbone), str(recipe), _labelled(part)) for (suite, backbone, recipe), part in parts
+        Comparison(str(suite), str(backbone), str(digest), str(recipe), _labelled(part))
+        for (suite, backbone, digest, recipe), part in parts
     ]
 
 

@@ -1,22 +1,30 @@
 """OUTCOME: records of runs, and the papers' published numbers."""
 
+from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
 from results.record import Cost, Identity, Record, Score, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
 
 __all__ = [
+    "Conditions",
     "Cost",
+    "CostRecord",
     "Damaged",
+    "Figures",
     "Identity",
     "Record",
     "Score",
     "Where",
+    "cost_frame",
     "frame",
     "load",
     "load_all",
+    "load_costs",
     "path_of",
     "save",
+    "save_cost",
     "set_aside",
     "slug",
+    "without_stale",
     "write_whole",
 ]

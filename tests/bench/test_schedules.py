@@ -83,3 +83,10 @@ def test_no_rate_leaves_the_range_of_the_recipe(
     recipe = Recipe(**values, lag=lag, learning_rate=0.1, warmup_rate=1e-3, final_rate=1e-4)
     rates = [rate_at(recipe, epoch, step, 3) for epoch in range(epochs) for step in range(3)]
     assert all(1e-4 <= rate <= 0.1 for rate in rates)
+
+
+@pytest.mark.parametrize("name", ["dtl", "dtl_plus"])
+def test_the_paper_recipe_gives_dtl_its_schedule(name: str) -> None:
+    recipe, _ = resolve("paper", METHODS[name](), "elsewhere", {})
+    wanted = next(s for s in SCHEDULES if s["name"] == "dtl")
+    assert {e: rate_at(recipe, int(e), 0, 31) for e in wanted["lr"]} == pytest.approx(wanted["lr"], rel=1e-12)

@@ -1,4 +1,4 @@
-"""Resizing equals torchvision's to the pixel; decoding does what it says; the presets are those of the protocol's table."""
+"""Resizing equals torchvision's to the pixel; decoding does what it says; the presets are those of the protocol."""
 
 import io
 

@@ -100,10 +100,10 @@ def test_measured_memory_has_a_column_of_its_own(make) -> None:
 
 
 def test_the_caption_states_the_conditions(table: Table) -> None:
-    expected = (
-        "demo (2 natural, 2 specialized, 2 structured tasks), vit_b16, recipe common: epochs 100, batch size 64, "
+    expected = "demo (2 natural, 2 specialized, 2 structured tasks), backbone vit_b16, recipe common: "
+    expected += (
+        "epochs 100, batch size 64, precision fp32, attention fused, preprocessing interpolation bicubic, resize 224. "
     )
-    expected += "precision fp32, attention fused, preprocessing interpolation bicubic, resize 224. "
     expected += "Seeds 0, 1; device cpu; torch 2.11.0; commit abcdef0. Test accuracy (%) of the last epoch"
     assert table.caption.startswith(expected)
 

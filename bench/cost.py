@@ -1,0 +1,98 @@
+"""What a method costs without training it: planned anywhere, measured on a device where there is one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from bench.case import Case
+from bench.flops import inference_macs, train_flops
+from bench.margin import needed
+from bench.measure import Measured, measure
+from bench.networks import count
+from bench.plan import plan, plan_inference
+from bench.provenance import where
+from methods import Network, Unsupported
+from results import CostRecord, Figures
+
+__all__ = ["PARTS", "code_digest", "cost_of", "planned"]
+
+PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
+    """The cost of a case: planned, and measured too where a device is given and can follow the rules.
+
+    What the backbone cannot carry is a result with the reason. Raises ValueError when a setting does not fit it.
+    """
+    try:
+        figures = planned(case)
+        if device is not None and case.rules.autograd == "current":
+            figures = _with(figures, measure(case, device))
+        return _record(case, device, figures)
+    except Unsupported as error:
+        return _record(case, device, Figures(), "unsupported", str(error))
+    except torch.OutOfMemoryError as error:
+        return _record(case, device, figures, "oom", str(error).splitlines()[0])
+
+
+def planned(case: Case) -> Figures:
+    """Counts, peaks and work, without weights or memory."""
+    size, recipe = case.backbone.image_size, case.recipe
+    training, inference = case.training(), case.inference()
+    counts = dataclasses.asdict(count(training))
+    checkpoint_bytes = _trainable_bytes(training)
+    macs, macs_modules = inference_macs(inference, size)
+    flops = train_flops(training, size, recipe.batch_size)
+    peak = plan(training, size, recipe, case.rules)
+    parts = peak.breakdown()
+    return Figures(
+        **counts,
+        planned_peak_bytes=peak.total,
+        planned_breakdown={part: parts.pop(part, 0) for part in PARTS} | parts,
+        needed_bytes=needed(peak.total),
+        inference_peak_bytes=plan_inference(inference, size, recipe, case.rules).total,
+        macs=macs,
+        macs_modules=macs_modules,
+        train_flops_frozen=round(flops.frozen / recipe.batch_size),
+        train_flops_trained=round(flops.trained / recipe.batch_size),
+        checkpoint_bytes=checkpoint_bytes,
+    )
+
+
+@cache
+def code_digest() -> str:
+    """Eight digits that change with whatever a planned number depends on: this code, the methods, torch and timm."""
+    names = ("autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "margin", "meter", "networks")
+    names += ("optimizers", "plan", "recompute", "rules", "schedules")
+    files = [*(ROOT / "bench" / f"{name}.py" for name in names), *sorted((ROOT / "methods").glob("*.py"))]
+    content = b"".join(file.read_bytes() for file in files)
+    return hashlib.sha256(content + f"{version('torch')} {version('timm')}".encode()).hexdigest()[:8]
+
+
+def _trainable_bytes(network: Network) -> int:
+    return sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+
+
+def _with(figures: Figures, measured: Measured) -> Figures:
+    return dataclasses.replace(figures, **dataclasses.asdict(measured))
+
+
+def _record(
+    case: Case, device: torch.device | None, figures: Figures, status: str = "ok", reason: str | None = None
+) -> CostRecord:
+    return CostRecord(
+        conditions=case.conditions(),
+        settings=dataclasses.asdict(case.method),
+        figures=figures,
+        status=status,  # type: ignore[arg-type]
+        reason=reason,
+        code=code_digest(),
+        where=where(device or torch.device("cpu")),
+    )

@@ -1,0 +1,92 @@
+"""Multiply-adds and FLOPs, counted on the meta device: nothing is computed and no memory is needed.
+
+Operators are counted by torch's own formulas (torch.utils.flop_counter), one multiply-add as two FLOPs. Element-wise
+work, norms and softmax count nothing, as in every published figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from methods import Network
+
+__all__ = ["Flops", "ModuleMacs", "TrainFlops", "inference_macs", "train_flops"]
+
+CONVOLUTIONS: frozenset[Callable[..., Any]] = frozenset({functional.conv1d, functional.conv2d, functional.conv3d})
+
+
+class Flops(TorchDispatchMode):
+    """Adds up the FLOPs of every operator with a formula, forward and backward; `uncounted` names the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+        self.uncounted: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            self.uncounted.add(func._overloadpacket.__name__)
+        else:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+class ModuleMacs(TorchFunctionMode):
+    """Adds up the multiply-adds of linear and convolution layers only, the convention of the papers' tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is functional.linear or func in CONVOLUTIONS:
+            weight: Tensor = args[1] if len(args) > 1 else (kwargs or {})["weight"]
+            self.total += result.numel() * math.prod(weight.shape[1:])
+        return result
+
+
+@dataclass(frozen=True)
+class TrainFlops:
+    """FLOPs of one training step."""
+
+    frozen: int
+    trained: int
+
+
+@torch.no_grad()
+def inference_macs(network: Network, image_size: int) -> tuple[int, int]:
+    """Multiply-adds for one image, with attention products and of layers only; `network` is on the meta device."""
+    network.eval()
+    with Flops() as all_operators, ModuleMacs() as layers:
+        network(_images(1, image_size))
+    return all_operators.total // 2, layers.total
+
+
+def train_flops(network: Network, image_size: int, batch_size: int) -> TrainFlops:
+    """`extract`, and `adapt` forward and backward with what is computed again there; `network` is on meta."""
+    network.train()
+    with Flops() as frozen:
+        features = network.extract(_images(batch_size, image_size))
+    with Flops() as trained:
+        logits = network.adapt(features)
+        labels = torch.zeros(batch_size, dtype=torch.int64, device="meta")
+        nn.functional.cross_entropy(logits, labels).backward()
+    network.zero_grad(set_to_none=True)
+    return TrainFlops(frozen.total, trained.total)
+
+
+def _images(count: int, size: int) -> Tensor:
+    return torch.empty(count, 3, size, size, device="meta")

@@ -1,0 +1,149 @@
+"""What a device shows: the allocator's peaks over training steps and inference, and images per second of both.
+
+One synthetic batch and a fresh network, as the plan has them; never the training loop.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.nn import functional
+
+from bench.autocast import autocast
+from bench.case import Case
+from bench.optimizers import optimizer_of
+from bench.rules import TODAY, Rules
+from bench.speed import STEPS, WARMUP, Timing, timed
+from methods import Network
+from methods.recipe import Recipe
+
+__all__ = ["Measured", "measure"]
+
+PEAK_STEPS = 3  # after the first, which has no optimiser state yet
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Fields of `results.Figures`; memory is None on a CPU, which has no allocator to ask."""
+
+    peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+    allocator_retries: int | None = None
+    measured_inference_peak_bytes: int | None = None
+    train_images_per_second: float | None = None
+    train_images_per_second_range: list[float] = field(default_factory=list)
+    inference_images_per_second: float | None = None
+    inference_images_per_second_range: list[float] = field(default_factory=list)
+    unstable: bool | None = None
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Of the CUDA allocator since the last reset; all None on a CPU."""
+
+    allocated: int | None = None
+    reserved: int | None = None
+    retries: int | None = None
+
+
+def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int = STEPS) -> Measured:
+    """Train and infer on one batch. Raises torch.OutOfMemoryError."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        train, training = _train(case, device, warmup, steps)
+        infer, inference = _infer(case, device, warmup, steps)
+    size = case.recipe.batch_size
+    return Measured(
+        peak_bytes=training.allocated,
+        reserved_bytes=training.reserved,
+        allocator_retries=training.retries,
+        measured_inference_peak_bytes=inference.allocated,
+        train_images_per_second=train.rate(size),
+        train_images_per_second_range=train.rates(size),
+        inference_images_per_second=infer.rate(size),
+        inference_images_per_second_range=infer.rates(size),
+        unstable=train.unstable or infer.unstable,
+    )
+
+
+def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
+    _clear(device)
+    step = training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+    step()
+    _reset(device)
+    for _ in range(PEAK_STEPS):
+        step()
+    peaks = _peaks(device)
+    return timed(step, device, warmup, steps), peaks
+
+
+def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
+    _clear(device)
+    network, (images, _) = case.real(device, folded=True).eval(), _batch(case, device)
+
+    @torch.inference_mode()
+    def step() -> None:
+        with autocast(device.type, case.recipe.precision):
+            network(images)
+
+    step()
+    _reset(device)
+    step()
+    peaks = _peaks(device)
+    return timed(step, device, warmup, steps), peaks
+
+
+def training_step(
+    network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY
+) -> Callable[[], None]:
+    """One update as the plan has it (bench/plan.py); only the scaler of fp16 waits for the device, as in training."""
+    network.train()
+    optimizer = optimizer_of(network, recipe)
+    scaler = GradScaler(images.device.type, enabled=recipe.precision == "fp16")
+
+    def step() -> None:
+        if rules.gradients != "freed_after":
+            optimizer.zero_grad(set_to_none=rules.gradients == "freed_before")
+        with autocast(images.device.type, recipe.precision):
+            loss = functional.cross_entropy(network(images).float(), labels)
+        if rules.gradients == "freed_after":
+            optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return step
+
+
+def _batch(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+    count, size = case.recipe.batch_size, case.backbone.image_size
+    images = torch.randn(count, 3, size, size, device=device)
+    return images, torch.randint(case.classes, (count,), device=device)
+
+
+def _clear(device: torch.device) -> None:
+    """Nothing of the case before is left, not even the workspaces of its matrix products."""
+    gc.collect()
+    if device.type == "cuda":
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+
+
+def _reset(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peaks(device: torch.device) -> Peaks:
+    """`retries` counts since the process began; a case in which it grows did not fit at once."""
+    if device.type != "cuda":
+        return Peaks()
+    torch.cuda.synchronize(device)
+    retries = torch.cuda.memory_stats(device).get("num_alloc_retries", 0)
+    return Peaks(torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device), retries)

@@ -1,0 +1,70 @@
+"""A few steps of pre-training write a file that the small ViT loads, and the pictures are what their labels say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from bench.muon import orthogonal
+from bench.pretrain import BATCH, network, pretrain, write_weights
+from datasets.formulas import Bank, draw_bank
+from datasets.pictures import UNLABELLED, compose, label_sizes
+
+EMBEDDED = Path(__file__).parents[2] / "methods/weights/demo.safetensors"
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return draw_bank(kinds=2, each=3, seed=0)
+
+
+def test_the_bank_is_drawn_alike_for_one_seed(bank: Bank) -> None:
+    again, other = draw_bank(2, 3, seed=0), draw_bank(2, 3, seed=1)
+    assert (bank.figure_kinds, bank.ground_kinds) == (6, 2)
+    assert torch.equal(bank.figures, again.figures)
+    assert torch.equal(bank.grounds, again.grounds)
+    assert not torch.equal(bank.figures, other.figures)
+    assert all(figure.float().mean() > 3 for figure in bank.figures), "an empty figure teaches nothing"
+
+
+def test_pictures_and_labels_keep_their_ranges(bank: Bank) -> None:
+    pictures, labels = compose(bank, 200, 32, 0.3, torch.Generator().manual_seed(0))
+    assert pictures.shape == (200, 3, 32, 32)
+    assert 0 <= pictures.min() < pictures.max() <= 1
+    for part, size in zip(labels.unbind(1), label_sizes(bank), strict=True):
+        assert ((part == UNLABELLED) | ((part >= 0) & (part < size))).all()
+
+
+def test_easy_pictures_are_light_on_dark_and_grey(bank: Bank) -> None:
+    pictures, labels = compose(bank, 50, 32, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(pictures[:, 0], pictures[:, 2])
+    assert labels[:, 2:].unique(dim=0).tolist() == [[26, 0]]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_few_steps_write_a_file_that_loads(bank: Bank, tmp_path: Path) -> None:
+    outcome = pretrain(bank, seed=0, steps=2)
+    again = pretrain(bank, seed=0, steps=2)
+    assert all(torch.equal(value, again.weights[name]) for name, value in outcome.weights.items())
+    path = tmp_path / "deep" / "few.safetensors"
+    write_weights(outcome, path, "a test")
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    network(0).load_state_dict(load_file(path))
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["images_seen"] == str(2 * BATCH)
+
+
+def test_the_embedded_checkpoint_is_small_and_loads() -> None:
+    assert EMBEDDED.stat().st_size <= 6_000_000
+    weights = load_file(EMBEDDED)
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    network(0).load_state_dict(weights)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 4, 12), (2, 12, 4)])
+def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, ...]) -> None:
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+    assert values.min() > 0.3
+    assert values.max() < 1.4

@@ -1,0 +1,82 @@
+"""Provenance is enough to run a thing again and tells nothing about who ran it."""
+
+import dataclasses
+import getpass
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import bench.provenance
+from bench.provenance import ROOT, where
+from results import Where
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Where:
+    """Where, after a call that names paths of all kinds."""
+    words = [
+        "/home/somebody/checkout/bench.py",
+        *("--results", "/home/somebody/secret/results", "--data=/mnt/private/vtab"),
+        *("--backbone", "vit_base_patch16_224=/home/somebody/ViT-B_16.npz"),
+        *("--out", str(ROOT / "reports" / "out"), "--tasks", "digits"),
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    return where(CPU)
+
+
+def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(called: Where) -> None:
+    assert called.command == (
+        "python bench.py --results results --data=vtab --backbone vit_base_patch16_224=ViT-B_16.npz "
+        "--out reports/out --tasks digits"
+    )
+
+
+def test_nobody_is_named(called: Where) -> None:
+    text = json.dumps(dataclasses.asdict(called))
+    assert not re.search(r"(^|[\s\"'=:])/\w", text)
+    assert "somebody" not in text
+    assert not re.search(rf"\b{re.escape(getpass.getuser())}\b", text)
+    assert str(Path.home()) not in text
+
+
+def test_versions_date_and_device_are_there(called: Where) -> None:
+    assert called.versions["torch"] == torch.__version__.split("+")[0] or called.versions["torch"] == torch.__version__
+    assert {"python", "torch", "torchvision", "timm", "numpy"} <= called.versions.keys()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", called.date)
+    assert re.fullmatch(r"cpu \(\w+, \d+ threads\)", called.device)
+    assert called.driver is None
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, in place of the project."""
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (tmp_path / "file").write_text("one")
+    for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(bench.provenance, "ROOT", tmp_path)
+    bench.provenance._commit.cache_clear()
+    yield tmp_path
+    bench.provenance._commit.cache_clear()
+
+
+@pytest.mark.parametrize(("change", "dirty"), [(None, False), ("file", True), ("untracked", False)])
+def test_the_commit_and_whether_it_was_changed(checkout: Path, change: str | None, dirty: bool) -> None:
+    if change:
+        (checkout / change).write_text("two")
+    found = where(CPU)
+    assert re.fullmatch("[0-9a-f]{40}", found.commit or "")
+    assert found.dirty is dirty
+
+
+def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    found = where(CPU)
+    assert (found.commit, found.dirty) == (None, None)
