@@ -87,6 +87,6 @@ def test_no_rate_leaves_the_range_of_the_recipe(
 
 @pytest.mark.parametrize("name", ["dtl", "dtl_plus"])
 def test_the_paper_recipe_gives_dtl_its_schedule(name: str) -> None:
-    recipe, _ = resolve("paper", METHODS[name](), "elsewhere", {})
-    wanted = next(s for s in SCHEDULES if s["name"] == "dtl")
-    assert {e: rate_at(recipe, int(e), 0, 31) for e in wanted["lr"]} == pytest.approx(wanted["lr"], rel=1e-12)
+    recipe, _ = resolve("paper", parse(name)[0], "elsewhere", {})
+    for key, expected in GOLDEN["dtl"]["lr"].items():
+        assert rate(recipe, GOLDEN["dtl"], int(key)) == pytest.approx(expected, rel=1e-12, abs=1e-20), key
