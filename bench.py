@@ -181,15 +181,16 @@ def cost(
     planned: Annotated[bool, typer.Option("--planned", help="Only plan, whatever there is.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="The twenty largest tensors at the peak.")] = False,
     budget: Annotated[
-        str | None, typer.Option(metavar="12GiB", help="Find the largest batch that fits, with a margin of 5 % + 512 MiB.")
+        str | None,
+        typer.Option(metavar="12GiB", help="Find the largest batch that fits, with a margin of 5 % + 512 MiB."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
     results: Results = ROOT / "results",
 ) -> None:
     """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
     from bench.cost_command import cost as price
-    from bench.cost_command import document, show
     from bench.cost_request import CostRequest
+    from bench.cost_shown import document, show
     from reports import show_costs
 
     words = precision.value, attention.value, optimizer, checkpointing, autograd.value
@@ -197,9 +198,10 @@ def cost(
     answer = price(request, device.value, planned, explain, budget, results, _console(stderr=True))
     if json_:
         typer.echo(document(answer))
-    else:
+        return
+    if budget is None:
         show_costs(answer.records, _console())
-        show(answer, _console())
+    show(answer, _console())
 
 
 @app.command("list")

@@ -34,7 +34,7 @@ def weight_bytes(case: Case) -> int:
 def needed_by(case: Case, batch_size: int) -> int:
     """Bytes of a card on which a training step of this batch fits."""
     recipe = dataclasses.replace(case.recipe, batch_size=batch_size)
-    return needed(plan(case.training(), case.backbone.image_size, recipe, case.rules).total)
+    return needed(plan(case.training(), case.image_size, recipe, case.rules).total)
 
 
 def largest_batch(case: Case, budget: int) -> int:

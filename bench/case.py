@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -17,6 +18,8 @@ from results import Conditions
 
 __all__ = ["Case"]
 
+DEFAULT = Recipe()
+
 
 @dataclass(frozen=True)
 class Case:
@@ -25,7 +28,7 @@ class Case:
     backbone: Backbone
     method: Method
     classes: int = 100
-    recipe: Recipe = Recipe()
+    recipe: Recipe = DEFAULT
     checkpointing: bool = False
     rules: Rules = TODAY
     protocol: str = ""
@@ -48,6 +51,11 @@ class Case:
         network = self.method.fold(network) if folded else recompute(network) if self.checkpointing else network
         return network.to(device)
 
+    @property
+    def image_size(self) -> int:
+        """Input side in pixels."""
+        return _image_size(self.backbone)
+
     def conditions(self) -> Conditions:
         """What the record says about it."""
         recipe, rules = self.recipe, self.rules
@@ -67,3 +75,9 @@ class Case:
             backbone_dropout=recipe.backbone_dropout,
             protocol=self.protocol,
         )
+
+
+@cache
+def _image_size(backbone: Backbone) -> int:
+    """Kept, since the network is built to find it out."""
+    return backbone.image_size

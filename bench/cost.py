@@ -23,6 +23,10 @@ from results import CostRecord, Figures
 __all__ = ["PARTS", "code_digest", "cost_of", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
+CODE = (
+    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "margin", "meter", "networks", "optimizers",
+    "plan", "recompute", "rules", "schedules",
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -44,7 +48,7 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
 
 def planned(case: Case) -> Figures:
     """Counts, peaks and work, without weights or memory."""
-    size, recipe = case.backbone.image_size, case.recipe
+    size, recipe = case.image_size, case.recipe
     training, inference = case.training(), case.inference()
     counts = dataclasses.asdict(count(training))
     checkpoint_bytes = _trainable_bytes(training)
@@ -69,9 +73,7 @@ def planned(case: Case) -> Figures:
 @cache
 def code_digest() -> str:
     """Eight digits that change with whatever a planned number depends on: this code, the methods, torch and timm."""
-    names = ("autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "margin", "meter", "networks")
-    names += ("optimizers", "plan", "recompute", "rules", "schedules")
-    files = [*(ROOT / "bench" / f"{name}.py" for name in names), *sorted((ROOT / "methods").glob("*.py"))]
+    files = [*(ROOT / "bench" / f"{name}.py" for name in CODE), *sorted((ROOT / "methods").glob("*.py"))]
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content + f"{version('torch')} {version('timm')}".encode()).hexdigest()[:8]
 

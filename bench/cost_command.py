@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +12,19 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from bench.budget import bytes_of, largest_batch, weight_bytes
 from bench.case import Case
 from bench.cost import cost_of
 from bench.cost_request import CostRequest, cases_of
 from bench.errors import WrongCall
-from bench.explain import largest_blocks, show_blocks
-from bench.margin import FIXED, SHARE, needed
+from bench.explain import largest_blocks
+from bench.margin import needed
 from bench.request import check_folder, device_of
 from methods import Unsupported
 from results import CostRecord, save_cost
 
-__all__ = ["Answer", "cost", "document", "settle", "show"]
+__all__ = ["Answer", "cost", "settle"]
 
 Row = dict[str, Any]
 
@@ -66,36 +64,6 @@ def settle(cases: Sequence[Case], device: torch.device | None, root: Path, conso
             save_cost(root, record)
             records.append(record)
     return records
-
-
-def document(answer: Answer) -> str:
-    """JSON: a list with a flat object for each case."""
-    pairs = zip(answer.records, answer.beside, strict=True)
-    rows = [record.row() | beside | {"where": dataclasses.asdict(record.where)} for record, beside in pairs]
-    return json.dumps(rows, indent=1, allow_nan=False)
-
-
-def show(answer: Answer, console: Console) -> None:
-    """What was asked for beside the costs, as tables."""
-    if any("largest_batch_size" in row for row in answer.beside):
-        console.print(_fitting(answer))
-    for record, row in zip(answer.records, answer.beside, strict=True):
-        if "largest" in row:
-            console.print(show_blocks(record.conditions.method, row["largest"]), "")
-
-
-def _fitting(answer: Answer) -> Table:
-    budget = answer.beside[0]["budget_bytes"] / 2**30
-    margin = f"{100 * SHARE:.0f} % + {FIXED / 2**20:.0f} MiB"
-    table = Table("method", title=f"largest batch on {budget:g} GiB, with a margin of {margin}", title_justify="left")
-    for heading in ("batch", "planned peak, GiB", "with margin, GiB"):
-        table.add_column(heading, justify="right")
-    for record, row in zip(answer.records, answer.beside, strict=True):
-        sizes = [record.figures.planned_peak_bytes, record.figures.needed_bytes]
-        cells = [f"{size / 2**30:.2f}" if size else "" for size in sizes]
-        batch = record.status if record.status == "unsupported" else str(row["largest_batch_size"])
-        table.add_row(escape(record.conditions.method), batch, *cells)
-    return table
 
 
 def _device(name: str, planned: bool) -> torch.device | None:
@@ -147,7 +115,14 @@ def _too_large(record: CostRecord, beside: Row) -> CostRecord:
 @contextmanager
 def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str], None]]:
     """A bar that goes away; `begin` names what is at work."""
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
     with bar:
         task = bar.add_task(word, total=total, completed=-1)
 

@@ -58,7 +58,9 @@ def cases_of(request: CostRequest) -> list[Case]:
 
 
 def _recipe(request: CostRequest) -> Recipe:
-    fields: dict[str, Any] = {key: getattr(request, key) for key in ("batch_size", "precision", "attention", "optimizer")}
+    fields: dict[str, Any] = {
+        key: getattr(request, key) for key in ("batch_size", "precision", "attention", "optimizer")
+    }
     return Recipe(**fields)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 
@@ -17,7 +18,9 @@ from bench.run import Run
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
-from methods import Network, Unsupported
+from methods import Method, Network, Unsupported
+from methods.backbone import Backbone
+from methods.recipe import Recipe
 from results import Cost, Record, Score
 
 __all__ = ["execute"]
@@ -44,7 +47,7 @@ def execute(run: Run, device: torch.device, watch: Watch = lambda _: None) -> Re
     trace = Trace()
     _forget_peaks(device)
     try:
-        cost = planned_cost(run)
+        cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
         _train_and_test(run, device, trace, watch)
         return _record(run, device, trace, cost, "ok", None)
     except Unsupported as error:
@@ -55,11 +58,12 @@ def execute(run: Run, device: torch.device, watch: Watch = lambda _: None) -> Re
         return _record(run, device, trace, cost, "oom", str(error).splitlines()[0])
 
 
-def planned_cost(run: Run) -> Cost:
-    """Counts and the planned peak of the run's network, without its weights or any memory."""
-    network = skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
+@cache
+def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Cost:
+    """Counts and the planned peak of a run's network, without its weights or any memory."""
+    network = skeleton(backbone, method, classes, recipe)
     counts = dataclasses.asdict(count(network))
-    peak = plan(network, run.backbone.image_size, run.recipe)
+    peak = plan(network, backbone.image_size, recipe)
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 

@@ -18,7 +18,7 @@ SHOWN = 20
 
 def largest_blocks(case: Case) -> list[dict[str, Any]]:
     """The largest tensors that are alive at the planned peak of a training step. Raises Unsupported."""
-    peak = plan(case.training(), case.backbone.image_size, case.recipe, case.rules, explain=True)
+    peak = plan(case.training(), case.image_size, case.recipe, case.rules, explain=True)
     return [
         {
             "bytes": block.size,
@@ -34,11 +34,13 @@ def largest_blocks(case: Case) -> list[dict[str, Any]]:
 
 def show_blocks(method: str, blocks: Sequence[dict[str, Any]]) -> Table:
     """The same as a table."""
-    table = Table(title=f"{escape(method)}: the {len(blocks)} largest tensors at the peak", title_justify="left", box=None)
+    table = Table(
+        title=f"{escape(method)}: the {len(blocks)} largest tensors at the peak", title_justify="left", box=None
+    )
     for heading in ("MiB", "kind", "made by", "operator", "shape", "dtype"):
         table.add_column(heading, justify="right" if heading == "MiB" else "left", overflow="fold")
     for block in blocks:
-        shape = "×".join(map(str, block["shape"]))
+        shape = " x ".join(map(str, block["shape"]))
         words = (block["kind"], block["module"], block["operator"], shape, block["dtype"])
         table.add_row(f"{block['bytes'] / 2**20:.1f}", *map(escape, words))
     return table

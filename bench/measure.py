@@ -74,11 +74,12 @@ def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int =
 def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
     _clear(device)
     step = training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+    before = _retries(device)
     step()
     _reset(device)
     for _ in range(PEAK_STEPS):
         step()
-    peaks = _peaks(device)
+    peaks = _peaks(device, before)
     return timed(step, device, warmup, steps), peaks
 
 
@@ -91,10 +92,11 @@ def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[T
         with autocast(device.type, case.recipe.precision):
             network(images)
 
+    before = _retries(device)
     step()
     _reset(device)
     step()
-    peaks = _peaks(device)
+    peaks = _peaks(device, before)
     return timed(step, device, warmup, steps), peaks
 
 
@@ -121,7 +123,7 @@ def training_step(
 
 
 def _batch(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
-    count, size = case.recipe.batch_size, case.backbone.image_size
+    count, size = case.recipe.batch_size, case.image_size
     images = torch.randn(count, 3, size, size, device=device)
     return images, torch.randint(case.classes, (count,), device=device)
 
@@ -140,10 +142,15 @@ def _reset(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peaks(device: torch.device) -> Peaks:
-    """`retries` counts since the process began; a case in which it grows did not fit at once."""
+def _retries(device: torch.device) -> int:
+    """How often the allocator freed its cache and tried again, since the process began."""
+    return torch.cuda.memory_stats(device).get("num_alloc_retries", 0) if device.type == "cuda" else 0
+
+
+def _peaks(device: torch.device, retries: int) -> Peaks:
+    """Since the last reset, and the retries beyond those before the case."""
     if device.type != "cuda":
         return Peaks()
     torch.cuda.synchronize(device)
-    retries = torch.cuda.memory_stats(device).get("num_alloc_retries", 0)
-    return Peaks(torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device), retries)
+    allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    return Peaks(allocated, reserved, _retries(device) - retries)

@@ -34,11 +34,11 @@ class Origins:
 
     def now(self) -> str:
         """The module at work; "backward of" it in the backward pass, "again" where it is computed a second time."""
-        node = torch._C._current_autograd_node()
+        node: Node | None = torch._C._current_autograd_node()
         name = self._entered[-1] if self._entered else ""
         if node is None:
             return name or "the training step"
-        return f"{name}, again" if name else f"backward of {node.metadata.get(KEY, 'the loss')}"
+        return f"{name}, again" if name else f"backward of {_metadata(node).get(KEY, 'the loss')}"
 
     def _within(self, name: str, part: Callable[..., Any]) -> Callable[..., Any]:
         def run(*inputs: Any, **options: Any) -> Any:
@@ -66,10 +66,15 @@ class Origins:
             node = found.pop()
             if node not in seen:
                 seen.add(node)
-                node.metadata.setdefault(KEY, name)
+                _metadata(node).setdefault(KEY, name)
                 found += [before for before, _ in node.next_functions if before is not None]
 
 
 def _nodes(values: Any) -> Iterable[Node]:
     tensors = (value for value in tree_iter(values) if isinstance(value, Tensor))
     return [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+
+
+def _metadata(node: Node) -> dict[str, str]:
+    """A property, though its annotation says that it is a method."""
+    return node.metadata  # type: ignore[return-value]

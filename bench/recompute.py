@@ -33,7 +33,7 @@ class Recomputed:
 def recompute(network: Network) -> Network:
     """Change the network in place so that every transformer block is recomputed; gradients stay the same."""
     for block in blocks(network):
-        block.forward = Recomputed(block.forward)  # type: ignore[method-assign]
+        block.forward = Recomputed(block.forward)
     return network
 
 

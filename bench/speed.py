@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -59,7 +60,7 @@ def _on_cuda(step: Callable[[], object], device: torch.device, steps: int) -> li
         step()
         event.record(torch.cuda.current_stream(device))
     torch.cuda.synchronize(device)
-    return [first.elapsed_time(last) / 1000 for first, last in zip(events, events[1:], strict=False)]
+    return [first.elapsed_time(last) / 1000 for first, last in pairwise(events)]
 
 
 def _on_cpu(step: Callable[[], object], steps: int) -> list[float]:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from datasets.base import Example, Source, Suite, Task
 from datasets.demo_cells import SHAPES, cells
 from datasets.demo_natural import REGIONS, digits, photos
-from datasets.demo_structured import ANGLES, ROWS, location, orientation
+from datasets.demo_structured import ANGLES, MOST, count, orientation
 from datasets.demo_textures import TEXTURES, textures
 from datasets.drawing import Pictures
 
@@ -29,7 +29,7 @@ SUITE = Suite(
         Task("photos", "natural", len(REGIONS), SIZES, _source(photos)),
         Task("textures", "specialized", len(TEXTURES), SIZES, _source(textures)),
         Task("cells", "specialized", len(SHAPES), SIZES, _source(cells)),
-        Task("location", "structured", ROWS**2, SIZES, _source(location)),
+        Task("count", "structured", MOST, SIZES, _source(count)),
         Task("orientation", "structured", ANGLES, SIZES, _source(orientation)),
     ),
     recipe="demo",

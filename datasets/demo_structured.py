@@ -1,4 +1,4 @@
-"""The structured tasks of the demo: where a thing lies and which way it points, whatever it looks like."""
+"""The structured tasks of the demo: how many things there are and which way one points, whatever they look like."""
 
 from functools import cache
 
@@ -20,33 +20,28 @@ from datasets.drawing import (
     uniform,
 )
 
-ROWS = 4
+ROWS = 3
+MOST = 6
 ANGLES = 8
 
 
 @cache
-def location(split: str) -> Pictures:
-    """Give one object of any shape, size and colour; the label is the cell of a 4 x 4 grid that holds its middle."""
-    random = seeded(5, split)
-    labels = balanced(random, 400 if split == "train" else 1000, ROWS**2)
-    cell = np.stack([labels % ROWS, labels // ROWS])[..., None, None]
-    middle = (cell + 0.5 + random.uniform(-0.38, 0.38, cell.shape)) / ROWS * 2 - 1
-    radius = uniform(random, 0.16, 0.34, len(labels))
-    return Pictures(_scene(random, _objects(random, middle, radius)), labels)
-
-
-def _objects(random: Generator, middle: Array, radius: Array) -> Array:
-    """Cover a disc, a square, a triangle, a ring or a cross."""
+def count(split: str) -> Pictures:
+    """Give one to six discs and squares in different cells of a 3 x 3 grid; the label is how many."""
+    random = seeded(9, split)
+    labels = balanced(random, 400 if split == "train" else 1000, MOST)
     x, y = plane()
-    count = len(radius)
-    across, along = turned(x - middle[0], y - middle[1], uniform(random, 0, 2 * np.pi, count))
-    across, along = across / radius, along / radius
-    far = np.hypot(across, along)
-    sides = np.maximum(np.abs(across), np.abs(along))
-    corner = np.maximum(np.maximum(-along * 2, along + np.abs(across) * 1.732), 0)
-    cross = np.maximum(np.minimum(np.abs(across), np.abs(along)) / 0.35, sides)
-    ring = np.abs(far - 0.75) * 3
-    return _soft(np.choose(random.integers(5, size=(count, 1, 1)), [far, sides / 0.85, corner, cross, ring]), radius)
+    cells = np.argsort(random.random((len(labels), ROWS**2)), 1)
+    cover = np.zeros((len(labels), *x.shape))
+    for thing in range(MOST):
+        cell = np.stack([cells[:, thing] % ROWS, cells[:, thing] // ROWS])[..., None, None]
+        middle = (cell + 0.5) / ROWS * 2 - 1 + random.uniform(-0.08, 0.08, cell.shape)
+        radius = uniform(random, 0.14, 0.26, len(labels))
+        across, along = np.abs(x - middle[0]) / radius, np.abs(y - middle[1]) / radius
+        disc = random.random((len(labels), 1, 1)) < 0.5
+        reach = np.where(disc, np.hypot(across, along), np.maximum(across, along) / 0.85)
+        cover = np.maximum(cover, _soft(reach, radius) * (labels >= thing)[:, None, None])
+    return Pictures(_scene(random, cover), labels)
 
 
 @cache
@@ -71,9 +66,7 @@ def _soft(reach: Array, radius: Array) -> Array:
 
 
 def _scene(random: Generator, cover: Array) -> NDArray[np.uint8]:
-    """Paint a thing on an uneven ground, with specks of its own colour strewn about to distract."""
-    count = len(cover)
-    below, above = two_colours(random, count, apart=0.25)
-    specks = (random.random(cover.shape) < uniform(random, 0, 0.04, count)) * 0.8
-    uneven = 0.5 * (clouds(random, count, 1.2) - 0.5)
-    return finished(random, blend(np.maximum(cover, specks), below + uneven[..., None], above), noise=0.1)
+    """Paint things on an uneven ground under sensor noise."""
+    below, above = two_colours(random, len(cover), apart=0.4)
+    uneven = 0.2 * (clouds(random, len(cover), 1.2) - 0.5)
+    return finished(random, blend(cover, below + uneven[..., None], above), noise=0.05)

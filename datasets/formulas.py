@@ -122,7 +122,7 @@ def ground(random: Generator, each: int) -> Tensor:
     """Draw noise with one frequency, direction, bandwidth and nonlinearity; it repeats at its borders."""
     frequency, direction = random.uniform(1.5, 14), random.uniform(0, np.pi)
     spread, narrow = random.uniform(0.5, 4), random.choice([0.15, 0.4, 10])
-    shape: Callable[[Points], Points] = (np.tanh, np.sign, np.abs, partial(np.maximum, 0))[int(random.integers(4))]
+    shape: Callable[[Points], Points] = (_soft, np.sign, np.abs, partial(np.maximum, 0))[int(random.integers(4))]
     wave = np.fft.fftfreq(GROUND_SIZE, 1 / GROUND_SIZE)
     angle, radius = np.arctan2(wave[:, None], wave[None]), np.hypot(wave[:, None], wave[None])
     apart = np.abs((angle - direction + np.pi / 2) % np.pi - np.pi / 2)
@@ -143,6 +143,10 @@ def _rasterise(points: Points, width: float, gain: float) -> Tensor:
     blur = (kernel[:, None] * kernel)[None, None] / kernel.sum() ** 2
     ink = torch.from_numpy(counts).float().view(-1, 1, FIGURE_SIZE, FIGURE_SIZE)
     return _to_bytes((1 - torch.exp(-gain * functional.conv2d(ink, blur, padding=3)))[:, 0].numpy())
+
+
+def _soft(values: Points) -> Points:
+    return np.clip(values, -2, 2)
 
 
 def _to_bytes(values: NDArray[np.floating]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -47,16 +48,16 @@ def _column(name: str) -> Column:
     return Column(name, METRICS[name].label, METRICS[name].block, METRICS[name])
 
 
-def _cell(line: dict[str, object], name: str) -> Cell:
+def _cell(line: Mapping[Any, Any], name: str) -> Cell:
     """The number; in the first column the status where there is none."""
     if line["status"] != "ok" and name == SHOWN[0]:
         return Cell(word=str(line["status"]))
     return Cell(number(line.get(name)))
 
 
-def _notes(rows: pd.DataFrame) -> Sequence[str]:
+def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     reasons = [f"{row.method}: {row.status} ({row.reason})." for row in rows.itertuples() if row.status != "ok"]
     unstable = [str(row.method) for row in rows.itertuples() if row.unstable is True]
     if unstable:
-        reasons.append(f"unstable, 10–90 % range of the steps above 5 % of the median: {', '.join(unstable)}.")
+        reasons.append(f"unstable, 10 to 90 % range of the steps above 5 % of the median: {', '.join(unstable)}.")
     return tuple(reasons)

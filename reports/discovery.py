@@ -34,7 +34,9 @@ FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
 
 COST_REPORTS = [
-    name for name in REPORTS if "\ndef report(costs" in Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    name
+    for name in REPORTS
+    if "\ndef report(costs" in Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
 ]
 
 

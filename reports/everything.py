@@ -65,7 +65,10 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
         _say(console, f"damaged record: {complaint}")
     kept = sound if code is None else without_stale(sound, code)
     if left := len(sound) - len(kept):
-        _say(console, f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew")
+        _say(
+            console,
+            f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew",
+        )
     if not kept:
         _say(console, f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
         return None

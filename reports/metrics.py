@@ -49,7 +49,7 @@ METRICS = {
     "reserved_bytes": Metric("reserved on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "inference_peak_bytes": Metric("inference, planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "measured_inference_peak_bytes": Metric("inference, on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
-    "difference": Metric("measured − planned", "%", PERCENT, 1),
+    "difference": Metric("measured - planned", "%", PERCENT, 1),
     "needed_bytes": Metric("card needed", "GiB", GIBIBYTES, 2, "lower"),
     "planned_weights_bytes": Metric("weights", "MiB", MEBIBYTES, 0, None, PARTS),
     "planned_batch_bytes": Metric("batch", "MiB", MEBIBYTES, 0, None, PARTS),

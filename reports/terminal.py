@@ -15,7 +15,7 @@ from reports.base import Table
 
 __all__ = ["show"]
 
-PADDING = 2  # rich leaves one space on either side of a column
+PADDING = 3  # rich leaves one space on either side of a column and draws a blank rule between two
 
 
 def show(table: Table, console: Console) -> None:

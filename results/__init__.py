@@ -2,6 +2,7 @@
 
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
+from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
 
@@ -21,6 +22,7 @@ __all__ = [
     "load_all",
     "load_costs",
     "path_of",
+    "quoted",
     "save",
     "save_cost",
     "set_aside",

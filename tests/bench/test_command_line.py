@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,location", "--epochs", "1", "--device", "cpu"]
+SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,orientation", "--epochs", "1", "--device", "cpu"]
 
 
 def call(*words: str, folder: Path, code: int = 0) -> str:

@@ -41,7 +41,7 @@ def files(root: Path) -> dict[Path, bytes]:
 @pytest.fixture(autouse=True)
 def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planning takes most of the time of so small a run, and is tested elsewhere."""
-    monkeypatch.setattr(bench.execute, "planned_cost", lambda _: Cost())
+    monkeypatch.setattr(bench.execute, "planned_cost", lambda *_: Cost())
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+"""The cost records that a report needs, planned where they are missing or were made by other code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from bench.case import Case
+from bench.cost import code_digest
+from bench.cost_command import settle
+from bench.published_cases import published_cases
+from methods.backbone import find
+from methods.recipe import Recipe
+from methods.spec import parse_list
+from results import load_costs, without_stale
+
+__all__ = ["prepare", "wanted"]
+
+BACKBONE = "random:vit_base_patch16_224"
+BATCHES = (1, 8, 512)  # the peak is a line in the batch, but for the few images beside which gradients weigh more
+
+
+def prepare(reports: Sequence[str], root: Path, console: Console) -> str:
+    """Make what is missing for the reports, measured too where there is CUDA; returns the digest of today's code."""
+    code = code_digest()
+    known = {record.conditions for record in without_stale(load_costs(root)[0], code)}
+    cases = dict.fromkeys(case for report in reports for case in wanted(report))
+    missing = [case for case in cases if case.conditions() not in known]
+    if missing:
+        console.print(f"{len(missing)} cost records to make first, about a second each", highlight=False)
+        settle(missing, torch.device("cuda") if torch.cuda.is_available() else None, root, console)
+    return code
+
+
+def wanted(report: str) -> list[Case]:
+    """The cases that a report shows; none for one that shows whatever there is."""
+    return WANTED[report]() if report in WANTED else []
+
+
+def _memory_published() -> list[Case]:
+    return [*published_cases("vpt"), *published_cases("dtl")]
+
+
+def _lora_position() -> list[Case]:
+    return [Case(find(BACKBONE), method) for method in parse_list("lora:layer=1..12")]
+
+
+def _budget() -> list[Case]:
+    backbone, methods = find(BACKBONE), parse_list("all")
+    return [Case(backbone, method, recipe=Recipe(batch_size=batch)) for method, batch in product(methods, BATCHES)]
+
+
+WANTED: dict[str, Callable[[], list[Case]]] = {
+    "memory_published": _memory_published,
+    "lora_position": _lora_position,
+    "inference_cost": lambda: published_cases("synqt"),
+    "budget": _budget,
+}

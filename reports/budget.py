@@ -1,0 +1,89 @@
+"""Which method fits which card: the batch that fits against the card's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from reports.alike import Alike, alike
+from reports.base import Cell, Column, Figure, Table
+from reports.canvas import panel
+from reports.metrics import Metric
+from reports.order import in_order
+from reports.palette import look
+
+__all__ = ["report"]
+
+CARDS = (6, 8, 11, 12, 16, 24, 32, 40, 48, 80)  # GiB
+BATCH = Metric("images", "images", 1, 0, "higher")
+LEGEND = (
+    "The largest batch of training whose planned peak plus a margin of 5 % and 512 MiB (CUDA context, workspaces, "
+    "fragments) fits the card; on a line between planned batches of {}. `cost --budget` searches the exact batch."
+)
+Lines = Mapping[str, Sequence[tuple[int, int]]]  # by method: batch and the bytes of a card that it needs
+
+
+def report(costs: pd.DataFrame) -> list[Table | Figure]:
+    """A table and a figure for each set of conditions under which some method is planned at several batches."""
+    planned = costs[costs["status"] == "ok"]
+    return [item for group in alike(planned, "batch_size") for item in _items(group)]
+
+
+def _items(group: Alike) -> Sequence[Table | Figure]:
+    known = {
+        method: sorted(zip(part["batch_size"].astype(int), part["needed_bytes"].astype(int), strict=True))
+        for method, part in group.rows.groupby("method", sort=False)
+    }
+    lines = {method: known[method] for method in in_order(map(str, known)) if len(known[method]) > 2}
+    if not lines:
+        return []
+    batches = sorted({batch for points in lines.values() for batch, _ in points})
+    caption = f"{group.conditions} {LEGEND.format(', '.join(map(str, batches)))}"
+    return _table(group.name, caption, lines), _figure(group.name, caption, lines)
+
+
+def fitting(points: Sequence[tuple[int, int]], budget: float) -> float:
+    """The batch at which a card of `budget` bytes is full; less than 1 where not even one image fits."""
+    pairs = list(pairwise(points))
+    (low, below), (high, above) = next((pair for pair in pairs if pair[1][1] > budget), pairs[-1])
+    return low + (budget - below) * (high - low) / (above - below)
+
+
+def _table(name: str, caption: str, lines: Lines) -> Table:
+    columns = [Column(f"batch_{size}_gib", f"{size} GiB", "card", BATCH) for size in CARDS]
+    cells = [[_cell(fitting(points, size * 2**30)) for size in CARDS] for points in lines.values()]
+    rows = tuple((Cell(word=method), *row) for method, row in zip(lines, cells, strict=True))
+    return Table(f"budget-{name}-table", caption, (Column("method", "method"), *columns), rows)
+
+
+def _cell(batch: float) -> Cell:
+    return Cell(float(int(batch))) if batch >= 1 else Cell(word="none")
+
+
+def _figure(name: str, caption: str, lines: Lines) -> Figure:
+    with panel(caption, "memory of the card (GiB)", "largest batch that fits (images)") as (drawing, axes):
+        for method, points in lines.items():
+            fits = [(size, batch) for size in CARDS if (batch := fitting(points, size * 2**30)) >= 1]
+            style = look(method)
+            axes.plot(
+                [size for size, _ in fits],
+                [batch for _, batch in fits],
+                color="0.45" if style.color == "#F0E442" else style.color,  # a yellow line is hard to see
+                linewidth=0.9,
+                marker=style.marker,
+                markerfacecolor=style.color,
+                markeredgecolor="black",
+                markeredgewidth=0.5,
+                markersize=4.5,
+                label=method,
+            )
+        for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+            scale("log")
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_locator(NullLocator())
+        axes.set_xticks([size for size in CARDS if size != 11])  # no room beside 12
+        axes.legend(frameon=False, fontsize=6.5)
+    return Figure(f"budget-{name}", caption, drawing)

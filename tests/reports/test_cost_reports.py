@@ -1,0 +1,169 @@
+"""The reports that read cost records: their formats, what they compare, and what they say when something is missing."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from reports import COST_REPORTS, Figure, Table, find, terminal, write_all
+from reports.budget import fitting
+from reports.compared import printed
+from reports.writing import write
+from results import Conditions, CostRecord, Figures, Where, cost_frame, quoted, save_cost
+
+GIB = 2**30
+WHERE = Where("2026-01-01", "abcdef0123", False, "python bench.py cost", "cpu", None, {"torch": "2.11.0"})
+
+
+def record(method: str = "lora", peak: float = 4.0, settings: dict | None = None, status="ok", cuda=None, **conditions):
+    asked = {
+        "backbone": "vit", "classes": 100, "batch_size": 64, "precision": "fp32", "attention": "fused",
+        "optimizer": "adamw", "checkpointing": False,
+    }  # fmt: skip
+    size = round(peak * GIB)
+    figures = Figures(
+        trainable=100, trainable_without_head=10, total=1000, planned_peak_bytes=size, needed_bytes=size + GIB // 2,
+        planned_breakdown={"weights": size // 4, "activations": size - size // 4}, inference_peak_bytes=size // 5,
+        macs=17_563_137_024, macs_modules=16_847_809_536, train_flops_frozen=10**9, train_flops_trained=10**10,
+        checkpoint_bytes=400, peak_bytes=cuda and round(cuda * GIB), inference_images_per_second=cuda and 500.0,
+        train_images_per_second=cuda and 200.0, unstable=cuda and True,
+    )  # fmt: skip
+    reason = None if status == "ok" else "needs a class token"
+    figures = figures if status == "ok" else Figures()
+    return CostRecord(
+        Conditions(method=method, **asked | conditions), settings or {}, figures, status, reason, "c0de", WHERE
+    )
+
+
+@pytest.fixture
+def costs() -> list[CostRecord]:
+    rows = [record(f"lora:layer={k}", 5 - 0.3 * k, {"rank": 8, "layer": k}, cuda=5.1 - 0.3 * k) for k in range(1, 13)]
+    rows += [record(name, 1 + batch / 16, {}, batch_size=batch) for name in ("full", "ssf") for batch in (1, 8, 512)]
+    rows += [record("vpt_deep", status="unsupported")]
+    published = {"batch_size": 64, "attention": "eager", "protocol": "vpt"}
+    rows += [record("bitfit", 10.13, autograd="legacy", **published), record("bitfit", 5.9, **published)]
+    rows += [
+        record("linear", 0.867, autograd="legacy", **published),
+        record("full", 14.0, autograd="legacy", **published),
+    ]
+    tokens = (1, 5, 10, 50, 100, 200)
+    rows += [record(f"vpt_deep:tokens={p}", 3 + p / 50, {"tokens": p}, protocol="dtl", batch_size=32) for p in tokens]
+    return [
+        *rows,
+        record("bitfit", 3.9, protocol="synqt"),
+        record("vpt_shallow", 4.9, {"tokens": 100}, protocol="synqt"),
+    ]
+
+
+@pytest.fixture
+def table(costs: list[CostRecord]) -> pd.DataFrame:
+    return cost_frame(costs)
+
+
+@pytest.mark.parametrize("name", COST_REPORTS)
+def test_writes_all_its_formats_with_its_conditions_and_the_same_bytes_again(
+    name: str, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    items = find(name)(table)
+    assert items
+    for item, again in zip(items, find(name)(table), strict=True):
+        first, second = ([path.read_bytes() for path in write(each, tmp_path)] for each in (item, again))
+        assert first == second
+        assert "batch" in item.caption
+        assert "torch 2.11.0" in item.caption
+        assert item.name.startswith(name)
+
+
+@pytest.mark.parametrize("name", COST_REPORTS)
+def test_one_row_of_any_kind_is_no_error(name: str, costs: list[CostRecord]) -> None:
+    for one in costs:
+        find(name)(cost_frame([one]))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", COST_REPORTS)
+def test_fits_the_terminal(name: str, width: int, table: pd.DataFrame) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    for item in find(name)(table):
+        if isinstance(item, Table):
+            terminal.show(item, console)
+    assert "…" not in console.file.getvalue()
+    assert all(len(line) <= width for line in console.file.getvalue().splitlines())
+
+
+def test_costs_are_planned_and_measured_side_by_side(table: pd.DataFrame) -> None:
+    first = find("cost")(table)[0]
+    keys = [column.key for column in first.columns]
+    line = dict(zip(keys, first.rows[0], strict=True))
+    assert line["planned_peak_bytes"].value == round(4.7 * GIB)
+    assert line["difference"].value == pytest.approx(4.8 / 4.7 - 1)
+    assert "measured on cpu" in first.caption
+    assert any("unstable" in note for note in first.notes)
+    assert any(
+        "vpt_deep: unsupported (needs a class token)" in note for table in find("cost")(table) for note in table.notes
+    )
+
+
+def test_printed_numbers_stand_beside_ours_with_the_difference(table: pd.DataFrame) -> None:
+    vpt, dtl = find("memory_published")(table)
+    rows = {(row[0].word, row[1].word): row for row in vpt.rows}
+    assert rows["bitfit", "train"][2].value == 10.1
+    assert rows["bitfit", "train"][4].value == pytest.approx(10.13 / 10.1 - 1, abs=1e-4)
+    assert rows["bitfit", "train"][6].value == pytest.approx(5.9 / 10.1 - 1, abs=1e-4)
+    notes = " ".join(vpt.notes)
+    assert "full train +19.7 %" in notes
+    assert "unexplained" in notes
+    assert "0.867 rounds to the printed 0.9" in notes
+    assert dtl.rows[0][0].word == "vpt_deep, mean of 19 tasks"
+    mean = sum(3 + p / 50 for p in (10, 10, 10, 1, 1, 50, 5, 100, 100, 10, 1, 50, 200, 100, 50, 10, 50, 200, 200)) / 19
+    assert dtl.rows[0][5].value == pytest.approx(mean, abs=1e-3)
+
+
+def test_inference_is_compared_by_the_convention_of_the_print(table: pd.DataFrame) -> None:
+    (inference,) = find("inference_cost")(table)
+    line = {column.key: cell for column, cell in zip(inference.columns, inference.rows[0], strict=True)}
+    assert line["inference_macs_difference"].value == pytest.approx(16.8478 / 16.9 - 1, abs=1e-4)
+    assert any("without one" in note for note in inference.notes)
+
+
+def test_a_batch_between_two_planned_ones() -> None:
+    points = [(1, 2 * GIB), (8, 3 * GIB), (512, 66 * GIB)]
+    assert fitting(points, 3 * GIB) == 8
+    assert fitting(points, 3 * GIB + GIB // 8) == 9
+    assert fitting(points, 66 * GIB + GIB) == 520
+    assert fitting(points, GIB) < 1
+
+
+def test_the_position_has_a_figure_and_its_numbers(table: pd.DataFrame) -> None:
+    numbers, figure = find("lora_position")(table)
+    assert isinstance(figure, Figure)
+    assert [row[0].value for row in numbers.rows] == list(range(1, 13))
+    (axes,) = figure.drawing.axes
+    assert [line.get_label() for line in axes.lines] == ["planned", "measured on CUDA"]
+
+
+def test_records_of_other_code_are_left_out_and_counted(tmp_path: Path, costs: list[CostRecord]) -> None:
+    for one in costs:
+        save_cost(tmp_path, one)
+    console = Console(file=io.StringIO(), width=200)
+    assert write_all(tmp_path, ["cost"], tmp_path / "out", console, code="other") == []
+    assert f"{len(costs)} cost records were made by other code" in console.file.getvalue()
+    assert write_all(tmp_path, ["cost"], tmp_path / "out", console, code="c0de")
+
+
+def test_a_damaged_cost_record_is_named(tmp_path: Path) -> None:
+    path = save_cost(tmp_path, record())
+    path.write_text(path.read_text()[:50])
+    console = Console(file=io.StringIO(), width=200)
+    assert write_all(tmp_path, ["cost"], tmp_path / "out", console) == []
+    assert path.name in console.file.getvalue()
+
+
+def test_the_published_table_is_tidy() -> None:
+    lines = quoted("cost")
+    assert list(lines.columns) == ["source", "table", "method", "setting", "quantity", "value", "unit", "protocol"]
+    assert not lines.duplicated(["source", "table", "method", "setting", "quantity"]).any()
+    assert lines["value"].astype(float).gt(0).all()
+    assert {line.method for line in printed("vpt", cost_frame([record()]))} >= {"full", "bitfit", "sidetune"}
