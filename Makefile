@@ -25,7 +25,7 @@ lint: setup
 types: setup
 	$(PYTHON) -m mypy
 
-overhead: setup  ## one run through the command line against a bare PyTorch loop; the ratio must be at most 1.05
+overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
 	$(PYTHON) -m bench.overhead
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)

@@ -26,6 +26,8 @@ Examples:
 
   python bench.py --methods all --suite demo --dry-run what would run, and how long it would take
 
+  python bench.py cost --planned                       what every method takes, without a GPU
+
   python bench.py report                               tables and figures from what is on disk
 """
 
@@ -95,6 +97,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def _check_place(context: typer.Context) -> None:
+    """Options of the grid do nothing before another command: say so instead of leaving them out."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name != "debug" and source is not None and source.name == "COMMANDLINE":
+            raise WrongCall(f"--{name.replace('_', '-')} must stand behind {context.invoked_subcommand}, not before it")
+
+
 def _stop(message: str, code: int) -> None:
     _console(stderr=True).print(f"error: {message}" if code != 130 else message, markup=False, soft_wrap=True)
     raise typer.Exit(code)
@@ -141,8 +151,8 @@ def grid(
 
     Finished runs are kept and skipped: a call that was interrupted goes on where it stopped.
     """
-    context.obj = debug
     if context.invoked_subcommand is not None:
+        _check_place(context)
         return
     from bench.commands import grid as run_grid
     from bench.request import Request
@@ -222,7 +232,10 @@ def report(
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
 ) -> None:
-    """Tables and figures from the records on disk."""
+    """Tables and figures from the records on disk.
+
+    A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
+    """
     from reports import COST_REPORTS, pick, write_all
 
     try:
@@ -231,9 +244,10 @@ def report(
         raise WrongCall(str(error)) from error
     code = None
     if wanted := [name for name in picked if name in COST_REPORTS]:
+        from bench.cost import code_digest
         from bench.wanted import prepare
 
-        code = prepare(wanted, results, _console(stderr=True))
+        code = prepare(wanted, results, _console(stderr=True)) if names else code_digest()
     write_all(results, names, out, _console(), code=code)
 
 

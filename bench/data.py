@@ -46,7 +46,7 @@ def shuffled(split: Split, batch_size: int, drop_last: bool, order: torch.Genera
 
 
 def batches(split: Split, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """The split in order; each batch is sent to the device while the one before is at work."""
+    """The split in order, a batch at a time, so that it takes no memory of the device."""
     for start in range(0, len(split.labels), batch_size):
         part = slice(start, start + batch_size)
         yield split.images[part].to(device, non_blocking=True), split.labels[part].to(device, non_blocking=True)

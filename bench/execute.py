@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,7 +98,10 @@ def _test(run: Run, network: Network, split: Split, normalise: Normaliser, devic
 
 
 def _forget_peaks(device: torch.device) -> None:
+    """Start the allocator's peaks from what this run holds, without leftovers of earlier ones."""
     if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch.nn import functional
 
 from bench.autocast import autocast
+from bench.loss import loss_of
 from bench.networks import build
 from bench.run import Run
 from bench.train import steps_in_epoch
@@ -71,7 +71,7 @@ def _timed(run: Run, device: torch.device) -> tuple[float, float]:
 
     def step() -> None:
         with autocast(device.type, run.recipe.precision):
-            functional.cross_entropy(network(images).float(), labels).backward()
+            loss_of(network, network(images).float(), labels).backward()
 
     def test() -> None:
         with torch.inference_mode(), autocast(device.type, run.recipe.precision):

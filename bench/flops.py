@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from bench.loss import loss_of
 from methods import Network
 
 __all__ = ["Flops", "ModuleMacs", "TrainFlops", "inference_macs", "train_flops"]
@@ -83,7 +84,7 @@ def train_flops(network: Network, image_size: int, batch_size: int) -> TrainFlop
     with Flops() as trained:
         logits = network.adapt(features)
         labels = torch.zeros(batch_size, dtype=torch.int64, device="meta")
-        nn.functional.cross_entropy(logits, labels).backward()
+        loss_of(network, logits, labels).backward()
     network.zero_grad(set_to_none=True)
     return TrainFlops(frozen.total, trained.total)
 

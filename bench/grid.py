@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,5 +89,6 @@ def _make_room(path: Path) -> None:
 def _log(root: Path, record: Path) -> Path:
     """Write the traceback of the current exception; the log of a run has the name of its record."""
     path = root / "logs" / record.relative_to(root / "runs").with_suffix(".log")
-    results.write_whole(path, traceback.format_exc().encode())
+    with contextlib.suppress(OSError):  # a full disk must not end the grid
+        results.write_whole(path, traceback.format_exc().encode())
     return path

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
-from torch.nn import functional
 
 from bench.autocast import autocast
 from bench.case import Case
+from bench.loss import loss_of
 from bench.optimizers import optimizer_of
 from bench.rules import TODAY, Rules
 from bench.speed import STEPS, WARMUP, Timing, timed
@@ -112,7 +112,7 @@ def training_step(
         if rules.gradients != "freed_after":
             optimizer.zero_grad(set_to_none=rules.gradients == "freed_before")
         with autocast(images.device.type, recipe.precision):
-            loss = functional.cross_entropy(network(images).float(), labels)
+            loss = loss_of(network, network(images).float(), labels)
         if rules.gradients == "freed_after":
             optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()

@@ -31,9 +31,9 @@ def where(device: torch.device) -> Where:
 
 @cache
 def _commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout and whether tracked files differ from it; None where there is no git."""
+    """The commit of the checkout and whether the files differ from it; None where there is no git."""
     head = _git("rev-parse", "HEAD")
-    return (None, None) if head is None else (head, _git("status", "--porcelain", "--untracked-files=no") != "")
+    return (None, None) if head is None else (head, _git("status", "--porcelain") != "")
 
 
 def _git(*arguments: str) -> str | None:

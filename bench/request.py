@@ -100,9 +100,10 @@ def _seeds(text: str) -> list[int]:
     first, dots, last = text.partition("..")
     try:
         seeds = range(int(first), int(last) + 1) if dots else [int(word) for word in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not 0 < len(seeds) <= MOST_SEEDS or min(seeds) < 0:
+        given = len(seeds)
+    except (ValueError, OverflowError):
+        seeds, given = [], 0
+    if not 0 < given <= MOST_SEEDS or min(seeds) < 0 or max(seeds) >= 2**63:
         raise ValueError(f"--seeds {text!r} is not a list of seeds; write 0,1,2 or 0..4")
     return list(dict.fromkeys(seeds))
 

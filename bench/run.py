@@ -53,7 +53,7 @@ def plan_grid(
     seeds: Sequence[int],
     overrides: Mapping[str, Any],
 ) -> list[Run]:
-    """Every combination, a task at a time: its data are loaded once, and tables fill column by column."""
+    """Every combination, a task at a time: so that tables fill column by column."""
     runs = []
     places = {task.name: place for place, task in enumerate(suite.tasks)}
     for seed, task, method in itertools.product(seeds, tasks, methods):

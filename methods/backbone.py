@@ -66,7 +66,7 @@ class Backbone:
         """Mean and standard deviation of the inputs (in [0, 1]) the checkpoint was trained with, per channel."""
         if self.architecture in ARCHITECTURES:
             return HALF, HALF
-        settings = timm.get_pretrained_cfg(self.name if self.weights == "timm" else self.architecture)
+        settings = timm.get_pretrained_cfg(self.architecture if self.weights is None else self.name)
         return (settings.mean, settings.std) if settings else (HALF, HALF)
 
     def _download(self) -> VisionTransformer:
@@ -103,7 +103,7 @@ def find(text: str) -> Backbone:
         raise ValueError(f"no backbone {name!r}; {closest(name, [*BACKBONES, 'random:ARCHITECTURE'])}")
     if not equals:
         return rows[0]
-    return Backbone(rows[0].name, rows[0].architecture, Path(file), "local file")
+    return Backbone(name, rows[0].architecture, Path(file), "local file")
 
 
 def prepare(vit: VisionTransformer, classes: int, head: str, drop_path: float, dropout: float) -> VisionTransformer:

@@ -92,6 +92,7 @@ class Method:
     """
 
     name: ClassVar[str]
+    given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:
         super().__init_subclass__(**rest)

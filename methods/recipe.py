@@ -139,5 +139,5 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
     known = {f.name: f.default for f in dataclasses.fields(method)}
     if unknown := sorted(settings.keys() - known.keys()):
         raise ValueError(f"recipe {recipe}, {method.name}: {unknown[0]} is neither a recipe field nor a setting")
-    untouched = {key: value for key, value in settings.items() if getattr(method, key) == known[key]}
-    return dataclasses.replace(method, **untouched)
+    touched = {key for key in known if key in method.given or getattr(method, key) != known[key]}
+    return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})

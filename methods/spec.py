@@ -38,7 +38,7 @@ def parse(spec: str) -> list[Method]:
     if len(set(names)) < len(names):
         raise ValueError(f"{spec!r} gives {max(names, key=names.count)} twice")
     choices = itertools.product(*(values for _, values in sweeps))
-    return [kind(**dict(zip(names, choice, strict=True))) for choice in choices]
+    return [_made(kind, dict(zip(names, choice, strict=True))) for choice in choices]
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -46,6 +46,13 @@ def closest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     match = difflib.get_close_matches(name, names, n=1)
     return (f"did you mean {match[0]!r}? " if match else "") + f"known: {', '.join(names) or 'none'}"
+
+
+def _made(kind: type[Method], settings: dict[str, Any]) -> Method:
+    """A method that knows which of its settings were written out, so that a recipe leaves them alone."""
+    method = kind(**settings)
+    object.__setattr__(method, "given", frozenset(settings))
+    return method
 
 
 def _every() -> Sequence[Method]:

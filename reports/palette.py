@@ -38,7 +38,7 @@ FAMILIES = {
             "ssf": ">",
             "noah": "h",
             "repadapter": "d",
-            "sidetune": "*",
+            "side_tuning": "*",
         },
     ),
 }

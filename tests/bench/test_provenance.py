@@ -67,7 +67,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bench.provenance._commit.cache_clear()
 
 
-@pytest.mark.parametrize(("change", "dirty"), [(None, False), ("file", True), ("untracked", False)])
+@pytest.mark.parametrize(("change", "dirty"), [(None, False), ("file", True), ("untracked", True)])
 def test_the_commit_and_whether_it_was_changed(checkout: Path, change: str | None, dirty: bool) -> None:
     if change:
         (checkout / change).write_text("two")

@@ -166,4 +166,4 @@ def test_the_published_table_is_tidy() -> None:
     assert list(lines.columns) == ["source", "table", "method", "setting", "quantity", "value", "unit", "protocol"]
     assert not lines.duplicated(["source", "table", "method", "setting", "quantity"]).any()
     assert lines["value"].astype(float).gt(0).all()
-    assert {line.method for line in printed("vpt", cost_frame([record()]))} >= {"full", "bitfit", "sidetune"}
+    assert {line.method for line in printed("vpt", cost_frame([record()]))} >= {"full", "bitfit", "side_tuning"}
