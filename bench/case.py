@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 
@@ -54,7 +53,7 @@ class Case:
     @property
     def image_size(self) -> int:
         """Input side in pixels."""
-        return _image_size(self.backbone)
+        return self.backbone.image_size
 
     def conditions(self) -> Conditions:
         """What the record says about it."""
@@ -75,9 +74,3 @@ class Case:
             backbone_dropout=recipe.backbone_dropout,
             protocol=self.protocol,
         )
-
-
-@cache
-def _image_size(backbone: Backbone) -> int:
-    """Kept, since the network is built to find it out."""
-    return backbone.image_size

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from bench.case import Case
 from bench.rules import TODAY, Rules
@@ -12,10 +10,10 @@ from methods import METHODS, Method
 from methods.backbone import find
 from methods.recipe import Recipe
 from methods.spec import parse
+from results import quoted
 
 __all__ = ["published_cases"]
 
-FILE = Path(__file__).resolve().parent.parent / "results" / "published" / "cost.csv"
 BACKBONE = "random:vit_base_patch16_224"
 # Card memory_published.md. VPT: PyTorch 1.7 on one A100; DTL: its own loop frees gradients after the forward pass.
 RULES = {
@@ -40,10 +38,9 @@ def published_cases(protocol: str) -> list[Case]:
 
 
 def _methods(protocol: str) -> Iterator[Method]:
-    with FILE.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["protocol"] == protocol and row["method"] in METHODS:
-                yield from parse(":".join(filter(None, (row["method"], row["setting"]))))
+    for row in quoted("cost").query("protocol == @protocol").itertuples():
+        if row.method in METHODS:
+            yield from parse(f"{row.method}:{row.setting}".rstrip(":"))
 
 
 def _vpt(method: str) -> Recipe:

@@ -110,12 +110,12 @@ def _seeds(text: str) -> list[int]:
 
 def _check_runs(runs: Sequence[Run]) -> None:
     """Attach every method once, without weights, so that a setting that does not fit is found now."""
-    tried: dict[tuple[Method, str], bool] = {}
+    tried: set[tuple[Method, str]] = set()
     for run in runs:
         key = run.resolved, run.recipe.preprocessing
         if key in tried:
             continue
-        tried[key] = True
+        tried.add(key)
         if run.recipe.preprocessing not in PRESETS:
             raise ValueError(f"no preprocessing {run.recipe.preprocessing!r}; {closest(key[1], PRESETS)}")
         try:

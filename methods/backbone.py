@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +56,7 @@ class Backbone:
         """Eight hexadecimal digits of the content of the weight file, or None where there is no file."""
         return _digest(self.weights) if isinstance(self.weights, Path) else None
 
-    @property
+    @cached_property
     def image_size(self) -> int:
         """Input side in pixels."""
         return int(self.skeleton().patch_embed.img_size[0])
