@@ -38,9 +38,9 @@ def published_cases(protocol: str) -> list[Case]:
 
 
 def _methods(protocol: str) -> Iterator[Method]:
-    for row in quoted("cost").query("protocol == @protocol").itertuples():
-        if row.method in METHODS:
-            yield from parse(f"{row.method}:{row.setting}".rstrip(":"))
+    for row in quoted("cost").query("protocol == @protocol").to_dict("records"):
+        if row["method"] in METHODS:
+            yield from parse(":".join(filter(None, (row["method"], row["setting"]))))
 
 
 def _vpt(method: str) -> Recipe:
