@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
+from bench.execution import Execution
 from bench.expected import expected_seconds
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.request import Request, check_folder, device_of, grid_of
@@ -35,7 +36,7 @@ def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, 
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, place, screen)
+        outcome = run_grid(pending, root, Execution(place), screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 

@@ -12,6 +12,7 @@ from functools import cache
 import torch
 
 from bench.data import Normaliser, on_device
+from bench.execution import Execution
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
@@ -40,12 +41,12 @@ class Trace:
     reserved_bytes: int | None = None
 
 
-def execute(run: Run, device: torch.device, watch: Watch = lambda _: None) -> Record:
+def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
 
     Anything else that goes wrong is raised; nothing is written here.
     """
-    trace = Trace()
+    trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 import results
 from bench.execute import execute
+from bench.execution import Execution
 from bench.run import Run
 from bench.screen import Screen
 from results import Record
@@ -54,7 +53,7 @@ def look(runs: Sequence[Run], root: Path, force: bool) -> Pending:
     return pending
 
 
-def run_grid(pending: Pending, root: Path, device: torch.device, screen: Screen) -> Outcome:
+def run_grid(pending: Pending, root: Path, how: Execution, screen: Screen) -> Outcome:
     """Do what is left. A run that fails is logged with its traceback, tried again next time, and stops nothing."""
     outcome = Outcome(0, len(pending.finished), [], [])
     for run, record in pending.finished:
@@ -64,7 +63,7 @@ def run_grid(pending: Pending, root: Path, device: torch.device, screen: Screen)
         screen.begin(run)
         path = results.path_of(root, run.identity())
         try:
-            record = execute(run, device, screen.epoch)
+            record = execute(run, how, screen.epoch)
             _make_room(path)
             outcome.records.append(results.save(root, record))
         except Exception as error:  # the launcher alone catches everything: one bad run must not end the grid

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bench.data import Normaliser
 from bench.execute import execute
+from bench.execution import Execution
 from bench.networks import build
 from bench.request import Request, grid_of
 from bench.run import Run
@@ -23,11 +24,13 @@ from datasets.preprocessing import PRESETS
 
 __all__ = ["bare_seconds", "bench_seconds"]
 
+HERE = Execution(torch.device("cpu"))
+
 
 def bench_seconds(run: Run) -> float:
     """Seconds of a whole run through the project: planning, loading, training, testing, counting."""
     started = time.perf_counter()
-    execute(run, torch.device("cpu"))
+    execute(run, HERE)
     return time.perf_counter() - started
 
 
@@ -37,7 +40,7 @@ def bare_seconds(run: Run) -> float:
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe)
     preset, size = PRESETS[run.recipe.preprocessing], run.backbone.image_size
     train, test = run.task.load("train", preset, size), run.task.load("test", preset, size)
-    normalise = Normaliser.of(*run.backbone.statistics, torch.device("cpu"))
+    normalise = Normaliser.of(*run.backbone.statistics, HERE.device)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], fused=True)
     started = time.perf_counter()
     network.train()
@@ -63,7 +66,7 @@ def main() -> None:
     parser.add_argument("--bar", type=float, default=1.05, help="the highest ratio that passes")
     options = parser.parse_args()
     run = grid_of(Request(methods=options.method, tasks="digits", epochs=options.epochs))[0]
-    execute(grid_of(Request(methods=options.method, tasks="digits", epochs=1))[0], torch.device("cpu"))  # warm-up
+    execute(grid_of(Request(methods=options.method, tasks="digits", epochs=1))[0], HERE)  # warm-up
     pairs = [(bench_seconds(run), bare_seconds(run)) for _ in range(options.repeats)]
     ratio = statistics.median(ours / bare for ours, bare in pairs)
     for ours, bare in pairs:

@@ -36,6 +36,8 @@ class Run:
         changes: dict[str, Any] = {"recipe": self.recipe.changes(), "method": str(self.resolved)}
         if (digest := self.backbone.digest()) is not None:
             changes["weights"] = digest
+        if self.task.revision:
+            changes["data"] = self.task.revision
         names = self.backbone.name, str(self.method), self.suite, self.task.name, self.recipe_name
         return Identity(*names, self.seed, changes)
 

@@ -35,6 +35,7 @@ class Task:
     classes: int
     sizes: Mapping[str, int]
     source: Source = field(repr=False, compare=False)
+    revision: str = ""  # changes whenever images or labels do; part of a run's identity
 
     def load(self, split: str, preprocessing: Preprocessing, size: int) -> Split:
         """Give every image of the split, decoded and squashed to `size` x `size`, with its label."""

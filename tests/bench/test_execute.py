@@ -8,6 +8,7 @@ import torch
 
 import bench.execute
 from bench.execute import execute, planned_cost
+from bench.execution import Execution
 from bench.networks import count, skeleton
 from bench.train import Epoch
 from methods.backbone import ARCHITECTURES, find
@@ -15,7 +16,7 @@ from results import Record, load, save
 from tests.bench.tiny import CLASSES, run, task
 from tests.methods.small import SMALL
 
-CPU = torch.device("cpu")
+CPU = Execution(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,14 @@ import bench.execute
 import bench.grid
 import results
 from bench.execute import execute
+from bench.execution import Execution
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.run import Run
 from bench.screen import Screen
 from results import Cost, Record
 from tests.bench.tiny import runs
 
-CPU = torch.device("cpu")
+CPU = Execution(torch.device("cpu"))
 
 
 def go(asked: list[Run], root: Path, force: bool = False) -> tuple[Outcome, str]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import bench.execute
 from bench.data import Normaliser
 from bench.execute import execute
+from bench.execution import Execution
 from bench.loss import loss_of
 from bench.networks import skeleton
 from bench.plan import plan
@@ -26,6 +27,7 @@ from methods.spec import parse
 from tests.methods.small import CLASSES, SIZE, SMALL, network_of
 
 CPU = torch.device("cpu")
+HERE = Execution(CPU)
 PLAIN = Normaliser.of((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
 
 
@@ -53,7 +55,7 @@ def split(images: int = 8) -> Split:
 @pytest.mark.parametrize(("method", "stages"), [("linear", 1), ("vqt", 1), ("head2toe", 2), ("vqt:keep=0.5", 3)])
 def test_every_stage_has_the_epochs_of_the_recipe_and_the_last_is_tested(method: str, stages: int) -> None:
     seen: list[Epoch] = []
-    record = execute(run(method), CPU, seen.append)
+    record = execute(run(method), HERE, seen.append)
     assert record.status == "ok"
     assert [epoch.number for epoch in seen] == [1, 2, 3] * stages
     assert len(record.score.train_losses) == len(record.cost.epoch_seconds) == 3 * stages
@@ -64,7 +66,7 @@ def test_every_stage_has_the_epochs_of_the_recipe_and_the_last_is_tested(method:
 def test_a_stage_that_is_not_the_last_cannot_be_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.9, 0.5, 0.4, 0.3])
     monkeypatch.setattr(bench.execute, "accuracy", lambda *_: next(values))
-    score = execute(run("head2toe", epochs=4, evaluate_every=2), CPU).score
+    score = execute(run("head2toe", epochs=4, evaluate_every=2), HERE).score
     assert [epoch for epoch, _ in score.evaluations] == [2, 6, 8]
     assert (score.best_test_accuracy, score.test_accuracy) == (0.5, 0.4)
 
@@ -78,7 +80,7 @@ def test_the_network_that_is_tested_is_that_of_the_last_stage(monkeypatch: pytes
         return accuracy(network, *rest)
 
     monkeypatch.setattr(bench.execute, "accuracy", spy)
-    record = execute(run("head2toe:size=24:fraction=0.25"), CPU)
+    record = execute(run("head2toe:size=24:fraction=0.25"), HERE)
     features = 4 * 24 + 12 * (3 * 24 + 96)
     assert [network.head.in_features for network in tested] == [features // 4]
     assert record.cost.trainable == 3 * features + 3  # cost is that of the first stage
@@ -148,7 +150,7 @@ def test_a_run_that_diverges_in_a_later_stage_is_diverged(monkeypatch: pytest.Mo
         arguments[-1](Epoch(1, 0.5, 0.25, 2.0))
 
     monkeypatch.setattr(bench.execute, "train", failing)
-    record = execute(run("head2toe"), CPU)
+    record = execute(run("head2toe"), HERE)
     assert (record.status, record.reason) == ("diverged", "the loss was nan in epoch 1 of 3")
     assert record.score.test_accuracy is None
     assert dataclasses.asdict(record)["score"]["train_losses"] == [0.5]
