@@ -2,7 +2,7 @@
 
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
-from results.kept import KEPT, NotKept, has_kept, kept_path, load_kept, root_of, save_kept
+from results.kept import KEPT, NotKept, has_kept, kept_path, load_kept, read_kept, root_of, save_kept
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
@@ -29,6 +29,7 @@ __all__ = [
     "load_kept",
     "path_of",
     "quoted",
+    "read_kept",
     "root_of",
     "save",
     "save_cost",

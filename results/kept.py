@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
-__all__ = ["KEPT", "NotKept", "has_kept", "kept_path", "load_kept", "root_of", "save_kept"]
+__all__ = ["KEPT", "NotKept", "has_kept", "kept_path", "load_kept", "read_kept", "root_of", "save_kept"]
 
 KEPT = ("features", "weights")
 
@@ -51,13 +51,17 @@ def has_kept(root: Path, record: Record, kind: str) -> bool:
 
 def load_kept(root: Path, record: Record, kind: str) -> dict[str, np.ndarray]:
     """The arrays by name. Raises NotKept where there are none, Damaged where they are not those of the record."""
-    from safetensors.numpy import load
-
-    path = kept_path(root, record.identity, kind)
     if not has_kept(root, record, kind):
         raise NotKept(f"{path_of(root, record.identity)}: its run kept no {kind}")
+    return read_kept(kept_path(root, record.identity, kind), record.kept[kind])
+
+
+def read_kept(path: Path, checksum: str) -> dict[str, np.ndarray]:
+    """The arrays of a file that `frame` names; raises Damaged where they are not those of the record."""
+    from safetensors.numpy import load
+
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != record.kept[kind]:
+    if hashlib.sha256(content).hexdigest() != checksum:
         raise Damaged(f"{path}: its content does not match the checksum in the record")
     arrays: dict[str, np.ndarray] = load(content)
     return arrays
