@@ -14,7 +14,7 @@ __all__ = ["figure", "table"]
 def figure(item: Figure, png: bytes) -> str:
     """The picture with its caption."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    image = f'<img src="{source}" alt="{escape(item.name)}: {escape(item.caption)}" loading="lazy">'
+    image = f'<img src="{source}" alt="{escape(item.name)}: {escape(item.caption)}">'
     return _framed(item, image, "")
 
 

@@ -103,7 +103,6 @@ def browser(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def test_a_browser_opens_it_without_a_complaint_or_a_request(browser: Browser, written: Path) -> None:
     assert browser.evaluate("document.images.length") == len(list(written.parent.glob("*.png")))
-    browser.evaluate("for (const image of document.images) image.loading = 'eager'")
     assert browser.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 400)")
     assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert browser.said == []
@@ -143,13 +142,22 @@ def test_text_can_be_read_in_light_and_dark(browser: Browser, scheme: str) -> No
         assert browser.evaluate(f"({CONTRAST})(document.querySelector('{element}'))") > 4.5, element
 
 
+def test_a_complaint_and_a_request_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text("<img src='http://localhost:9/x.png'><script>nothing.there()</script>")
+    browser.open(bad.as_uri())
+    assert any("nothing is not defined" in said for said in browser.said)
+    assert any(address.startswith("http:") for address in browser.asked)
+
+
 CONTRAST = """element => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
   const light = color => color.slice(0, 3).map(v => v / 255)
     .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   let ground = element;
-  while (ground.parentElement && parse(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
-  const [one, other] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(parse).map(light);
+  const behind = () => getComputedStyle(ground).backgroundColor;
+  while (ground.parentElement && parse(behind())[3] === 0) ground = ground.parentElement;
+  const [one, other] = [getComputedStyle(element).color, behind()].map(parse).map(light);
   return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
 }"""
