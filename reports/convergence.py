@@ -59,7 +59,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     with panels(caption, 1, len(shown), WIDE, HEIGHT) as (drawing, rows):
         for axes, (title, curves) in zip(rows[0], shown.items(), strict=True):
             _draw(axes, title, curves)
-        make_room(drawing, len(shown))
+        make_room(drawing, len(shown), known)
     for axes, curves in zip(rows[0], shown.values(), strict=True):
         name_ends(axes, list(curves), [(points[-1, 0], points[-1, 1]) for points in curves.values()])
     return Figure(f"convergence-{comparison.name}", caption, drawing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,7 +15,7 @@ __all__ = ["apart", "make_room", "name_ends"]
 SIZE = 6.0  # of the type
 STEP = 6.9  # points between two names
 LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.55", "shrinkA": 0, "shrinkB": 2.5, "relpos": (0, 0.5)}
-ROOM = 0.85  # inches for names on the right of axes
+LETTER = 0.6  # width of a letter in its size
 REACH = 15.0  # points from the end of a line to its name
 
 
@@ -36,11 +36,12 @@ def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list
     return [placed[place] for place in range(len(wanted))]
 
 
-def make_room(drawing: Drawing, columns: int) -> None:
-    """Leave space on the right of each of so many columns of axes; before the layout is final."""
+def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
+    """Leave space for names on the right of each of so many columns of axes; before the layout is final."""
     engine = cast(ConstrainedLayoutEngine, drawing.get_layout_engine())
-    share = ROOM / float(drawing.get_figwidth())
-    engine.set(rect=(0, 0, 1 - share, 1), wspace=0.8 * share * columns)
+    inches = (REACH + LETTER * SIZE * max(map(len, names))) / 72
+    share = inches / float(drawing.get_figwidth())
+    engine.set(rect=(0, 0, 1 - share, 1), wspace=share * columns)
 
 
 def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:

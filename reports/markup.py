@@ -10,11 +10,15 @@ from reports.base import Column, Figure, Table
 
 __all__ = ["figure", "table"]
 
+INCH = 130  # pixels of the page in an inch of a figure, whose type is small
+
 
 def figure(item: Figure, png: bytes) -> str:
     """The picture with its caption."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    image = f'<img src="{source}" alt="{escape(item.name)}: {escape(item.caption)}">'
+    width, height = (round(INCH * inches) for inches in item.drawing.get_size_inches())
+    about = f'alt="{escape(item.name)}: {escape(item.caption)}" width="{width}" height="{height}"'
+    image = f'<img src="{source}" {about}>'
     return _framed(item, image, "")
 
 

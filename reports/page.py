@@ -23,6 +23,7 @@ __all__ = ["NAME", "write"]
 NAME = "index.html"
 FOLDER = Path(__file__).parent
 FIRST = ("accuracy", "tradeoff", "leaderboard")  # what most readers come for; the others follow by name
+SPELLED = {"dtl": "DTL", "lora": "LoRA", "vtab": "VTAB", "fgvc": "FGVC", "synqt": "SynQT", "tsne": "t-SNE"}
 
 Sections = Mapping[str, Sequence[Table | Figure]]  # by report
 
@@ -33,7 +34,7 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
     parts = [_section(name, items, out) for name, items in shown.items()]
     main = [*parts[: len(FIRST)], _run(made(runs, costs)), *parts[len(FIRST) :]]
     words = {
-        "title": "petl-bench: memory and accuracy of parameter-efficient transfer learning",
+        "title": "petl-bench: memory and accuracy",
         "about": escape(_about(runs, costs)),
         "style": (FOLDER / "page.css").read_text(encoding="utf-8"),
         "script": (FOLDER / "page.js").read_text(encoding="utf-8"),
@@ -73,7 +74,10 @@ def _headed(name: str, about: str, bodies: Sequence[str]) -> str:
 
 
 def _title(name: str) -> str:
-    return "What was run" if name == "run" else name.replace("_", " ").capitalize()
+    if name == "run":
+        return "What was run"
+    first, *others = name.split("_")
+    return " ".join([SPELLED.get(first, first.capitalize()), *(SPELLED.get(word, word) for word in others)])
 
 
 def _about(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> str:
