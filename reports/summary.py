@@ -22,6 +22,8 @@ MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two 
 
 Groups = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Cell]  # by task
+Outcome = tuple[str, float | None]  # status and score of a run
+Outcomes = dict[str, list[Outcome]]  # by task
 Average = Callable[[Mapping[str, float | None]], float | None]
 
 
@@ -53,19 +55,32 @@ def memory(lines: Sequence[Summary]) -> str:
 
 
 def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
-    parts = {task: runs[runs["task"] == task] for tasks in groups.values() for task in tasks}
-    cells = {task: _score(part) for task, part in parts.items()}
-    seeds = [{task: _score(part[part["seed"] == seed]) for task, part in parts.items()} for seed in set(runs["seed"])]
+    tasks = [task for names in groups.values() for task in names]
+    found, by_seed = _outcomes(runs)
+    cells = {task: _score(found.get(task, ())) for task in tasks}
+    seeds = [{task: _score(outcomes.get(task, ())) for task in tasks} for outcomes in by_seed]
     averaged = partial(_averaged, cells, seeds)
     return Summary(
         label,
         runs,
         cells,
-        groups={group: averaged(partial(_mean_over, tasks)) for group, tasks in groups.items()},
+        groups={group: averaged(partial(_mean_over, names)) for group, names in groups.items()},
         headline=averaged(partial(mean_of_group_means, groups=groups)),
-        plain=averaged(partial(_mean_over, list(parts))),
-        costs={name: _cost(runs, name, parts) for name in COSTS},
+        plain=averaged(partial(_mean_over, tasks)),
+        costs={name: _cost(runs, name, tasks) for name in COSTS},
     )
+
+
+def _outcomes(runs: pd.DataFrame) -> tuple[Outcomes, list[Outcomes]]:
+    """Status and score of each run by its task: of all seeds together, and of each seed."""
+    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
+    together: Outcomes = {}
+    apart: dict[int, Outcomes] = {}
+    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
+        outcome = str(status), _float(score)
+        together.setdefault(task, []).append(outcome)
+        apart.setdefault(seed, {}).setdefault(task, []).append(outcome)
+    return together, list(apart.values())
 
 
 def _averaged(cells: Cells, seeds: Sequence[Cells], average: Average) -> Cell:
@@ -78,12 +93,12 @@ def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> floa
     return plain_mean(scores[task] for task in tasks)
 
 
-def _score(runs: pd.DataFrame) -> Cell:
+def _score(outcomes: Sequence[Outcome]) -> Cell:
     """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
-    failed = [status for status in runs["status"] if status != "ok"]
+    failed = [status for status, _ in outcomes if status != "ok"]
     if failed:
-        return Cell(word=str(failed[0]))
-    scores = [_float(value) for value in runs.get("test_accuracy", ())]
+        return Cell(word=failed[0])
+    scores = [score for _, score in outcomes]
     return Cell(plain_mean(scores), _spread(scores))
 
 
@@ -93,12 +108,16 @@ def _spread(scores: Sequence[float | None]) -> float | None:
     return stdev(present_scores) if len(present_scores) == len(scores) > 1 else None
 
 
-def _cost(runs: pd.DataFrame, name: str, parts: Mapping[str, pd.DataFrame]) -> Cell:
+def _cost(runs: pd.DataFrame, name: str, tasks: Sequence[str]) -> Cell:
+    """The mean over tasks of the means over seeds; a task without runs leaves none."""
     if name not in runs:
         return Cell()
     if name in MEASURED and len(values(runs, "where_device")) > 1:
         return Cell(word="mixed")
-    return Cell(plain_mean(plain_mean(map(_float, part[name])) for part in parts.values()))
+    by_task: dict[str, list[float | None]] = {task: [] for task in tasks}
+    for task, value in zip(runs["task"], runs[name], strict=True):
+        by_task[task].append(_float(value))
+    return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
 
 
 def _float(value: Any) -> float | None:
