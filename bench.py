@@ -163,7 +163,8 @@ def grid(
     from bench.request import Request
     from reports import write_all
 
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
+    words = [word and word.value for word in (precision, attention)]
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, *words)
     outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
