@@ -18,6 +18,7 @@ from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
 from methods.weights import WeightsError
+from results import path_of
 
 __all__ = ["grid"]
 
@@ -33,6 +34,11 @@ def grid(
     pending = look(runs, root, force, kept.kinds)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    there = sum(path_of(root, run.identity()).is_file() for run in pending.left) - len(pending.damaged)
+    if there and not force:
+        console.print(
+            f"{there} runs are there but did not keep all of --keep {keep}; they are done again", soft_wrap=True
+        )
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
