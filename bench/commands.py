@@ -30,7 +30,7 @@ def grid(
     _log_to(console)
     place = device_of(device)
     runs = grid_of(request)
-    kept = Keep(kinds_of(keep), root)
+    kept = Keep(kinds_of(keep), root.absolute())  # workers may stand elsewhere
     pending = look(runs, root, force, kept.kinds)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,21 +76,32 @@ def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
 @torch.inference_mode()
 def _features(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device) -> Arrays:
     """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
-    chosen = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
-    some = Split(split.images[chosen], split.labels[chosen])
     read: list[Tensor] = []
     weights: list[Tensor] = []
+    labels: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
     network.eval()
-    for images, _ in batches(some, BATCH, device):
+    for images, truth in _some(split, device):
         with autocast(device.type, run.recipe.precision):
             features = network.extract(normalise(images))
             network.adapt(features)
             given = network.weighed(features)
+        labels.append(truth.cpu())
         weights += [] if given is None else [given.float().cpu()]
     hook.remove()
-    arrays = {"labels": some.labels.numpy(), "features": _compact(torch.cat(read)).numpy()}
+    arrays = {"labels": torch.cat(labels).numpy(), "features": _compact(torch.cat(read)).numpy()}
     return arrays | ({"weights": torch.cat(weights).numpy()} if weights else {})
+
+
+def _some(split: Split, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels at equal distances through the split, as many of each batch as fall into it."""
+    wanted = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
+    start = 0
+    for images, labels in batches(split, BATCH, device):
+        chosen = (wanted[(wanted >= start) & (wanted < start + len(labels))] - start).to(device)
+        start += len(labels)
+        if len(chosen):
+            yield images[chosen], labels[chosen]
 
 
 def _compact(features: Tensor) -> Tensor:
