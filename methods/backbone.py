@@ -87,8 +87,8 @@ def build(architecture: str) -> VisionTransformer:
         names = {*known, *ARCHITECTURES}
         raise ValueError(f"no architecture {architecture!r}; {_shorten(closest(architecture, names))}")
     vit = timm.create_model(architecture, num_classes=0)
-    if not isinstance(vit, VisionTransformer):
-        raise ValueError(f"{architecture} is not a plain vision transformer")
+    if not isinstance(vit, VisionTransformer) or not all(hasattr(block, "mlp") for block in vit.blocks):
+        raise ValueError(f"{architecture} is not a plain vision transformer: attention, then an MLP, in every block")
     return vit
 
 

@@ -24,12 +24,12 @@ class Step:
 
 
 def steps_of(vit: VisionTransformer) -> list[Step]:
-    """Embedding, one step a block, pooling with the final norm, head."""
+    """Embedding, one step a block (one a part, where a method put a sequence there), pooling with the norm, head."""
     head = vit.get_classifier()
     after = _parameters([vit.norm, vit.fc_norm, *([vit.attn_pool] if vit.attn_pool is not None else [])])
     elsewhere = {id(p) for p in (*_parameters([vit.blocks, head]), *after)}
     before = tuple(p for p in vit.parameters() if id(p) not in elsewhere)
-    blocks = [Step(block, _parameters([block])) for block in vit.blocks]
+    blocks = [Step(part, _parameters([part])) for block in vit.blocks for part in _parts(block)]
     return [
         Step(lambda images: embed(vit, images), before),
         *blocks,
@@ -57,6 +57,10 @@ def pool(vit: VisionTransformer, tokens: Tensor) -> Tensor:
 def leading_frozen(steps: Sequence[Step]) -> int:
     """How many steps at the start have no parameter that learns."""
     return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters), steps))
+
+
+def _parts(block: nn.Module) -> Iterable[nn.Module]:
+    return block if isinstance(block, nn.Sequential) else (block,)
 
 
 def _parameters(modules: Iterable[nn.Module]) -> tuple[nn.Parameter, ...]:
