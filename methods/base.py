@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods.settings import check
@@ -55,7 +55,7 @@ class Entangled(Network):
     Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
     """
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, vit: VisionTransformer | SwinTransformer) -> None:
         super().__init__()
         self.vit = vit
         self.frozen_steps = leading_frozen(self._steps())
@@ -92,6 +92,7 @@ class Method:
     """
 
     name: ClassVar[str]
+    backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
     given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:
