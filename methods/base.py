@@ -93,6 +93,7 @@ class Method:
 
     name: ClassVar[str]
     backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
+    starts_as_backbone: ClassVar[bool] = False  # a fresh network gives the backbone's output; held to it by a test
     given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:

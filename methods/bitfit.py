@@ -13,6 +13,7 @@ class BitFit(Method, name="bitfit"):
     """
 
     backbones = (VisionTransformer, SwinTransformer)
+    starts_as_backbone = True
 
     def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
         """Unfreeze the `bias` of every layer."""

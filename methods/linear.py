@@ -9,6 +9,7 @@ class Linear(Method, name="linear"):
     """Linear probing, the lower cost bound: the head alone, classes·(D + 1) parameters; the backbone is extracted."""
 
     backbones = (VisionTransformer, SwinTransformer)
+    starts_as_backbone = True
 
     def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
         """Nothing to add: the head is fresh and the rest is frozen."""

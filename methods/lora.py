@@ -83,6 +83,11 @@ class Lora(Method, name="lora"):
     dropout: Fraction = 0.1
     start: Literal["zero", "normal"] = "zero"
 
+    @property
+    def starts_as_backbone(self) -> bool:  # type: ignore[override]
+        """At zero, not with NOAH's normal start."""
+        return self.start == "zero"
+
     def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
         """Replace the qkv projection of each tuned block."""
         for block in self._tuned(vit):
