@@ -134,7 +134,7 @@ def grid(
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="How to train; see [b]list recipes[/b].")] = None,
     seeds: Annotated[str, typer.Option(help="[b]0,1,2[/b] or [b]0..2[/b].")] = "0",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's; warm-up keeps its share.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
@@ -155,8 +155,12 @@ def grid(
         _check_place(context)
         return
     from bench.commands import grid as run_grid
+    from bench.folder import check_folder
     from bench.request import Request
     from reports import write_all
+
+    if not dry_run:
+        check_folder(out, "--out")
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
     outcome = run_grid(request, results, device.value, dry_run, force, _console())
@@ -236,8 +240,10 @@ def report(
 
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
+    from bench.folder import check_folder
     from reports import COST_REPORTS, pick, write_all
 
+    check_folder(out, "--out")
     try:
         picked = pick(names)
     except ValueError as error:

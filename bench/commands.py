@@ -12,8 +12,9 @@ from rich.logging import RichHandler
 from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.expected import expected_seconds
+from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
-from bench.request import Request, check_folder, device_of, grid_of
+from bench.request import Request, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
 from methods.weights import WeightsError
