@@ -14,10 +14,10 @@ from reports.order import tasks_by_group
 from reports.protocol import Comparison
 from reports.published import canonical, published, unknown_weights
 from reports.suites import of_suite
+from reports.vtab import SIZES, SUITE
 
 __all__ = ["report"]
 
-SUITE = "vtab"
 ABLATED = {"attention_scale", "ffn_scale", "scale", "kem"}  # settings of synqt
 MORE_TOKENS = ("vpt_deep:tokens=300", "vqt:tokens=300")
 WHOLE = ("synqt", "vpt_deep", "vqt")  # what they are compared with
@@ -34,7 +34,7 @@ def _tables(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table]:
         return
     runs = comparison.runs[[_is_variant(method) or method in WHOLE for method in methods]]
     part = replace(comparison, runs=runs)
-    layout, name = Layout(tasks_by_group(runs), tasks=False), f"ablation_synqt-{comparison.name}"
+    layout, name = Layout(tasks_by_group(runs), SIZES, tasks=False), f"ablation_synqt-{comparison.name}"
     yield ours.table(name, part, layout, notes)
     rows = [row for row in published(SUITE, part) if row.source.startswith("SynQT")]
     found = beside.table(f"{name}-published", part, layout, rows, [*notes, *unknown_weights(part)])

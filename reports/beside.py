@@ -10,7 +10,7 @@ from reports.conditions import conditions
 from reports.counted import CONVENTIONS, counted
 from reports.layout import Layout, Place
 from reports.means import group_means, mean_of_group_means, plain_mean
-from reports.metrics import MILLIONS, METRICS, Metric
+from reports.metrics import METRICS, MILLIONS, Metric
 from reports.ours import seeds
 from reports.protocol import Comparison, present
 from reports.published import Printed, fitting
@@ -48,13 +48,13 @@ def table(
         return None
     places = [replace(place, column=_without_best(place.column)) for place in layout.places()]
     columns = (*_about(), *(place.column for place in places))
-    rows = [row for each in known for row in _rows(each, layout, places)]
-    filled = [place for place in range(len(columns)) if any(row[place] != Cell() for row in rows)]
+    lines = [line for each in known for line in _rows(each, layout, places)]
+    filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
     return Table(
         name,
         f"{conditions(comparison)} {LEGEND}",
         tuple(columns[place] for place in filled),
-        tuple(tuple(row[place] for place in filled) for row in rows),
+        tuple(tuple(line[place] for place in filled) for line in lines),
         (*notes, *_notes(known)),
     )
 
@@ -97,11 +97,11 @@ def _rows(each: Beside, layout: Layout, places: Sequence[Place]) -> Iterator[tup
         yield _ours(f"{label}, best epoch on test", best, places)
     for row in each.rows:
         theirs = [_printed(row, layout, place) for place in places]
-        yield (Cell(word=f"– {row.title}"), Cell(), *_parameters(each.last, row), *theirs)
+        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *theirs)
         ours = each.ours(row)
         if ours is not None:
             gaps = [_gap(place.ours(ours), cell, place) for place, cell in zip(places, theirs, strict=True)]
-            yield (Cell(word="– difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
+            yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
 
 
 def _ours(label: str, line: Summary, places: Sequence[Place]) -> tuple[Cell, ...]:
@@ -121,7 +121,7 @@ def _printed(row: Printed, layout: Layout, place: Place) -> Cell:
     known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
     if place.name in known:
         return Cell(_share(known[place.name]), printed=known[place.name])
-    value = _mean(row, layout, place)
+    value = _mean(row, layout, place) if place.whole else None
     return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
 
 
@@ -155,12 +155,16 @@ def _without_best(column: Column) -> Column:
 
 
 def _notes(known: Sequence[Beside]) -> list[str]:
-    rows = [row for each in known for row in each.rows]
-    unbest = [f"{each.last.label}" for each in known if each.best is None and _chosen(each.rows)]
-    notes = [f"{row.source}, {row.row}: {'; '.join(row.notes)}." for row in rows if row.notes]
+    printed = [row for each in known for row in each.rows]
+    unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
+    places: dict[str, list[str]] = {}
+    for row in printed:
+        for note in row.notes:
+            places.setdefault(note, []).append(f"{row.source}, {row.row}")
+    notes = [f"{'; '.join(dict.fromkeys(rows))}: {note}." for note, rows in places.items()]
     if unbest:
         notes.append(f"No best epoch on test was recorded for {', '.join(unbest)}: no difference to rows chosen so.")
-    return list(dict.fromkeys(notes))
+    return notes
 
 
 def _chosen(rows: Sequence[Printed]) -> bool:

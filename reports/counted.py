@@ -64,4 +64,4 @@ def _with_linear_head(run: Run) -> float | None:
 
 def _sum(run: Run, field: str) -> float | None:
     parts = [run.get(field), run.get("printed_extra")]
-    return sum(map(float, parts)) if all(map(present, parts)) else None
+    return sum(float(part) for part in parts if part is not None) if all(map(present, parts)) else None

@@ -22,6 +22,7 @@ __all__ = ["Curve", "apart", "draw"]
 WIDTH, HEIGHT, COLUMNS = 7.0, 2.1, 3  # inches, of the figure and of a row of panels; panels in a row
 LABEL, ROOM = 6.5, 0.42  # type of the labels, and the share of the last panel's width that is theirs
 MEAN = "mean"
+LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
 Points = Mapping[tuple[str, int], tuple[float, float]]  # by set and shots: accuracy and its deviation, in %
 Line = Sequence[tuple[int, float, float]]  # shots, accuracy, deviation
 
@@ -67,15 +68,14 @@ def draw(curves: Sequence[Curve], caption: str) -> Drawing:
     return drawing
 
 
-def apart(places: Sequence[float], gap: float) -> list[float]:
-    """The places moved up and down until no two are closer than `gap`, in their order and around their middle."""
-    moved: list[float] = []
-    for place in sorted(places):
-        moved.append(max(place, moved[-1] + gap) if moved else place)
-    shift = (sum(moved) - sum(places)) / max(1, len(places))
-    by_rank = sorted(range(len(places)), key=lambda index: places[index])
-    spread = {index: place - shift for index, place in zip(by_rank, moved, strict=True)}
-    return [spread[index] for index in range(len(places))]
+def apart(places: Sequence[float], gap: float, top: float) -> list[float]:
+    """The places moved until no two are closer than `gap`, in their order, as high as `top` lets them."""
+    by_rank = sorted(range(len(places)), key=lambda index: -places[index])
+    moved: dict[int, float] = {}
+    above = top + gap
+    for index in by_rank:
+        above = moved[index] = min(places[index], above - gap)
+    return [moved[index] for index in range(len(places))]
 
 
 def _panel(axes: Axes, name: str, curves: Sequence[Curve], lines: Sequence[Line]) -> None:
@@ -121,20 +121,23 @@ def _ink(method: str) -> str:
 
 def _label(axes: Axes, curves: Sequence[Curve], lines: Sequence[Line]) -> None:
     """The method beside the end of each line of ours, in room made for it to the right."""
-    ends = [(curve.method, *line[-1][:2]) for curve, line in zip(curves, lines, strict=True) if line and not curve.printed]
+    ends = [
+        (curve.method, *line[-1][:2]) for curve, line in zip(curves, lines, strict=True) if line and not curve.printed
+    ]
     if not ends:
         return
     first, last = min(line[0][0] for line in lines if line), max(shots for _, shots, _ in ends)
     axes.set_xlim(first / 1.15, last * (max(last / first, 2) ** (ROOM / (1 - ROOM))))
     low, high = axes.get_ylim()
-    room = (high - low) * LABEL * 1.25 / 72 / (HEIGHT * 0.68)
-    for (method, shots, value), place in zip(ends, apart([value for *_, value in ends], room), strict=True):
+    room = (high - low) * LABEL * 1.15 / 72 / (HEIGHT * 0.68)
+    places = apart([value for *_, value in ends], room, high)
+    for (method, shots, value), place in zip(ends, places, strict=True):
         axes.annotate(
             method,
             (shots, value),
-            xytext=(last * 1.25, place),
+            xytext=(last * 1.45, place),
             fontsize=LABEL,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0, "shrinkB": 3},
+            arrowprops=LEADER,
         )

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import pandas as pd
 
 from reports.base import Figure, Table
-from reports.curves import Curve, draw
 from reports.conditions import conditions
+from reports.curves import Curve, draw
+from reports.layout import Layout
 from reports.metrics import PERCENT
 from reports.order import tasks_by_group
 from reports.pair import pair
 from reports.protocol import Comparison
 from reports.published import Printed, fitting, published
-from reports.shots import by_shots, set_and_shots
+from reports.shots import SETS, by_shots, set_and_shots
 from reports.suites import of_suite
 from reports.summary import Summary, summaries
 
@@ -22,8 +23,8 @@ __all__ = ["report"]
 
 SUITE = "few_shot"
 LEGEND = (
-    "Test accuracy (%) of the last epoch, mean over seeds with their standard deviation; the mean is over the sets that "
-    "have all numbers. Dashed with open markers: what was printed for the method."
+    "Test accuracy (%) of the last epoch, mean over seeds with the standard deviation; the mean over sets is drawn "
+    "where all are there. Dashed with open markers: what was printed for the method."
 )
 
 
@@ -33,11 +34,18 @@ def report(runs: pd.DataFrame) -> list[Table | Figure]:
 
 
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
-    yield from pair(SUITE, comparison, notes, tasks_by_group(comparison.runs))
+    yield from pair(SUITE, comparison, notes, _layout(comparison))
     curves = list(_curves(comparison))
     if any(curve.points for curve in curves):
         caption = f"{conditions(comparison)} {LEGEND}"
         yield Figure(f"{comparison.name}-figure", caption, draw(curves, caption))
+
+
+def _layout(comparison: Comparison) -> Layout:
+    """A block for each number of shots, whose mean is the one that papers show."""
+    groups = tasks_by_group(comparison.runs)
+    labels = {task: task.rpartition("-")[0] for tasks in groups.values() for task in tasks}
+    return Layout(groups, dict.fromkeys(groups, len(SETS)), averages=False, labels=labels)
 
 
 def _curves(comparison: Comparison) -> Iterator[Curve]:

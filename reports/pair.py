@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reports import beside, ours
 from reports.base import Table
@@ -13,13 +13,9 @@ from reports.published import published, unknown_weights
 __all__ = ["pair"]
 
 
-def pair(
-    subject: str, comparison: Comparison, notes: Sequence[str], groups: Mapping[str, Sequence[str]]
-) -> list[Table]:
+def pair(subject: str, comparison: Comparison, notes: Sequence[str], layout: Layout) -> list[Table]:
     """`subject` is the report's name and that of the published numbers; without a row that fits, there is one table."""
-    layout, name = Layout(groups), comparison.name  # which starts with the suite, as the report does
+    name = comparison.name  # which starts with the suite, as the report does
     rows = published(subject, comparison)
-    found = beside.table(
-        f"{name}-published", comparison, layout, rows, [*notes, *unknown_weights(comparison)]
-    )
+    found = beside.table(f"{name}-published", comparison, layout, rows, [*notes, *unknown_weights(comparison)])
     return [ours.table(name, comparison, layout, notes), *([found] if found is not None else [])]

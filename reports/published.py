@@ -103,7 +103,7 @@ def _row(lines: pd.DataFrame, selection: str) -> Printed:
         averages=_values(lines, "average", "convention"),
         parameters=next(iter(parameters["value"]), ""),
         counted=next(iter(parameters["convention"]), ""),
-        notes=tuple(dict.fromkeys(filter(None, lines["note"]))),
+        notes=tuple(dict.fromkeys(part for note in lines["note"] if note for part in note.split("; "))),
     )
 
 

@@ -43,7 +43,7 @@ def by_shots(runs: pd.DataFrame) -> pd.DataFrame:
     order = sets_of(name for name, _ in pairs)
     return kept.assign(
         task=[f"{name}-shots{shots}" for name, shots in pairs],
-        group=[f"{shots} shot" + "s" * (shots > 1) for _, shots in pairs],
+        group=[f"{shots}-shot" for _, shots in pairs],
         place=[shots * len(order) + order.index(name) for name, shots in pairs],
     )
 
