@@ -22,6 +22,7 @@ class Counts:
     trainable: int
     trainable_without_head: int
     total: int
+    printed_extra: int  # what the source's count has beside the trainable ones
 
 
 def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
@@ -39,7 +40,8 @@ def count(network: Network) -> Counts:
     """Scalars that learn, with and without the head, and all; trainable and frozen ones add up to the total."""
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     head = sum(p.numel() for p in network.head.parameters() if p.requires_grad)
-    return Counts(trainable, trainable - head, sum(p.numel() for p in network.parameters()))
+    total = sum(p.numel() for p in network.parameters())
+    return Counts(trainable, trainable - head, total, network.printed_extra)
 
 
 def _assemble(vit: VisionTransformer | SwinTransformer, method: Method, classes: int, recipe: Recipe) -> Network:

@@ -44,6 +44,7 @@ METRICS = {
     "trainable": Metric("with head", "M", MILLIONS, 3, "lower", PARAMETERS),
     "trainable_without_head": Metric("without head", "M", MILLIONS, 3, "lower", PARAMETERS),
     "total": Metric("all parameters", "M", MILLIONS, 2, "lower"),
+    "printed_extra": Metric("printed beside", "M", MILLIONS, 3, None, PARAMETERS),
     "planned_peak_bytes": Metric("planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "peak_bytes": Metric("measured on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "reserved_bytes": Metric("reserved on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),

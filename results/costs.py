@@ -53,6 +53,7 @@ class Figures:
     trainable: int | None = None
     trainable_without_head: int | None = None
     total: int | None = None
+    printed_extra: int | None = None  # as in a run's Cost
     planned_peak_bytes: int | None = None  # of a training step
     planned_breakdown: dict[str, int] = field(default_factory=dict)  # what was alive then; adds up to the peak
     needed_bytes: int | None = None  # the planned peak and the margin of `cost --budget`

@@ -16,9 +16,9 @@ __all__ = ["frame"]
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Columns: fields of the identity, group, classes, place, status, reason, and the fields of score and cost by name.
 
-    `weights` is the digest of the weight file where the backbone was read from one. Lists stay lists. Names are plain
-    (`test_accuracy`, `planned_peak_bytes`); resolved settings are prefixed (`recipe_epochs`, `method_rank`,
-    `where_device`), so that they cannot collide.
+    `weights` is the digest of the weight file where the backbone was read from one, `data` the revision of the task's
+    images and labels where it has one. Lists stay lists. Names are plain (`test_accuracy`, `planned_peak_bytes`);
+    resolved settings are prefixed (`recipe_epochs`, `method_rank`, `where_device`), so that they cannot collide.
     """
     import pandas as pd  # here, because the command line imports this module and must answer --help at once
 
@@ -27,7 +27,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {key: value for key, value in vars(record.identity).items() if key != "changes"}
-    row["weights"] = record.identity.changes.get("weights")
+    row |= {key: record.identity.changes.get(key) for key in ("weights", "data")}
     row |= {key: getattr(record, key) for key in ("group", "classes", "place", "status", "reason")}
     row |= vars(record.score) | vars(record.cost)
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):

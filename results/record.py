@@ -57,6 +57,7 @@ class Cost:
     trainable: int | None = None
     trainable_without_head: int | None = None
     total: int | None = None
+    printed_extra: int | None = None  # in the source's printed count beside `trainable`: registered there, never used
     planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
     planned_breakdown: dict[str, int] = field(default_factory=dict)
     peak_bytes: int | None = None  # CUDA allocator, allocated bytes during this run's training; None on a CPU
