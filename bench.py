@@ -28,7 +28,9 @@ Examples:
 
   python bench.py cost --planned                       what every method takes, without a GPU
 
-  python bench.py report                               tables and figures from what is on disk
+  python bench.py report                               tables, figures and one page from what is on disk
+
+  python bench.py predict results/runs/…/lora-….json photo.jpg
 """
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
@@ -141,6 +143,9 @@ def grid(
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
+    keep: Annotated[
+        str, typer.Option(help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -163,7 +168,7 @@ def grid(
         check_folder(out, "--out")
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -255,6 +260,28 @@ def report(
 
         code = prepare(wanted, results, _console(stderr=True)) if names else code_digest()
     write_all(results, names, out, _console(), code=code)
+
+
+@app.command()
+@guarded
+def predict(
+    record: Annotated[Path, typer.Argument(help="The record of a run that was made with [b]--keep weights[/b].")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="Where the weight file of the run is, if it was a file.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """The most likely classes of images, by the network of a run whose weights were kept."""
+    from bench.predict import document, predict, show
+
+    answer = predict(record, images, top, backbone, device.value)
+    if json_:
+        typer.echo(document(answer))
+    else:
+        show(answer, _console())
 
 
 if __name__ == "__main__":

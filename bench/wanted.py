@@ -51,6 +51,10 @@ def _lora_position() -> list[Case]:
     return [Case(find(BACKBONE), method) for method in parse_list("lora:layer=1..12")]
 
 
+def _dtl_start() -> list[Case]:
+    return [Case(find(BACKBONE), method) for method in parse_list("dtl:start=1..12,dtl_plus:start=1..12")]
+
+
 def _budget() -> list[Case]:
     backbone, methods = find(BACKBONE), parse_list("all")
     return [Case(backbone, method, recipe=Recipe(batch_size=batch)) for method, batch in product(methods, BATCHES)]
@@ -59,6 +63,7 @@ def _budget() -> list[Case]:
 WANTED: dict[str, Callable[[], list[Case]]] = {
     "memory_published": _memory_published,
     "lora_position": _lora_position,
+    "dtl_start": _dtl_start,
     "inference_cost": lambda: published_cases("synqt"),
     "budget": _budget,
 }

@@ -44,6 +44,10 @@ class Network(nn.Module):
         """What is added to the loss of every batch, where the paper has such a term."""
         return None
 
+    def weighed(self, features: Any) -> Tensor | None:
+        """How much each image makes of each feature (B×F), where the paper looks at such weights; for reports."""
+        return None
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B×classes) of normalised images (B×3×H×W)."""
         return self.adapt(self.extract(images))
