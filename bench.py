@@ -115,6 +115,9 @@ def _console(stderr: bool = False) -> Console:
 
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", envvar="PETL_BENCH_DATA", help="Where images of suites lie.")
+]
 Output = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tables and figures are written.")]
 
 
@@ -139,6 +142,7 @@ def grid(
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    data: Data = ROOT / "data",
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     dry_run: Annotated[
@@ -158,7 +162,7 @@ def grid(
     from bench.request import Request
     from reports import write_all
 
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention, data)
     outcome = run_grid(request, results, device.value, dry_run, force, _console())
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)

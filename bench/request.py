@@ -23,6 +23,7 @@ from methods.weights import WeightsError
 
 __all__ = ["Request", "check_folder", "device_of", "grid_of"]
 
+DATA = Path(__file__).resolve().parent.parent / "data"
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
 
@@ -40,6 +41,7 @@ class Request:
     batch_size: int | None = None
     precision: str | None = None
     attention: str | None = None
+    data: Path = DATA  # of suites whose images lie in a folder
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""
@@ -55,7 +57,7 @@ def grid_of(request: Request) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = _tasks(suite, request.tasks)
+        tasks = suite.located(_tasks(suite, request.tasks), request.data)
         runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
         _check_runs(runs)
     except (ValueError, WeightsError) as error:
@@ -84,6 +86,8 @@ def check_folder(folder: Path) -> None:
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     known = {task.name: task for task in suite.tasks}
+    if not known:
+        raise ValueError(f"suite {suite.name} alone has no tasks: {suite.title}")
     if names is None:
         return suite.tasks
     chosen = [name.strip() for name in names.split(",") if name.strip()]

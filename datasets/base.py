@@ -1,7 +1,8 @@
 """The nouns of the data: a split is images and labels, a task knows its splits, a suite is a list of tasks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -9,10 +10,14 @@ from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
 
-__all__ = ["Example", "Source", "Split", "Suite", "Task"]
+__all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task"]
 
 Example = tuple[Image.Image, int]
 Source = Callable[[str], Iterable[Example]]  # from the name of a split to its images, in a fixed order, and labels
+
+
+class NotHere(ValueError):
+    """A task's images are not in the folder where they were looked for; the message says what was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,18 @@ class Task:
     sizes: Mapping[str, int]
     source: Source = field(repr=False, compare=False)
     revision: str = ""  # changes whenever images or labels do; part of a run's identity
+    draws: tuple["Task", ...] = field(default=(), repr=False, compare=False)  # one a seed, where lists were drawn
+    scored: tuple[int, ...] = ()  # the classes that an answer is chosen from; all of them if empty
+
+    def drawn(self, seed: int) -> "Task":
+        """Give the task with the training list of that seed; the same task where there is but one list."""
+        if not self.draws:
+            return self
+        if seed >= len(self.draws):
+            raise ValueError(
+                f"{self.name} has lists for the seeds 0..{len(self.draws) - 1}, not for {seed}; see --seeds"
+            )
+        return self.draws[seed]
 
     def load(self, split: str, preprocessing: Preprocessing, size: int) -> Split:
         """Give every image of the split, decoded and squashed to `size` x `size`, with its label."""
@@ -52,7 +69,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tasks that are reported together, and what they are run with unless another is named."""
+    """Tasks that are reported together, and what they are run with unless another is named.
+
+    Where images lie in a folder, `find` gives a task as it is there (raises NotHere), and the sizes in `tasks` are the
+    published ones. `vary` gives the suite with the options behind its name, `domain:mask`.
+    """
 
     name: str
     title: str
@@ -60,3 +81,22 @@ class Suite:
     tasks: tuple[Task, ...]
     recipe: str
     backbone: str
+    find: Callable[[Task, Path], Task] | None = field(default=None, repr=False, compare=False)
+    vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)
+
+    def located(self, tasks: Sequence[Task], data: Path) -> list[Task]:
+        """Give some tasks of the suite as they lie below `data`; raises ValueError that names all that do not."""
+        if self.find is None:
+            return list(tasks)
+        found, missing = [], []
+        for task in tasks:
+            try:
+                found.append(self.find(task, data))
+            except NotHere:
+                missing.append(task.name)
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(tasks)} tasks of {self.name} are not below {data} ({', '.join(missing)}); "
+                f"name the folder with --data, choose others with --tasks, or see: bench.py data check {self.name}"
+            )
+        return found
