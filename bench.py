@@ -255,5 +255,27 @@ def report(
     write_all(results, names, out, _console(), code=code)
 
 
+data_app = typer.Typer(rich_markup_mode="rich", help="What images are there, what is wrong with them, how to get them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+@guarded
+def data_check(
+    suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
+    data: Data = ROOT / "data",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Find, count and decode every image of a suite; exit code 1 when something is missing or wrong."""
+    from bench.data_commands import check, document, show
+
+    checked = check(suite, data, _console(stderr=json_))
+    if json_:
+        typer.echo(document(suite, data, checked))
+    else:
+        show(suite, checked, _console())
+    raise typer.Exit(0 if all(task.sound for task in checked) else 1)
+
+
 if __name__ == "__main__":
     app()

@@ -57,7 +57,7 @@ def grid_of(request: Request) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = suite.located(_tasks(suite, request.tasks), request.data)
+        tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
         runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
         _check_runs(runs)
     except (ValueError, WeightsError) as error:

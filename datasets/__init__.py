@@ -8,9 +8,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from datasets.base import NotHere, Split, Suite, Task
+from datasets.copies import locate
 from datasets.preprocessing import PRESETS, Preprocessing
 
-__all__ = ["PRESETS", "SUITES", "NotHere", "Preprocessing", "Split", "Suite", "Task", "suite"]
+__all__ = ["PRESETS", "SUITES", "NotHere", "Preprocessing", "Split", "Suite", "Task", "locate", "suite"]
 
 
 def _found() -> dict[str, Suite]:

@@ -1,14 +1,18 @@
 """The nouns of the data: a split is images and labels, a task knows its splits, a suite is a list of tasks."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from datasets.copies import Look
 
 __all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task"]
 
@@ -71,8 +75,8 @@ class Task:
 class Suite:
     """Tasks that are reported together, and what they are run with unless another is named.
 
-    Where images lie in a folder, `find` gives a task as it is there (raises NotHere), and the sizes in `tasks` are the
-    published ones. `vary` gives the suite with the options behind its name, `domain:mask`.
+    Where images lie in a folder, `look` says what there is of a task (datasets/copies.py makes a task of that), and the
+    sizes in `tasks` are the published ones. `vary` gives the suite with the options behind its name, `domain:mask`.
     """
 
     name: str
@@ -81,22 +85,5 @@ class Suite:
     tasks: tuple[Task, ...]
     recipe: str
     backbone: str
-    find: Callable[[Task, Path], Task] | None = field(default=None, repr=False, compare=False)
+    look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
     vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)
-
-    def located(self, tasks: Sequence[Task], data: Path) -> list[Task]:
-        """Give some tasks of the suite as they lie below `data`; raises ValueError that names all that do not."""
-        if self.find is None:
-            return list(tasks)
-        found, missing = [], []
-        for task in tasks:
-            try:
-                found.append(self.find(task, data))
-            except NotHere:
-                missing.append(task.name)
-        if missing:
-            raise ValueError(
-                f"{len(missing)} of {len(tasks)} tasks of {self.name} are not below {data} ({', '.join(missing)}); "
-                f"name the folder with --data, choose others with --tasks, or see: bench.py data check {self.name}"
-            )
-        return found

@@ -1,20 +1,20 @@
-"""Finds a task in the copies that circulate: under any of its folder names, in any of the layouts, by looking.
+"""Looks for a task in the copies that circulate: under any of its folder names, in any of the layouts.
 
-Says where the lists and images lie and what is wrong with them; `located` makes a task of them.
+A `Look` is what was seen, good or bad; `located` makes a task of it, or says why that cannot be.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from datasets.base import NotHere, Task
-from datasets.listing import Listings, listing, revision
+from datasets.base import NotHere, Suite, Task
+from datasets.listing import Listing, Listings, listing, revision
 from datasets.lists import BadList, Entry, Lines, read
 
-__all__ = ["Copy", "Layout", "find_copy", "folder_of", "located", "put_together"]
+__all__ = ["Layout", "Look", "folder_of", "images_of", "locate", "located", "look_at", "out_of_range", "read_lists"]
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,25 @@ class Layout:
 
     name: str
     lists: Mapping[str, tuple[str, ...]]
-    images: tuple[str, ...] = (".", "images")  # the first below which the first listed image lies
+    images: tuple[str, ...] = (".", "images")  # the first below which a listed image lies
     remapped: bool = False  # labels are any numbers; the classes are their places in order
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A task found on disk."""
+class Look:
+    """What there is of a task: its folder, and of each split that has one the list and the folder of the images."""
 
-    folder: Path
-    layout: Layout
+    folder: Path | None
+    layout: str = ""
+    splits: Mapping[str, Lines] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()  # list files that ought to be there
+    training: tuple[str, ...] = ("train",)  # the splits that hold training lists, one a seed
 
-    def lists(self, split: str) -> list[Path]:
-        """The files that list a split; none where the copy does without it."""
-        paths = [self.folder / name for name in self.layout.lists.get(split, ())]
-        return paths if all(path.is_file() for path in paths) else []
+    @property
+    def complete(self) -> bool:
+        """Whether there is something to train on and something to score."""
+        return {*self.training, "test"} <= self.splits.keys()
 
 
 def folder_of(data: Path, below: Iterable[str], names: Iterable[str]) -> Path | None:
@@ -62,67 +66,98 @@ def _folders(parent: Path) -> list[str]:
         return []
 
 
-def find_copy(folder: Path | None, layouts: Iterable[Layout]) -> Copy | None:
-    """Give the first layout whose training and test lists are all in the folder."""
-    for layout in layouts if folder else ():
-        copy = Copy(folder, layout) if folder else None
-        if copy and copy.lists("train") and copy.lists("test"):
-            return copy
-    return None
-
-
-def put_together(copy: Copy) -> dict[str, Lines]:
-    """Read the lists of every split that there is, with labels as classes."""
-    parts = {split: [_read(path) for path in copy.lists(split)] for split in copy.layout.lists}
-    lines = {
-        split: Lines(
-            tuple(entry for part in found for entry in part.entries),
-            tuple(problem for part in found for problem in part.problems),
-        )
-        for split, found in parts.items()
-        if found
+def look_at(folder: Path | None, layouts: Sequence[Layout], training: tuple[str, ...] = ("train",)) -> Look:
+    """Read the lists of the layout of which most is there; the first one wins a tie."""
+    if folder is None:
+        return Look(None, training=training)
+    needed = (*training, "test")
+    layout = max(layouts, key=lambda layout: sum(_there(folder, layout, split) for split in needed))
+    if not any(_there(folder, layout, split) for split in needed):
+        return Look(folder, missing=tuple(name for split in needed for name in layouts[0].lists[split]))
+    splits = {
+        split: read_lists(folder, names) for split, names in layout.lists.items() if _there(folder, layout, split)
     }
-    return _remapped(lines) if copy.layout.remapped else lines
+    missing = [name for split in layout.lists for name in layout.lists[split] if not (folder / name).is_file()]
+    lines = _remapped(splits) if layout.remapped else splits
+    images = {split: images_of(folder, part.entries, layout.images) for split, part in lines.items()}
+    return Look(folder, layout.name, lines, images, tuple(dict.fromkeys(missing)), training)
 
 
-def _read(path: Path) -> Lines:
-    """Read each list once, as long as it stays the same: the test list of a set belongs to many tasks."""
-    status = path.stat()
-    return _read_once(path, status.st_size, status.st_mtime_ns)
+def _there(folder: Path, layout: Layout, split: str) -> bool:
+    return all((folder / name).is_file() for name in layout.lists[split])
+
+
+def read_lists(folder: Path, names: Iterable[str]) -> Lines:
+    """Read lists one after another, each but once as long as it stays the same: a test list may serve many tasks."""
+    stated = [(folder / name, (folder / name).stat()) for name in names]
+    parts = [_read(path, status.st_size, status.st_mtime_ns) for path, status in stated]
+    return Lines(
+        tuple(entry for part in parts for entry in part.entries),
+        tuple(problem for part in parts for problem in part.problems),
+    )
 
 
 @cache
-def _read_once(path: Path, size_bytes: int, modified_ns: int) -> Lines:
+def _read(path: Path, size_bytes: int, modified_ns: int) -> Lines:
     return read(path)
 
 
-def _remapped(lines: Mapping[str, Lines]) -> dict[str, Lines]:
-    labels = sorted({label for part in lines.values() for _, label in part.entries})
+def _remapped(splits: Mapping[str, Lines]) -> dict[str, Lines]:
+    labels = sorted({label for part in splits.values() for _, label in part.entries})
     place = {label: index for index, label in enumerate(labels)}
     return {
         split: Lines(tuple((name, place[label]) for name, label in part.entries), part.problems)
-        for split, part in lines.items()
+        for split, part in splits.items()
     }
 
 
-def located(task: Task, copy: Copy | None, scored: bool = False) -> Task:
-    """Give the task with the images of a copy; raises NotHere without one, BadList where its lists cannot be used."""
-    if copy is None:
+def images_of(folder: Path, entries: Sequence[Entry], among: Sequence[str]) -> Path:
+    """Give the folder that the names of a list start from: the first below which one of the first images lies."""
+    names = [name for name, _ in entries[:50]]
+    for images in among:
+        if any((folder / images / name).is_file() for name in names):
+            return folder / images
+    return folder / among[0]
+
+
+def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
+    """Give tasks of a suite as they lie below `data`; raises ValueError, which names all that do not."""
+    if suite.look is None:
+        return list(tasks)
+    found, missing = [], []
+    for task in tasks:
+        try:
+            found.append(located(task, suite.look(task, data)))
+        except NotHere:
+            missing.append(task.name)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({', '.join(missing)}); name "
+            f"the folder with --data, choose others with --tasks, or see: python bench.py data check {suite.name}"
+        )
+    return found
+
+
+def located(task: Task, look: Look) -> Task:
+    """Give the task with the images that were seen; raises NotHere, and BadList where a list cannot be used."""
+    if not look.complete:
         raise NotHere(f"{task.name} is not there")
-    lines = put_together(copy)
-    splits = {}
-    for split, part in lines.items():
-        if problems := [*part.problems, *out_of_range(part.entries, task.classes)]:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise BadList(f"{task.name} in {copy.folder}: {problems[0]}{more}; see: bench.py data check")
-        splits[split] = listing(image_folder(copy, part.entries), part.entries)
-    return dataclasses.replace(
-        task,
-        sizes={split: len(found) for split, found in splits.items()},
-        source=Listings(splits),
-        revision=revision(splits),
-        scored=tuple(sorted(set(splits["test"].labels))) if scored else (),
-    )
+    splits = {split: _listing(task, look, split) for split in look.splits}
+    draws = tuple(_with(task, {**splits, "train": splits[split]}) for split in look.training)
+    return draws[0] if len(draws) == 1 else dataclasses.replace(draws[0], draws=draws)
+
+
+def _with(task: Task, splits: Mapping[str, Listing]) -> Task:
+    sizes = {split: len(found) for split, found in splits.items()}
+    return dataclasses.replace(task, sizes=sizes, source=Listings(splits), revision=revision(splits))
+
+
+def _listing(task: Task, look: Look, split: str) -> Listing:
+    lines = look.splits[split]
+    if problems := [*lines.problems, *out_of_range(lines.entries, task.classes)]:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise BadList(f"{task.name} in {look.folder}: {problems[0]}{more}; see: python bench.py data check")
+    return listing(look.images[split], lines.entries)
 
 
 def out_of_range(entries: Iterable[Entry], classes: int) -> Iterator[str]:
@@ -130,12 +165,3 @@ def out_of_range(entries: Iterable[Entry], classes: int) -> Iterator[str]:
     for name, label in entries:
         if label >= classes:
             yield f"the label {label} of {name} is not among 0..{classes - 1}"
-
-
-def image_folder(copy: Copy, entries: Iterable[Entry]) -> Path:
-    """Give the folder that the names of a list start from: the first below which one of the first few images lies."""
-    names = [name for name, _ in list(entries)[:50]]
-    for images in copy.layout.images:
-        if any((copy.folder / images / name).is_file() for name in names):
-            return copy.folder / images
-    return copy.folder / copy.layout.images[0]

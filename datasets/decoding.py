@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["ENDINGS", "BadImage", "decode", "decoded"]
+__all__ = ["ENDINGS", "BadImage", "decode", "decoded", "read"]
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # nothing that starts another program
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
@@ -25,17 +25,21 @@ class BadImage(ValueError):
 def decode(path: Path) -> Image.Image:
     """Give the image in `path`, decoded to its last byte; raises BadImage."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BadImage("the file is too large for an image")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadImage(f"{path}: cannot be read ({error.strerror})") from error
+        return decoded(read(path))
     except BadImage as error:
-        raise BadImage(f"{path}: {error}") from None
+        raise BadImage(f"{path}: {error}") from error
+
+
+def read(path: Path) -> bytes:
+    """Give the bytes of a file; raises BadImage, whose message does not name it."""
     try:
-        return decoded(data)
-    except BadImage as error:
-        raise BadImage(f"{path}: {error}") from None
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise BadImage(f"cannot be read ({error.strerror})") from error
+    if len(data) > MOST_BYTES:
+        raise BadImage(f"the file is larger than {MOST_BYTES:,} bytes")
+    return data
 
 
 def decoded(data: bytes) -> Image.Image:

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets.base import Suite, Task
-from datasets.copies import Copy, Layout, find_copy, folder_of, located
+from datasets.copies import Layout, Look, folder_of, look_at
 from datasets.elsewhere import elsewhere
 
-__all__ = ["ALIASES", "LAYOUTS", "SUITE", "copy_of"]
+__all__ = ["ALIASES", "LAYOUTS", "SUITE"]
 
 ROWS = (  # folder name of the image export, group, classes, test images
     ("cifar", "natural", 100, 10_000),
@@ -66,14 +66,8 @@ LAYOUTS = tuple(
 SIZES = MappingProxyType({"train": 1_000, "train800": 800, "val": 200})
 
 
-def copy_of(task: str, data: Path) -> tuple[Path | None, Copy | None]:
-    """Give the folder of a task below `data`, and the copy in it, where there is one."""
-    folder = folder_of(data, FOLDERS, (task, *ALIASES.get(task, ())))
-    return folder, find_copy(folder, LAYOUTS)
-
-
-def _find(task: Task, data: Path) -> Task:
-    return located(task, copy_of(task.name, data)[1])
+def _look(task: Task, data: Path) -> Look:
+    return look_at(folder_of(data, FOLDERS, (task.name, *ALIASES.get(task.name, ()))), LAYOUTS)
 
 
 SUITE = Suite(
@@ -85,5 +79,5 @@ SUITE = Suite(
     ),
     recipe="paper",
     backbone="vit_base_patch16_224.orig_in21k",
-    find=_find,
+    look=_look,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets import PRESETS, suite
+from datasets import PRESETS, locate, suite
 from datasets.lists import BadList
 from datasets.vtab import ALIASES
 from tests.datasets.made import json_task, suite_copy, text_task
@@ -27,7 +27,7 @@ def test_the_numbers_of_the_protocol() -> None:
 @pytest.mark.parametrize("make", [text_task, json_task])
 def test_a_copy_is_found_whatever_its_layout(make, tmp_path: Path) -> None:
     suite_copy(tmp_path, VTAB.tasks, make, train=6, test=3)
-    found = VTAB.located(VTAB.tasks, tmp_path)
+    found = locate(VTAB, VTAB.tasks, tmp_path)
     assert [task.name for task in found] == list(TASKS)
     for task in found:
         train, test = (task.load(split, PLAIN, 16) for split in ("train", "test"))
@@ -38,21 +38,21 @@ def test_a_copy_is_found_whatever_its_layout(make, tmp_path: Path) -> None:
 def test_images_may_lie_beside_the_lists_or_below_images(tmp_path: Path) -> None:
     json_task(tmp_path / "dtd", TASKS["dtd"], below="images")
     json_task(tmp_path / "svhn", TASKS["svhn"], below=".")
-    assert len(VTAB.located([TASKS["dtd"], TASKS["svhn"]], tmp_path)[1].load("test", PLAIN, 8)) == 6
+    assert len(locate(VTAB, [TASKS["dtd"], TASKS["svhn"]], tmp_path)[1].load("test", PLAIN, 8)) == 6
 
 
 @pytest.mark.parametrize(("name", "alias"), [(name, alias) for name in ALIASES for alias in ALIASES[name]])
 def test_every_alias_leads_to_its_task(name: str, alias: str, tmp_path: Path) -> None:
     text_task(tmp_path / "vtab-1k" / alias.replace("_", "-").title(), TASKS[name], train=2, test=1)
-    assert VTAB.located([TASKS[name]], tmp_path)[0].sizes["test"] == 1
+    assert locate(VTAB, [TASKS[name]], tmp_path)[0].sizes["test"] == 1
 
 
 def test_without_the_joined_list_its_parts_are_joined(tmp_path: Path) -> None:
     text_task(tmp_path / "dtd", TASKS["dtd"], train=10, test=2)
-    whole = VTAB.located([TASKS["dtd"]], tmp_path)[0].load("train", PLAIN, 16)
+    whole = locate(VTAB, [TASKS["dtd"]], tmp_path)[0].load("train", PLAIN, 16)
     (tmp_path / "dtd" / "train800val200.txt").unlink()
     shutil.rmtree(tmp_path / "dtd" / "images" / "train800val200")
-    joined = VTAB.located([TASKS["dtd"]], tmp_path)[0].load("train", PLAIN, 16)
+    joined = locate(VTAB, [TASKS["dtd"]], tmp_path)[0].load("train", PLAIN, 16)
     assert joined.images.equal(whole.images)
     assert joined.labels.equal(whole.labels)
 
@@ -62,7 +62,7 @@ def test_the_revision_changes_with_a_label_and_with_an_image(tmp_path: Path) -> 
     text_task(folder, task)
 
     def revision() -> str:
-        return VTAB.located([task], tmp_path)[0].revision
+        return locate(VTAB, [task], tmp_path)[0].revision
 
     first = revision()
     assert revision() == first
@@ -79,7 +79,7 @@ def test_the_revision_changes_with_a_label_and_with_an_image(tmp_path: Path) -> 
 def test_missing_tasks_are_named_with_what_to_do(tmp_path: Path) -> None:
     text_task(tmp_path / "dtd", TASKS["dtd"], train=2, test=1)
     with pytest.raises(ValueError, match=r"2 of 3 tasks of vtab are not below .* \(cifar, svhn\); .*data check vtab"):
-        VTAB.located([TASKS["cifar"], TASKS["dtd"], TASKS["svhn"]], tmp_path)
+        locate(VTAB, [TASKS["cifar"], TASKS["dtd"], TASKS["svhn"]], tmp_path)
     with pytest.raises(ValueError, match="name it with --data"):
         TASKS["cifar"].load("train", PLAIN, 16)
 
@@ -101,7 +101,7 @@ def test_a_line_that_cannot_be_used_is_an_error_that_names_it(line: str, says: s
     with (tmp_path / "dtd" / "test.txt").open("a") as file:
         file.write(line + "\n")
     with pytest.raises(BadList, match=says):
-        VTAB.located([TASKS["dtd"]], tmp_path)
+        locate(VTAB, [TASKS["dtd"]], tmp_path)
 
 
 NO_LISTS = ["", "{", "[[1]]", "[" * 100_000, '[{"a.png": 1, "b.png": 2}]', "7", '[{"a.png": true}]']
@@ -112,14 +112,14 @@ def test_a_json_list_of_another_shape_is_an_error(text: str, tmp_path: Path) -> 
     json_task(tmp_path / "dtd", TASKS["dtd"])
     (tmp_path / "dtd" / "test.json").write_text(text)
     with pytest.raises(BadList, match=r"dtd in .*test\.json"):
-        VTAB.located([TASKS["dtd"]], tmp_path)
+        locate(VTAB, [TASKS["dtd"]], tmp_path)
 
 
 def test_a_list_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     text_task(tmp_path / "dtd", TASKS["dtd"])
     (tmp_path / "dtd" / "test.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadList, match=r"test\.txt: is no list"):
-        VTAB.located([TASKS["dtd"]], tmp_path)
+        locate(VTAB, [TASKS["dtd"]], tmp_path)
 
 
 def test_a_path_may_hold_spaces(tmp_path: Path) -> None:
@@ -128,4 +128,4 @@ def test_a_path_may_hold_spaces(tmp_path: Path) -> None:
     (folder / "images/test/000000.jpg").rename(folder / "images/test/an image.jpg")
     lists = (folder / "test.txt").read_text().replace("000000.jpg", "an image.jpg")
     (folder / "test.txt").write_text(lists)
-    assert len(VTAB.located([TASKS["dtd"]], tmp_path)[0].load("test", PLAIN, 16)) == 6
+    assert len(locate(VTAB, [TASKS["dtd"]], tmp_path)[0].load("test", PLAIN, 16)) == 6
