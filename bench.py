@@ -64,6 +64,13 @@ class Autograd(StrEnum):
     legacy = "legacy"
 
 
+class BadImages(StrEnum):
+    """What is done about an image that cannot be decoded."""
+
+    fail = "fail"
+    skip = "skip"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -143,6 +150,16 @@ def grid(
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
     data: Data = ROOT / "data",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep decoded images there for the next call.")
+    ] = None,
+    cache_limit: Annotated[str, typer.Option(metavar="64GiB", help="What it may take.")] = "64GiB",
+    on_bad_image: Annotated[
+        BadImages, typer.Option(help="[b]skip[/b] leaves out what does not decode; records count it.")
+    ] = BadImages.fail,
+    decode_workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; one a core if left out.")
+    ] = None,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     dry_run: Annotated[
@@ -158,12 +175,15 @@ def grid(
     if context.invoked_subcommand is not None:
         _check_place(context)
         return
+    from bench.budget import bytes_of
     from bench.commands import grid as run_grid
+    from bench.execution import Reading
     from bench.request import Request
     from reports import write_all
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention, data)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), reading)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

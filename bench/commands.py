@@ -10,18 +10,30 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
-from bench.execution import Execution
+from bench.execution import Execution, Reading
 from bench.expected import expected_seconds
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
+from bench.splits import check_files
+from datasets.decoding import BadImage
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
 
+DEFAULT_READING = Reading()
 
-def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console) -> Outcome:
+
+def grid(
+    request: Request,
+    root: Path,
+    device: str,
+    dry_run: bool,
+    force: bool,
+    console: Console,
+    reading: Reading = DEFAULT_READING,
+) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
@@ -35,8 +47,10 @@ def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, 
         _preview(runs, pending, place, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
+    if reading.on_bad_image == "fail":
+        _check_files(pending.left)
     with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place), screen)
+        outcome = run_grid(pending, root, Execution(place, reading), screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
@@ -67,7 +81,15 @@ def _check_weights(runs: list[Run]) -> None:
     logging.getLogger("methods.weights").setLevel(logging.WARNING)  # said once is enough
 
 
+def _check_files(runs: list[Run]) -> None:
+    try:
+        check_files({id(run.task): run.task for run in runs}.values())
+    except BadImage as error:
+        raise WrongCall(str(error)) from error
+
+
 def _log_to(console: Console) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    logging.getLogger("methods").addHandler(handler)
-    logging.getLogger("methods").setLevel(logging.INFO)
+    for part in ("methods", "bench"):
+        logging.getLogger(part).addHandler(handler)
+        logging.getLogger(part).setLevel(logging.INFO)

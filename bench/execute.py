@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -17,6 +18,8 @@ from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
 from bench.run import Run
+from bench.splits import load_split, whole
+from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
@@ -39,6 +42,7 @@ class Trace:
     test_seconds: float = 0.0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
+    skipped_images: dict[str, int] = field(default_factory=dict)
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -50,7 +54,7 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     _forget_peaks(device)
     try:
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
-        _train_and_test(run, device, trace, watch)
+        _train_and_test(run, how, trace, watch)
         return _record(run, device, trace, cost, "ok", None)
     except Unsupported as error:
         return _record(run, device, trace, Cost(), "unsupported", str(error))
@@ -69,10 +73,12 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 
-def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) -> None:
+def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
+    device = how.device
     normalise = _normaliser(run, device)
-    train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    train_split = on_device(whole(_load(run, "train", how, trace)), device)
+    test_split = _load(run, "test", how, trace)
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -90,10 +96,17 @@ def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) 
     _test(run, network, test_split, normalise, device, trace)
 
 
-def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
+def _test(
+    run: Run,
+    network: Network,
+    split: Split | Streamed,
+    normalise: Normaliser,
+    device: torch.device,
+    trace: Trace,
+) -> None:
     """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, split, normalise, run.recipe, device)
+    value = accuracy(network, split, normalise, run.recipe, device, run.task.scored)
     trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
@@ -113,15 +126,29 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, split: str) -> Split:
-    return run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
+def _load(run: Run, split: str, how: Execution, trace: Trace) -> Split | Streamed:
+    loaded = load_split(run.task, split, PRESETS[run.recipe.preprocessing], run.backbone.image_size, how.reading)
+    if loaded.skipped:
+        trace.skipped_images[split] = loaded.skipped
+    return loaded.split
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
-    """The preset's statistics, or the checkpoint's own."""
+    return Normaliser.of(*_statistics(run), device)
+
+
+def _statistics(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The preset's mean and standard deviation, or the checkpoint's own."""
     preset = PRESETS[run.recipe.preprocessing]
     mean, std = run.backbone.statistics
-    return Normaliser.of(preset.mean or mean, preset.std or std, device)
+    return preset.mean or mean, preset.std or std
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The preset in full, so that a record says what was done to its images."""
+    mean, std = _statistics(run)
+    preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
+    return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
 
 
 def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
@@ -134,6 +161,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         evaluations=trace.evaluations,
         train_losses=[epoch.loss for epoch in trace.epochs],
         train_accuracies=[epoch.accuracy for epoch in trace.epochs],
+        skipped_images=trace.skipped_images,
     )
     return Record(
         identity=run.identity(),
@@ -147,6 +175,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         where=where(device),
         reason=reason,
         place=run.place,
+        preprocessing=_described(run),
     )
 
 

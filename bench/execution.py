@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "Reading"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images that lie on disk are read."""
+
+    workers: int | None = None  # processes that decode; one a core if None
+    cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
+    cache_bytes: int = 64 * 2**30  # that folder holds at most so many
+    on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
 
 
 @dataclass(frozen=True)
@@ -14,3 +26,4 @@ class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
+    reading: Reading = Reading()

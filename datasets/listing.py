@@ -11,9 +11,10 @@ from torch import Tensor
 
 from datasets.base import Example
 from datasets.decoding import decode
-from datasets.lists import BadList, Entry
+from datasets.lists import Entry
 from datasets.preprocessing import Preprocessing
 
+GONE = -1  # in place of the size of a file that is not there
 __all__ = ["Listing", "Listings", "listing", "revision"]
 
 
@@ -43,6 +44,11 @@ class Listing:
         rows = zip(self.names, self.labels, self.sizes_bytes, strict=True)
         return hashlib.sha256("\n".join(f"{name} {label} {size}" for name, label, size in rows).encode()).hexdigest()
 
+    @property
+    def gone(self) -> list[str]:
+        """The names of files that are listed but not there."""
+        return [name for name, size in zip(self.names, self.sizes_bytes, strict=True) if size == GONE]
+
     def without(self, places: Sequence[int]) -> "Listing":
         """Give the listing without the images at `places`."""
         gone = frozenset(places)
@@ -66,21 +72,16 @@ class Listings:
 
 
 def listing(folder: Path, entries: Sequence[Entry]) -> Listing:
-    """Look up every file; raises BadList that names the first one that is gone."""
-    sizes = [size_of(folder / name) for name, _ in entries]
-    if gone := [name for (name, _), size in zip(entries, sizes, strict=True) if size is None]:
-        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        raise BadList(f"{folder / gone[0]}{more}: listed, but there is no such file")
+    """Look up every file."""
     names, labels = tuple(name for name, _ in entries), tuple(label for _, label in entries)
-    return Listing(folder, names, labels, tuple(size or 0 for size in sizes))
+    return Listing(folder, names, labels, tuple(_size_bytes(folder / name) for name in names))
 
 
-def size_of(path: Path) -> int | None:
-    """Bytes of a file, or None where there is none."""
+def _size_bytes(path: Path) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
-        return None
+        return GONE
 
 
 def revision(splits: Mapping[str, Listing]) -> str:

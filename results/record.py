@@ -48,6 +48,7 @@ class Score:
     evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
     train_losses: list[float] = field(default_factory=list)
     train_accuracies: list[float] = field(default_factory=list)
+    skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Record:
     where: Where
     reason: str | None = None
     place: int = 0  # of the task in its suite, for the order of columns
+    preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
     schema: int = SCHEMA
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets import PRESETS, locate, suite
+from datasets.decoding import BadImage
 from datasets.lists import BadList
 from datasets.vtab import ALIASES
 from tests.datasets.made import json_task, suite_copy, text_task
@@ -88,7 +89,6 @@ def test_missing_tasks_are_named_with_what_to_do(tmp_path: Path) -> None:
     ("line", "says"),
     [
         ("images/test/000000.jpg 47", r"label 47 of images/test/000000.jpg is not among 0..46"),
-        ("images/test/gone.jpg 0", r"images/test/gone.jpg: listed, but there is no such file"),
         ("../test/000000.jpg 0", r"'../test/000000.jpg' leaves the folder"),
         ("/etc/passwd 0", r"leaves the folder"),
         ("images/test/000000.jpg -1", r"'-1' of .* is no class number"),
@@ -129,3 +129,14 @@ def test_a_path_may_hold_spaces(tmp_path: Path) -> None:
     lists = (folder / "test.txt").read_text().replace("000000.jpg", "an image.jpg")
     (folder / "test.txt").write_text(lists)
     assert len(locate(VTAB, [TASKS["dtd"]], tmp_path)[0].load("test", PLAIN, 16)) == 6
+
+
+def test_a_listed_file_that_is_gone_is_known_before_anything_is_decoded(tmp_path: Path) -> None:
+    text_task(tmp_path / "dtd", TASKS["dtd"])
+    before = locate(VTAB, [TASKS["dtd"]], tmp_path)[0]
+    (tmp_path / "dtd/images/test/000002.jpg").unlink()
+    task = locate(VTAB, [TASKS["dtd"]], tmp_path)[0]
+    assert task.source("test").gone == ["images/test/000002.jpg"]  # type: ignore[attr-defined]
+    assert task.revision != before.revision
+    with pytest.raises(BadImage, match=r"000002\.jpg: cannot be read \(No such file"):
+        task.load("test", PLAIN, 16)
