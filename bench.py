@@ -148,6 +148,9 @@ def grid(
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Of images, as a source did it, instead of the recipe's: [b]vpt[/b], [b]dtl[/b].")
+    ] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
     data: Data = ROOT / "data",
     cache: Annotated[
@@ -181,7 +184,8 @@ def grid(
     from bench.request import Request
     from reports import write_all
 
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention, data)
+    words = epochs, batch_size, precision, attention, preprocessing
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
     outcome = run_grid(request, results, device.value, dry_run, force, _console(), reading)
     if not dry_run:

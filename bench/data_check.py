@@ -62,8 +62,13 @@ def images_in(look: Look) -> int:
 def check_task(task: Task, look: Look, workers: int, advance: Callable[[int], None] = lambda _: None) -> Checked:
     """Inspect every image of a task."""
     seen = {folder: scan(folder, names, workers, advance) for folder, names in _names_by_folder(look).items()}
-    findings = [*_lists(look), *_labels(task, look), *_counts(task, look), *_repeated(look)]
+    findings = [*_published(task), *_lists(look), *_labels(task, look), *_counts(task, look), *_repeated(look)]
     return Checked(task, look, (*findings, *_files(look, seen), *_twice(look, seen), *_encoding(seen)))
+
+
+def _published(task: Task) -> Iterator[Finding]:
+    if task.note:
+        yield Finding("published", "note", task.note)
 
 
 def _names_by_folder(look: Look) -> dict[Path, list[str]]:

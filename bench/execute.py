@@ -189,6 +189,6 @@ def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,
-        train_images=run.task.sizes["train"],
-        test_images=run.task.sizes["test"],
+        train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
+        test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),
     )

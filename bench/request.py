@@ -41,11 +41,13 @@ class Request:
     batch_size: int | None = None
     precision: str | None = None
     attention: str | None = None
+    preprocessing: str | None = None
     data: Path = DATA  # of suites whose images lie in a folder
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""
-        given = {key: getattr(self, key) for key in ("epochs", "batch_size", "precision", "attention")}
+        words = ("epochs", "batch_size", "precision", "attention", "preprocessing")
+        given = {key: getattr(self, key) for key in words}
         return {key: value for key, value in given.items() if value is not None}
 
 

@@ -46,7 +46,10 @@ class Task:
     source: Source = field(repr=False, compare=False)
     revision: str = ""  # changes whenever images or labels do; part of a run's identity
     draws: tuple["Task", ...] = field(default=(), repr=False, compare=False)  # one a seed, where lists were drawn
-    scored: tuple[int, ...] = ()  # the classes that an answer is chosen from; all of them if empty
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the classes, where they are known
+    note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
+    masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
+    scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
 
     def drawn(self, seed: int) -> "Task":
         """Give the task with the training list of that seed; the same task where there is but one list."""

@@ -37,6 +37,7 @@ class Look:
     images: Mapping[str, Path] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # list files that ought to be there
     training: tuple[str, ...] = ("train",)  # the splits that hold training lists, one a seed
+    names: tuple[str, ...] = ()  # of the classes, where the copy has any
 
     @property
     def complete(self) -> bool:
@@ -131,9 +132,11 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
         except NotHere:
             missing.append(task.name)
     if missing:
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ValueError(
-            f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({', '.join(missing)}); name "
-            f"the folder with --data, choose others with --tasks, or see: python bench.py data check {suite.name}"
+            f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({names}); name the folder with "
+            f"--data, choose others with --tasks, see what is there with `python bench.py data check {suite.name}`, "
+            f"or get them with `python bench.py data fetch {suite.name}`"
         )
     return found
 
@@ -143,13 +146,19 @@ def located(task: Task, look: Look) -> Task:
     if not look.complete:
         raise NotHere(f"{task.name} is not there")
     splits = {split: _listing(task, look, split) for split in look.splits}
-    draws = tuple(_with(task, {**splits, "train": splits[split]}) for split in look.training)
+    draws = tuple(_with(task, look, {**splits, "train": splits[split]}) for split in look.training)
     return draws[0] if len(draws) == 1 else dataclasses.replace(draws[0], draws=draws)
 
 
-def _with(task: Task, splits: Mapping[str, Listing]) -> Task:
-    sizes = {split: len(found) for split, found in splits.items()}
-    return dataclasses.replace(task, sizes=sizes, source=Listings(splits), revision=revision(splits))
+def _with(task: Task, look: Look, splits: Mapping[str, Listing]) -> Task:
+    return dataclasses.replace(
+        task,
+        sizes={split: len(found) for split, found in splits.items()},
+        source=Listings(splits),
+        revision=revision(splits, look.names),
+        names=look.names,
+        scored=tuple(sorted(set(splits["test"].labels))) if task.masked else (),
+    )
 
 
 def _listing(task: Task, look: Look, split: str) -> Listing:

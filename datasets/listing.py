@@ -42,7 +42,8 @@ class Listing:
     def digest(self) -> str:
         """Changes whenever a name, a label or the size of a file does."""
         rows = zip(self.names, self.labels, self.sizes_bytes, strict=True)
-        return hashlib.sha256("\n".join(f"{name} {label} {size}" for name, label, size in rows).encode()).hexdigest()
+        text = "\n".join(f"{name} {label} {size}" for name, label, size in rows)
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     @property
     def gone(self) -> list[str]:
@@ -84,7 +85,7 @@ def _size_bytes(path: Path) -> int:
         return GONE
 
 
-def revision(splits: Mapping[str, Listing]) -> str:
-    """Give eight hexadecimal digits over what is trained on and scored."""
-    text = f"{splits['train'].digest} {splits['test'].digest}"
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def revision(splits: Mapping[str, Listing], names: Sequence[str]) -> str:
+    """Give eight hexadecimal digits over what is trained on and scored, and over the names of the classes if known."""
+    text = f"{splits['train'].digest} {splits['test'].digest}" + (f" {list(names)}" if names else "")
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
