@@ -66,6 +66,13 @@ class Autograd(StrEnum):
     legacy = "legacy"
 
 
+class BadImages(StrEnum):
+    """What is done about an image that cannot be decoded."""
+
+    fail = "fail"
+    skip = "skip"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -117,6 +124,9 @@ def _console(stderr: bool = False) -> Console:
 
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", envvar="PETL_BENCH_DATA", help="Where images of suites lie.")
+]
 Output = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tables and figures are written.")]
 
 
@@ -140,7 +150,21 @@ def grid(
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Of images, as a source did it, instead of the recipe's: [b]vpt[/b], [b]dtl[/b].")
+    ] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    data: Data = ROOT / "data",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep decoded images there for the next call.")
+    ] = None,
+    cache_limit: Annotated[str, typer.Option(metavar="64GiB", help="What it may take.")] = "64GiB",
+    on_bad_image: Annotated[
+        BadImages, typer.Option(help="[b]skip[/b] leaves out what does not decode; records count it.")
+    ] = BadImages.fail,
+    decode_workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; one a core if left out.")
+    ] = None,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     keep: Annotated[
@@ -159,16 +183,21 @@ def grid(
     if context.invoked_subcommand is not None:
         _check_place(context)
         return
+    from bench.budget import bytes_of
     from bench.commands import grid as run_grid
+    from bench.execution import Execution, Keep, Reading
     from bench.folder import check_folder
-    from bench.request import Request
+    from bench.keep import kinds_of
+    from bench.request import Request, device_of
     from reports import write_all
 
     if not dry_run:
         check_folder(out, "--out")
-
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
+    words = epochs, batch_size, precision, attention, preprocessing
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
+    reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
+    how = Execution(device_of(device.value), Keep(kinds_of(keep), results), reading)
+    outcome = run_grid(request, results, how, dry_run, force, _console())
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -282,6 +311,28 @@ def predict(
         typer.echo(document(answer))
     else:
         show(answer, _console())
+
+
+data_app = typer.Typer(rich_markup_mode="rich", help="What images are there, what is wrong with them, how to get them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+@guarded
+def data_check(
+    suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
+    data: Data = ROOT / "data",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Find, count and decode every image of a suite; exit code 1 when something is missing or wrong."""
+    from bench.data_commands import check, document, show
+
+    checked = check(suite, data, _console(stderr=json_))
+    if json_:
+        typer.echo(document(suite, data, checked))
+    else:
+        show(suite, checked, _console())
+    raise typer.Exit(0 if all(task.sound for task in checked) else 1)
 
 
 if __name__ == "__main__":

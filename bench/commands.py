@@ -10,38 +10,37 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
-from bench.execution import Execution, Keep
+from bench.execution import Execution
 from bench.expected import expected_seconds
 from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
-from bench.keep import kinds_of
-from bench.request import Request, device_of, grid_of
+from bench.request import Request, grid_of
 from bench.run import Run
 from bench.screen import Screen
+from bench.splits import check_files
+from datasets.decoding import BadImage
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
 
 
-def grid(
-    request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console, keep: str = ""
-) -> Outcome:
+def grid(request: Request, root: Path, how: Execution, dry_run: bool, force: bool, console: Console) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
-    place = device_of(device)
     runs = grid_of(request)
-    kept = Keep(kinds_of(keep), root)
-    pending = look(runs, root, force, kept.kinds)
+    pending = look(runs, root, force, how.keep.kinds)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
-        _preview(runs, pending, place, console)
+        _preview(runs, pending, how.device, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
+    if how.reading.on_bad_image == "fail":
+        _check_files(pending.left)
     with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place, kept), screen)
+        outcome = run_grid(pending, root, how, screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
@@ -72,7 +71,15 @@ def _check_weights(runs: list[Run]) -> None:
     logging.getLogger("methods.weights").setLevel(logging.WARNING)  # said once is enough
 
 
+def _check_files(runs: list[Run]) -> None:
+    try:
+        check_files({id(run.task): run.task for run in runs}.values())
+    except BadImage as error:
+        raise WrongCall(str(error)) from error
+
+
 def _log_to(console: Console) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    logging.getLogger("methods").addHandler(handler)
-    logging.getLogger("methods").setLevel(logging.INFO)
+    for part in ("methods", "bench"):
+        logging.getLogger(part).addHandler(handler)
+        logging.getLogger(part).setLevel(logging.INFO)

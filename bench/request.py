@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from methods.weights import WeightsError
 
 __all__ = ["Request", "device_of", "grid_of"]
 
+DATA = Path(__file__).resolve().parent.parent / "data"
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
 
@@ -38,10 +40,13 @@ class Request:
     batch_size: int | None = None
     precision: str | None = None
     attention: str | None = None
+    preprocessing: str | None = None
+    data: Path = DATA  # of suites whose images lie in a folder
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""
-        given = {key: getattr(self, key) for key in ("epochs", "batch_size", "precision", "attention")}
+        words = ("epochs", "batch_size", "precision", "attention", "preprocessing")
+        given = {key: getattr(self, key) for key in words}
         return {key: value for key, value in given.items() if value is not None}
 
 
@@ -53,7 +58,7 @@ def grid_of(request: Request) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = _tasks(suite, request.tasks)
+        tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
         runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
         _check_runs(runs)
     except (ValueError, WeightsError) as error:
@@ -72,6 +77,8 @@ def device_of(name: str) -> torch.device:
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     known = {task.name: task for task in suite.tasks}
+    if not known:
+        raise ValueError(f"suite {suite.name} alone has no tasks: {suite.title}")
     if names is None:
         return suite.tasks
     chosen = [name.strip() for name in names.split(",") if name.strip()]
