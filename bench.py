@@ -141,6 +141,9 @@ def grid(
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -159,7 +162,7 @@ def grid(
     from reports import write_all
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

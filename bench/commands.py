@@ -13,6 +13,8 @@ from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.expected import expected_seconds
 from bench.grid import Outcome, Pending, look, run_grid
+from bench.launch import crew_of, workers_of
+from bench.longest import longest_first
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
@@ -21,22 +23,36 @@ from methods.weights import WeightsError
 __all__ = ["grid"]
 
 
-def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console) -> Outcome:
+def grid(
+    request: Request,
+    root: Path,
+    device: str,
+    dry_run: bool,
+    force: bool,
+    console: Console,
+    workers: int | None = None,
+) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
+    count = workers_of(place, workers)
     runs = grid_of(request)
     pending = look(runs, root, force)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    for path, reason in pending.unreadable.items():
+        console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
         _preview(runs, pending, place, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
-    with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place), screen)
+    if count > 1:
+        pending.left[:] = longest_first(pending.left)
+    how = Execution(place)
+    with Screen(runs, console, count) as screen:
+        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, workers), force)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
