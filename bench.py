@@ -75,6 +75,9 @@ class Kind(StrEnum):
     reports = "reports"
 
 
+records_app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
+app.add_typer(records_app, name="results")
+
 P = ParamSpec("P")
 
 
@@ -144,6 +147,9 @@ def grid(
     workers: Annotated[
         int | None, typer.Option(help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -162,7 +168,7 @@ def grid(
     from reports import write_all
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -252,6 +258,42 @@ def report(
 
         code = prepare(wanted, results, _console(stderr=True)) if names else code_digest()
     write_all(results, names, out, _console(), code=code)
+
+
+@records_app.command("check")
+@guarded
+def check_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of sentences.")] = False,
+) -> None:
+    """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
+    from bench.records_command import check
+
+    raise typer.Exit(0 if check(folder, json_, _console()) else 1)
+
+
+@records_app.command("merge")
+@guarded
+def merge_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
+    from bench.records_command import merge_into
+
+    raise typer.Exit(0 if merge_into(results, folder, _console()) else 1)
+
+
+@records_app.command("export")
+@guarded
+def export_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Write every record into one flat table, a row a run."""
+    from bench.records_command import export_to
+
+    raise typer.Exit(0 if export_to(results, file, _console()) else 1)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bench.longest import longest_first
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
+from bench.shard import shard_of
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
@@ -31,12 +32,13 @@ def grid(
     force: bool,
     console: Console,
     workers: int | None = None,
+    shard: str | None = None,
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
     count = workers_of(place, workers)
-    runs = grid_of(request)
+    runs = shard_of(grid_of(request), shard)
     pending = look(runs, root, force)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
