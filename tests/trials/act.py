@@ -35,7 +35,7 @@ def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]
     fault = json.loads(order.sent.request)["fault"]
     mark = root / "tried" / order.sent.record.replace("/", "-")
     if fault and run.seed == 0 and not mark.exists():
-        mark.parent.mkdir(exist_ok=True)
+        mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         watch = functools.partial(FAULTS[fault], watch)
     started = time.perf_counter()
