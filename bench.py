@@ -84,6 +84,9 @@ class Kind(StrEnum):
     reports = "reports"
 
 
+records_app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
+app.add_typer(records_app, name="results")
+
 P = ParamSpec("P")
 
 
@@ -170,6 +173,12 @@ def grid(
     keep: Annotated[
         str, typer.Option(help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
     ] = "",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -197,7 +206,7 @@ def grid(
     request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
     how = Execution(device_of(device.value), Keep(kinds_of(keep), results), reading)
-    outcome = run_grid(request, results, how, dry_run, force, _console())
+    outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -333,6 +342,42 @@ def data_check(
     else:
         show(suite, checked, _console())
     raise typer.Exit(0 if all(task.sound for task in checked) else 1)
+
+
+@records_app.command("check")
+@guarded
+def check_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of sentences.")] = False,
+) -> None:
+    """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
+    from bench.records_command import check
+
+    raise typer.Exit(0 if check(folder, json_, _console()) else 1)
+
+
+@records_app.command("merge")
+@guarded
+def merge_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
+    from bench.records_command import merge_into
+
+    raise typer.Exit(0 if merge_into(results, folder, _console()) else 1)
+
+
+@records_app.command("export")
+@guarded
+def export_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Write every record into one flat table, a row a run."""
+    from bench.records_command import export_to
+
+    raise typer.Exit(0 if export_to(results, file, _console()) else 1)
 
 
 if __name__ == "__main__":

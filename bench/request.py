@@ -20,7 +20,7 @@ from methods.backbone import find
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
-__all__ = ["Request", "device_of", "grid_of"]
+__all__ = ["Request", "device_of", "grid_of", "runs_of"]
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MOST_SEEDS = 1000  # more is a slip of the keyboard
@@ -51,7 +51,17 @@ class Request:
 
 
 def grid_of(request: Request) -> list[Run]:
-    """Every run that the request asks for; raises WrongCall."""
+    """Every run that the request asks for, each of which can be attached; raises WrongCall."""
+    runs = runs_of(request)
+    try:
+        _check_runs(runs)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    return runs
+
+
+def runs_of(request: Request) -> list[Run]:
+    """The same, without trying whether every setting fits; raises WrongCall."""
     try:
         suite = datasets.suite(request.suite)
         backbone = find(request.backbone or suite.backbone)
@@ -59,11 +69,9 @@ def grid_of(request: Request) -> list[Run]:
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
-        runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
-        _check_runs(runs)
+        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
-    return runs
 
 
 def device_of(name: str) -> torch.device:
