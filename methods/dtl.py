@@ -10,6 +10,7 @@ read and what block M wrote is extracted. States are not kept but made again fro
 A hierarchical backbone (Swin) begins a new state in every stage, and has a kernel for every stage, used or not.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from methods.base import Method, Network, Unsupported
 from methods.chain import Link, chain_of, enter
 from methods.settings import Count, Layer, Positive
+from methods.states import IMAGES, observe, written
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -54,6 +56,8 @@ class Disentangled(Network):
         self.kernels = kernels  # by stage; empty without a convolution
         self.start = start
         self.beta = beta
+        if isinstance(vit, VisionTransformer):  # states of a hierarchical network are not shared
+            self.needs = tuple(written(i) for i in range(start + 2) if i > start or str(i) in reads)
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
@@ -71,6 +75,17 @@ class Disentangled(Network):
                 inputs[str(i)] = x
             x = link.block(x)
         return inputs, x
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The same by name."""
+        return observe(self.vit, images, self.needs) if IMAGES not in self.needs else super().observe(images)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
+        """The same from its names."""
+        if IMAGES in self.needs:
+            return super().features_of(states)
+        inputs = {i: states[written(int(i))] for i in self.reads if int(i) <= self.start}
+        return inputs, states[written(self.start + 1)]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
         """The first injection, then blocks M+1 and up with theirs, pooling and head."""
