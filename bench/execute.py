@@ -13,17 +13,19 @@ import torch
 
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
+from bench.feed import Feed, store_for
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
 from bench.run import Run
+from bench.splits import load
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
 from methods import Method, Network, Unsupported
 from methods.backbone import Backbone
 from methods.recipe import Recipe
-from results import Cost, Record, Score
+from results import Cost, Record, Score, Speedups
 
 __all__ = ["execute"]
 
@@ -39,6 +41,7 @@ class Trace:
     test_seconds: float = 0.0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
+    feed: Feed | None = None
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -46,11 +49,18 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
 
     Anything else that goes wrong is raised; nothing is written here.
     """
+    record = _attempt(run, how, watch)
+    if record.status == "oom" and how.cache_features != "off" and store_for(how).clear():
+        return _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what was kept was in the way
+    return record
+
+
+def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
     trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
-        _train_and_test(run, device, trace, watch)
+        _train_and_test(run, how, trace, watch)
         return _record(run, device, trace, cost, "ok", None)
     except Unsupported as error:
         return _record(run, device, trace, Cost(), "unsupported", str(error))
@@ -69,10 +79,11 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 
-def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) -> None:
+def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    normalise = _normaliser(run, device)
-    train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    device, normalise = how.device, _normaliser(run, how.device)
+    trace.feed = feed = Feed(run, how, normalise)
+    train_split, test_split = on_device(load(run, "train"), device), load(run, "test")
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -81,19 +92,27 @@ def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) 
         _read_peaks(device, trace)
         every = run.recipe.evaluate_every
         if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
-            _test(run, network, test_split, normalise, device, trace)
+            _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
         watch(epoch)
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
-        train(network, train_split, normalise, run.recipe, run.seed, after)
-    _test(run, network, test_split, normalise, device, trace)
+        train(network, feed.training(network, train_split), normalise, run.recipe, run.seed, after)
+    _test(run, network, feed, test_split, normalise, device, trace)
 
 
-def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
+def _test(
+    run: Run,
+    network: Network,
+    feed: Feed,
+    split: Split,
+    normalise: Normaliser,
+    device: torch.device,
+    trace: Trace,
+) -> None:
     """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, split, normalise, run.recipe, device)
+    value = accuracy(network, feed.testing(network, split), normalise, run.recipe, device)
     trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
@@ -111,10 +130,6 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
     if device.type == "cuda":
         trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device))
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
-
-
-def _load(run: Run, split: str) -> Split:
-    return run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
@@ -147,16 +162,18 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         where=where(device),
         reason=reason,
         place=run.place,
+        speedups=trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups(),
     )
 
 
 def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
     """The planned cost with what the run itself showed."""
     seconds = [epoch.seconds for epoch in trace.epochs]
+    cached = trace.feed is not None and trace.feed.cached  # then the peak is not the method's: it is in `speedups`
     return dataclasses.replace(
         cost,
-        peak_bytes=trace.peak_bytes,
-        reserved_bytes=trace.reserved_bytes,
+        peak_bytes=None if cached else trace.peak_bytes,
+        reserved_bytes=None if cached else trace.reserved_bytes,
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,

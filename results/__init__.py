@@ -3,7 +3,7 @@
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
 from results.quoted import quoted
-from results.record import Cost, Identity, Record, Score, Where
+from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Identity",
     "Record",
     "Score",
+    "Speedups",
     "Where",
     "cost_frame",
     "frame",

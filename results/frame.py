@@ -29,7 +29,7 @@ def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {key: value for key, value in vars(record.identity).items() if key != "changes"}
     row["weights"] = record.identity.changes.get("weights")
     row |= {key: getattr(record, key) for key in ("group", "classes", "place", "status", "reason")}
-    row |= vars(record.score) | vars(record.cost)
+    row |= vars(record.score) | vars(record.cost) | vars(record.speedups)
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):
         row |= {f"{prefix}_{key}": value for key, value in values.items()}
     return row

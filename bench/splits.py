@@ -1,0 +1,38 @@
+"""The splits of a task, decoded once for the runs that follow each other on it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cache
+
+from bench.run import Run
+from bench.shelf import Shelf
+from datasets.base import Split
+from datasets.preprocessing import PRESETS
+
+__all__ = ["load", "pixels_of"]
+
+LIMIT = 2 * 2**30  # bytes of decoded images kept in memory
+
+
+def load(run: Run, split: str) -> Split:
+    """Images and labels as the run's recipe wants them."""
+    key, kept = (pixels_of(run, split), run.task.source), _shelf()
+    found = kept.get(key)
+    if found is None:
+        found = run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
+        if kept.make_room(found.images.nbytes):
+            kept.put(key, found, found.images.nbytes)
+    return found
+
+
+def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
+    """What decides every pixel of a split, apart from a source that changes without a new revision."""
+    task = run.task
+    data = run.suite, task.name, task.revision, tuple(sorted(task.sizes.items()))
+    return *data, split, run.recipe.preprocessing, run.backbone.image_size
+
+
+@cache
+def _shelf() -> Shelf[Split]:
+    return Shelf(LIMIT)
