@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods.settings import check
@@ -66,11 +66,12 @@ class Entangled(Network):
     Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
     """
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, vit: VisionTransformer | SwinTransformer) -> None:
         super().__init__()
         self.vit = vit
-        self.frozen_steps = leading_frozen(self._steps())
-        self.needs = ((IMAGES, *named_steps(vit))[self.frozen_steps],)
+        steps = self._steps()
+        self.frozen_steps = leading_frozen(steps)
+        self.needs = ((IMAGES, *named_steps(steps))[self.frozen_steps],)
 
     def _steps(self) -> list[Step]:
         return steps_of(self.vit)
@@ -109,6 +110,8 @@ class Method:
     """
 
     name: ClassVar[str]
+    backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
+    starts_as_backbone: ClassVar[bool] = False  # a fresh network gives the backbone's output; held to it by a test
     given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:

@@ -20,9 +20,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from methods.base import Method, Network, Unsupported
-from methods.chain import Link, chain_of, enter
+from methods.chain import Link, chain_of
 from methods.settings import Count, Layer, Positive
-from methods.states import IMAGES, observe, written
+from methods.states import observe, written
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -56,36 +56,27 @@ class Disentangled(Network):
         self.kernels = kernels  # by stage; empty without a convolution
         self.start = start
         self.beta = beta
-        if isinstance(vit, VisionTransformer):  # states of a hierarchical network are not shared
-            self.needs = tuple(written(i) for i in range(start + 2) if i > start or str(i) in reads)
+        chain = chain_of(vit)
+        below = [i for i in range(start + 1) if str(i) in reads and chain[i].stage == chain[start].stage]
+        self.inputs = {str(i): written(_step(chain, i) - 1) for i in below}  # a state ends with its stage
+        self.needs = (*self.inputs.values(), written(_step(chain, start)))
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
         """The classifier."""
         return self.vit.get_classifier()
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
         """What blocks 1..M read, where a state that is used needs it, and what block M wrote."""
-        x, inputs = enter(self.vit, images), {}
-        for i, link in enumerate(chain_of(self.vit)[: self.start + 1]):
-            if link.merge is not None:
-                x, inputs = link.merge(x), {}
-            if str(i) in self.reads:
-                inputs[str(i)] = x
-            x = link.block(x)
-        return inputs, x
+        return self.features_of(self.observe(images))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """The same by name."""
-        return observe(self.vit, images, self.needs) if IMAGES not in self.needs else super().observe(images)
+        return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
         """The same from its names."""
-        if IMAGES in self.needs:
-            return super().features_of(states)
-        inputs = {i: states[written(int(i))] for i in self.reads if int(i) <= self.start}
-        return inputs, states[written(self.start + 1)]
+        return {i: states[name] for i, name in self.inputs.items()}, states[self.needs[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
         """The first injection, then blocks M+1 and up with theirs, pooling and head."""
@@ -129,6 +120,11 @@ class Disentangled(Network):
         return self.head(self.vit.head_drop(feature))
 
 
+def _step(chain: list[Link], block: int) -> int:
+    """The place of a block (from 0) among the steps of the backbone, the first of which is the embedding."""
+    return 1 + block + sum(link.merge is not None for link in chain[: block + 1])
+
+
 class Dtl(Method, name="dtl"):
     """36,864 parameters without the head on ViT-B/16: 2·rank·768 a block, and 768·kernel² where there is a kernel.
 
@@ -137,6 +133,7 @@ class Dtl(Method, name="dtl"):
     Not offered: the limits of the gate (ReLU, none) and a kernel per block.
     """
 
+    backbones = (VisionTransformer, SwinTransformer)
     rank: Count = 2
     start: Layer = 7
     beta: Positive = 100.0

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from methods.base import Method, Network, Unsupported
 from methods.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.settings import Count
-from methods.states import named_steps, observe
+from methods.states import observe, written
 
 TEMPERATURE = 0.1  # of the gates
 
@@ -60,7 +60,7 @@ class Ladder(Network):
         self.side_norm = norm
         self.up = projection(width, vit.embed_dim)
         self.pool = pool
-        self.needs = tuple(named_steps(vit)[:-1])
+        self.needs = tuple(written(i) for i in range(len(vit.blocks) + 1))
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]

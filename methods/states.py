@@ -8,34 +8,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor
 
-from methods.steps import steps_of
+from methods.steps import Step, steps_of
 
 __all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "written"]
 
+Backbone = VisionTransformer | SwinTransformer
 IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
 
 
-def written(block: int) -> str:
-    """The name of what a block wrote, counted from 1; before the first one there is the embedding."""
-    return f"block {block}" if block else EMBEDDED
+def written(step: int) -> str:
+    """The name of what a step between embedding and pooling wrote: of a plain transformer, what block `step` wrote."""
+    return f"step {step}" if step else EMBEDDED
 
 
-def named_steps(vit: VisionTransformer) -> list[str]:
-    """The names of what the steps write, in order: all but the head."""
-    return [*(written(i) for i in range(len(vit.blocks) + 1)), POOLED]
+def named_steps(steps: Sequence[Step]) -> list[str]:
+    """The names of what the steps of a backbone write, in order: all but the head."""
+    return [*(written(i) for i in range(len(steps) - 2)), POOLED]
 
 
 @torch.no_grad()
-def observe(vit: VisionTransformer, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """The states of that names for normalised images (B×3×H×W), who are themselves one of them."""
-    states, x, last = {IMAGES: images}, images, set(names) - {IMAGES}
-    for name, step in zip(named_steps(vit), steps_of(vit), strict=False):
-        if last <= states.keys():
+def observe(vit: Backbone, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """The states of these names for normalised images (B×3×H×W), which are themselves one of them."""
+    steps, wanted = steps_of(vit), set(names)
+    states, x = {IMAGES: images}, images
+    for name, step in zip(named_steps(steps), steps, strict=False):
+        if wanted <= states.keys():
             break
         x = step.run(x)
-        if name in last:
+        if name in wanted:
             states[name] = x
     return {name: states[name] for name in names}

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from methods.base import Method, Network
 from methods.queries import Kept, check_blocks, kept_of, read, walk
 from methods.settings import Count, Number
-from methods.states import EMBEDDED, named_steps, observe
+from methods.states import EMBEDDED, observe, written
 from methods.steps import embed
 from methods.synthesis import Gathering, Synthesis
 
@@ -38,7 +38,7 @@ class Synthesised(Network):
         depth, width = len(vit.blocks), vit.embed_dim
         self.vit = vit
         self.trains_blocks = method.kem == "trainable"
-        self.needs = (EMBEDDED,) if self.trains_blocks else tuple(named_steps(vit)[:depth])
+        self.needs = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
         self.tokens = nn.Parameter(torch.empty(depth, method.tokens, width).uniform_(-1, 1))
         self.carry_scale = nn.Parameter(torch.full((1,), method.carry_scale))
         self.attention_scales, self.ffn_scales = (

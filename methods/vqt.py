@@ -23,7 +23,7 @@ from methods.base import Method, Network
 from methods.queries import Kept, check_blocks, kept_of, read, walk
 from methods.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
-from methods.states import POOLED, named_steps, observe
+from methods.states import POOLED, observe, written
 from methods.steps import embed, pool
 from methods.vpt import prompt_bound
 
@@ -41,7 +41,7 @@ class Reader(nn.Module):
         self.weights = nn.Parameter(torch.ones(shape[:2])) if method.pool == "weighted" else None
         self.dropout = nn.Dropout(method.dropout)
         self.pool, self.normalize = method.pool, method.normalize
-        self.needs = (*named_steps(vit)[: shape[0]], POOLED)
+        self.needs = (*(written(i) for i in range(shape[0])), POOLED)
         self.width = vit.embed_dim * (1 + shape[0] * (method.tokens if method.pool == "none" else 1))
 
     @torch.no_grad()
