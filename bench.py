@@ -57,6 +57,22 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class CacheFeatures(StrEnum):
+    """Whether frozen features are computed once."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+class Compile(StrEnum):
+    """What is compiled of a training step."""
+
+    off = "off"
+    kernels = "kernels"
+    graphs = "graphs"
+
+
 class Autograd(StrEnum):
     """Which tensors are kept for the backward pass."""
 
@@ -139,6 +155,16 @@ def grid(
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    cache_features: Annotated[
+        CacheFeatures, typer.Option(help="Compute what is frozen once, not in every epoch; [b]auto[/b]: where it pays.")
+    ] = CacheFeatures.auto,
+    cache_limit: Annotated[
+        str | None,
+        typer.Option(metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
+    ] = None,
+    compile_: Annotated[
+        Compile, typer.Option("--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps.")
+    ] = Compile.off,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     dry_run: Annotated[
@@ -156,10 +182,12 @@ def grid(
         return
     from bench.commands import grid as run_grid
     from bench.request import Request
+    from bench.speed_options import SpeedOptions
     from reports import write_all
 
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    speed = SpeedOptions(cache_features.value, cache_limit, compile_.value)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), speed)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

@@ -16,15 +16,27 @@ from bench.grid import Outcome, Pending, look, run_grid
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
+from bench.speed_options import SpeedOptions
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
 
+AS_IT_COMES = SpeedOptions()
 
-def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console) -> Outcome:
+
+def grid(
+    request: Request,
+    root: Path,
+    device: str,
+    dry_run: bool,
+    force: bool,
+    console: Console,
+    speed: SpeedOptions = AS_IT_COMES,
+) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
+    how = Execution(place, **speed.fields(root))
     runs = grid_of(request)
     pending = look(runs, root, force)
     for complaint in pending.damaged:
@@ -36,7 +48,7 @@ def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, 
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place), screen)
+        outcome = run_grid(pending, root, how, screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 

@@ -11,14 +11,15 @@ from functools import cache
 
 import torch
 
+from bench.compiled import compiled
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
+from bench.recent import load
 from bench.run import Run
-from bench.splits import load
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
@@ -97,7 +98,8 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
         watch(epoch)
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
-        train(network, feed.training(network, train_split), normalise, run.recipe, run.seed, after)
+        stage = feed.training(network, train_split)
+        train(compiled(network, how.compile), stage, normalise, run.recipe, run.seed, after)
     _test(run, network, feed, test_split, normalise, device, trace)
 
 

@@ -28,3 +28,4 @@ class Execution:
     cache_features: Literal["auto", "on", "off"] = "auto"
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
+    compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits

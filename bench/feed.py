@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from importlib.metadata import version
 
@@ -13,8 +14,8 @@ from bench.caching import wanted_of, why_not
 from bench.data import Normaliser, batches
 from bench.execution import Execution
 from bench.features import Kept, Key, Store, store_of
+from bench.recent import pixels_of
 from bench.run import Run
-from bench.splits import pixels_of
 from bench.states import Rows, Stored
 from bench.train import TEST_BATCH
 from datasets.base import Split
@@ -42,7 +43,7 @@ class Feed:
         if self._reason is not None:
             self._store.hold(None)
             return split
-        key = _key(self._run, "train", self._how.device)
+        key = _key(self._run, "train", split, self._how.device)
         self._store.hold(key)
         kept = self._states(key, network, split)
         if kept is None:
@@ -55,7 +56,7 @@ class Feed:
         """The test split: states are kept where it is scored more than once, by this run or by those on its images."""
         if self._how.cache_features == "off" or not self._wanted.pays:
             return split
-        key = _key(self._run, "test", self._how.device)
+        key = _key(self._run, "test", split, self._how.device)
         if not self._store.asked_before(key) and not 0 < self._run.recipe.evaluate_every < self._run.recipe.epochs:
             return split
         kept = self._states(key, network, split)
@@ -64,9 +65,9 @@ class Feed:
 
     def speedups(self, peak_bytes: int | None) -> Speedups:
         """What the record says about it."""
-        kept = self._kept
+        kept, compiled = self._kept, None if self._how.compile == "off" else self._how.compile
         if kept is None:
-            return Speedups(feature_cache_reason=self._reason, test_cached=self._tested)
+            return Speedups(feature_cache_reason=self._reason, test_cached=self._tested, compiled=compiled)
         return Speedups(
             feature_cache=", ".join(kept.places),
             feature_cache_bytes=kept.bytes,
@@ -75,6 +76,7 @@ class Feed:
             feature_cache_same=kept.same,
             cached_peak_bytes=peak_bytes,
             test_cached=self._tested,
+            compiled=compiled,
         )
 
     @property
@@ -105,10 +107,12 @@ def store_for(how: Execution) -> Store:
     return store_of(how.device, how.cache_limits, how.cache_folder)
 
 
-def _key(run: Run, split: str, device: torch.device) -> Key:
+def _key(run: Run, name: str, split: Split, device: torch.device) -> Key:
     backbone, recipe = run.backbone, run.recipe
     drawn = f"seed {run.seed}" if backbone.weights is None else f"timm {version('timm')}"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
-    numerics = recipe.precision, recipe.attention, name, version("torch"), str(backbone.statistics)
+    labels = hashlib.sha256(split.labels.cpu().numpy().tobytes()).hexdigest()[:8]  # of the images that are left
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
+    numerics = recipe.precision, recipe.attention, place, version("torch"), str(backbone.statistics)
     weights = backbone.digest() or drawn
-    return Key(backbone.name, weights, pixels_of(run, split), numerics, bool(run.task.revision), run.task.source)
+    data = *pixels_of(run, name), labels
+    return Key(backbone.name, weights, data, numerics, bool(run.task.revision), run.task.source)

@@ -1,4 +1,4 @@
-"""The splits of a task, decoded once for the runs that follow each other on it."""
+"""The splits that were decoded last, for the runs that follow each other on a task."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from bench.splits import load
+from bench.recent import load
 from datasets import Task
 from datasets.base import Example
 from tests.bench.tiny import CLASSES, examples, run
