@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from results.checked import build, defaults
 
-__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Where", "from_dict", "to_dict"]
+__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
 
 SCHEMA = 1
 
@@ -71,6 +71,21 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Speedups:
+    """What a run did once or otherwise than the plain loop; times and peaks of such a run are not the method's own."""
+
+    feature_cache: str | None = None  # where frozen features were kept in training: "device", "host", "disk"
+    feature_cache_reason: str | None = None  # why they were computed in every epoch
+    feature_cache_bytes: int | None = None  # what is kept of the training images
+    feature_cache_type: str | None = None  # of the numbers kept, e.g. "float32"
+    feature_cache_seconds: float | None = None  # of computing them, before the first epoch; 0 where they were there
+    feature_cache_same: bool | None = None  # whether a few images gave the same last digits in another batch
+    cached_peak_bytes: int | None = None  # of CUDA's allocator in training, the features on the device included
+    test_cached: bool = False  # whether the test images' features were kept as well
+    compiled: str | None = None  # "kernels" or "graphs" (--compile)
+
+
+@dataclass(frozen=True)
 class Where:
     """Provenance: enough to run it again, nothing about the person who ran it."""
 
@@ -100,6 +115,7 @@ class Record:
     place: int = 0  # of the task in its suite, for the order of columns
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
     preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
+    speedups: Speedups = field(default_factory=Speedups)
     schema: int = SCHEMA
 
 
