@@ -59,11 +59,34 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class CacheFeatures(StrEnum):
+    """Whether frozen features are computed once."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+class Compile(StrEnum):
+    """What is compiled of a training step."""
+
+    off = "off"
+    kernels = "kernels"
+    graphs = "graphs"
+
+
 class Autograd(StrEnum):
     """Which tensors are kept for the backward pass."""
 
     current = "current"
     legacy = "legacy"
+
+
+class BadImages(StrEnum):
+    """What is done about an image that cannot be decoded."""
+
+    fail = "fail"
+    skip = "skip"
 
 
 class Kind(StrEnum):
@@ -76,6 +99,9 @@ class Kind(StrEnum):
     recipes = "recipes"
     reports = "reports"
 
+
+records_app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
+app.add_typer(records_app, name="results")
 
 P = ParamSpec("P")
 
@@ -117,6 +143,9 @@ def _console(stderr: bool = False) -> Console:
 
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", envvar="PETL_BENCH_DATA", help="Where images of suites lie.")
+]
 Output = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tables and figures are written.")]
 
 
@@ -136,16 +165,46 @@ def grid(
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="How to train; see [b]list recipes[/b].")] = None,
     seeds: Annotated[str, typer.Option(help="[b]0,1,2[/b] or [b]0..2[/b].")] = "0",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's; warm-up keeps its share.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Of images, as a source did it, instead of the recipe's: [b]vpt[/b], [b]dtl[/b].")
+    ] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    data: Data = ROOT / "data",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep decoded images there for the next call.")
+    ] = None,
+    cache_limit: Annotated[str, typer.Option(metavar="64GiB", help="What it may take.")] = "64GiB",
+    on_bad_image: Annotated[
+        BadImages, typer.Option(help="[b]skip[/b] leaves out what does not decode; records count it.")
+    ] = BadImages.fail,
+    decode_workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; one a core if left out.")
+    ] = None,
+    cache_features: Annotated[
+        CacheFeatures, typer.Option(help="Compute what is frozen once, not in every epoch; [b]auto[/b]: where it pays.")
+    ] = CacheFeatures.auto,
+    feature_limit: Annotated[
+        str | None,
+        typer.Option(metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
+    ] = None,
+    compile_: Annotated[
+        Compile, typer.Option("--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps.")
+    ] = Compile.off,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     keep: Annotated[
         str, typer.Option(help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
     ] = "",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -159,13 +218,23 @@ def grid(
     if context.invoked_subcommand is not None:
         _check_place(context)
         return
+    from bench.budget import bytes_of
     from bench.commands import grid as run_grid
-    from bench.request import Request
+    from bench.execution import Execution, Keep, Reading
+    from bench.folder import check_folder
+    from bench.keep import kinds_of
+    from bench.request import Request, device_of
+    from bench.speed_options import SpeedOptions
     from reports import write_all
 
-    words = [word and word.value for word in (precision, attention)]
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, *words)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
+    if not dry_run:
+        check_folder(out, "--out")
+    words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
+    reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
+    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(results)
+    how = Execution(device_of(device.value), keep=Keep(kinds_of(keep), results.absolute()), reading=reading, **speed)
+    outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -242,8 +311,10 @@ def report(
 
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
+    from bench.folder import check_folder
     from reports import COST_REPORTS, pick, write_all
 
+    check_folder(out, "--out")
     try:
         picked = pick(names)
     except ValueError as error:
@@ -277,6 +348,64 @@ def predict(
         typer.echo(document(answer))
     else:
         show(answer, _console())
+
+
+data_app = typer.Typer(rich_markup_mode="rich", help="What images are there, what is wrong with them, how to get them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+@guarded
+def data_check(
+    suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
+    data: Data = ROOT / "data",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Find, count and decode every image of a suite; exit code 1 when something is missing or wrong."""
+    from bench.data_commands import check, document, show
+
+    checked = check(suite, data, _console(stderr=json_))
+    if json_:
+        typer.echo(document(suite, data, checked))
+    else:
+        show(suite, checked, _console())
+    raise typer.Exit(0 if all(task.sound for task in checked) else 1)
+
+
+@records_app.command("check")
+@guarded
+def check_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of sentences.")] = False,
+) -> None:
+    """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
+    from bench.records_command import check
+
+    raise typer.Exit(0 if check(folder, json_, _console()) else 1)
+
+
+@records_app.command("merge")
+@guarded
+def merge_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
+    from bench.records_command import merge_into
+
+    raise typer.Exit(0 if merge_into(results, folder, _console()) else 1)
+
+
+@records_app.command("export")
+@guarded
+def export_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Write every record into one flat table, a row a run."""
+    from bench.records_command import export_to
+
+    raise typer.Exit(0 if export_to(results, file, _console()) else 1)
 
 
 if __name__ == "__main__":

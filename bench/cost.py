@@ -17,15 +17,16 @@ from bench.measure import Measured, measure
 from bench.networks import count
 from bench.plan import plan, plan_inference
 from bench.provenance import where
+from bench.utilisation import utilisation
 from methods import Network, Unsupported
 from results import CostRecord, Figures
 
-__all__ = ["PARTS", "code_digest", "cost_of", "planned"]
+__all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
 CODE = (
-    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "margin", "meter", "networks", "optimizers",
-    "plan", "recompute", "rules", "schedules",
+    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "loss", "margin", "measure", "meter",
+    "networks", "optimizers", "plan", "recompute", "rules", "schedules", "speed",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,15 +36,21 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
 
     What the backbone cannot carry is a result with the reason. Raises ValueError when a setting does not fit it.
     """
+    device = device if measurable(case) else None
     try:
         figures = planned(case)
-        if device is not None and case.rules.autograd == "current":
-            figures = _with(figures, measure(case, device))
+        if device is not None:
+            figures = _used(_with(figures, measure(case, device)), case, device)
         return _record(case, device, figures)
     except Unsupported as error:
         return _record(case, device, Figures(), "unsupported", str(error))
     except torch.OutOfMemoryError as error:
         return _record(case, device, figures, "oom", str(error).splitlines()[0])
+
+
+def measurable(case: Case) -> bool:
+    """Whether a device of today can follow the rules of the case."""
+    return case.rules.autograd == "current"
 
 
 def planned(case: Case) -> Figures:
@@ -86,6 +93,16 @@ def _with(figures: Figures, measured: Measured) -> Figures:
     return dataclasses.replace(figures, **dataclasses.asdict(measured))
 
 
+def _used(figures: Figures, case: Case, device: torch.device) -> Figures:
+    """The figures with the share of the device's peak."""
+    if device.type != "cuda" or figures.train_images_per_second is None:
+        return figures
+    flops = (figures.train_flops_frozen or 0) + (figures.train_flops_trained or 0)
+    name = torch.cuda.get_device_name(device)
+    share = utilisation(flops, figures.train_images_per_second, name, case.recipe.precision)
+    return dataclasses.replace(figures, utilisation=share)
+
+
 def _record(
     case: Case, device: torch.device | None, figures: Figures, status: str = "ok", reason: str | None = None
 ) -> CostRecord:
@@ -97,4 +114,5 @@ def _record(
         reason=reason,
         code=code_digest(),
         where=where(device or torch.device("cpu")),
+        measured=device is not None,
     )

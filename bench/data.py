@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.streamed import Streamed
 from datasets.base import Split
 
-__all__ = ["Normaliser", "batches", "on_device", "shuffled"]
+__all__ = ["Normaliser", "batches", "on_device", "picked", "shuffled"]
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,32 @@ def on_device(split: Split, device: torch.device) -> Split:
     return Split(split.images.to(device), split.labels.to(device))
 
 
-def shuffled(split: Split, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over a split that is on the device; the order comes from the generator, so from the run's seed."""
+def shuffled(split: Any, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Any, Tensor]]:
+    """One epoch over a split that is on the device, or over its states (bench/states.py), as the split has them.
+
+    The order comes from the generator, so from the run's seed.
+    """
     total = len(split.labels)
-    indices = torch.randperm(total, generator=order).to(split.labels.device)
+    indices = torch.randperm(total, generator=order)
+    rows, labels = indices.to(split.images.device), indices.to(split.labels.device)
     end = total - total % batch_size if drop_last and total >= batch_size else total
     for start in range(0, end, batch_size):
-        chosen = indices[start : min(start + batch_size, end)]
-        yield split.images[chosen], split.labels[chosen]
+        part = slice(start, min(start + batch_size, end))
+        yield split.images[rows[part]], split.labels[labels[part]]
 
 
-def batches(split: Split, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def picked(split: Split | Streamed, places: list[int]) -> Split:
+    """Some of the images, in the memory of the host."""
+    return split.picked(places) if isinstance(split, Streamed) else Split(split.images[places], split.labels[places])
+
+
+def batches(split: Split | Streamed, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The split in order, a batch at a time, so that it takes no memory of the device."""
+    parts = split.batches(batch_size) if isinstance(split, Streamed) else _parts(split, batch_size)
+    for images, labels in parts:
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _parts(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(split.labels), batch_size):
-        part = slice(start, start + batch_size)
-        yield split.images[part].to(device, non_blocking=True), split.labels[part].to(device, non_blocking=True)
+        yield split.images[start : start + batch_size], split.labels[start : start + batch_size]

@@ -8,23 +8,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import torch
 
+from bench.compiled import compiled
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
+from bench.feed import Feed, store_for
 from bench.keep import Keeper
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
+from bench.recent import load
 from bench.run import Run
+from bench.splits import whole
+from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
 from methods import Method, Network, Unsupported
 from methods.backbone import Backbone
 from methods.recipe import Recipe
-from results import Cost, Record, Score
+from results import Cost, Record, Score, Speedups
 
 __all__ = ["execute"]
 
@@ -41,6 +47,8 @@ class Trace:
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
     kept: dict[str, str] = field(default_factory=dict)
+    skipped_images: dict[str, int] = field(default_factory=dict)
+    feed: Feed | None = None
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -48,6 +56,13 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
 
     Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
     """
+    record = _attempt(run, how, watch)
+    if record.status == "oom" and how.cache_features != "off" and store_for(how).clear():
+        return _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what was kept was in the way
+    return record
+
+
+def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
     trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
@@ -73,9 +88,10 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
 
 def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    device, keeper = how.device, Keeper(how.keep, run.backbone.weights is None)
-    normalise = _normaliser(run, device)
-    train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    device, normalise = how.device, _normaliser(run, how.device)
+    keeper = Keeper(how.keep, run.backbone.weights is None)
+    trace.feed = feed = Feed(run, how, normalise)
+    train_split, test_split = _load(run, how, trace)
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -84,21 +100,30 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
         _read_peaks(device, trace)
         every = run.recipe.evaluate_every
         if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
-            _test(run, network, test_split, normalise, device, trace)
+            _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
         watch(epoch)
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
-        train(network, train_split, normalise, run.recipe, run.seed, after)
+        stage = feed.training(network, train_split)
+        train(compiled(network, how.compile), stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
-    _test(run, network, test_split, normalise, device, trace)
+    _test(run, network, feed, test_split, normalise, device, trace)
     trace.kept = keeper.write(run, network, test_split, normalise, device)
 
 
-def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
+def _test(
+    run: Run,
+    network: Network,
+    feed: Feed,
+    split: Split | Streamed,
+    normalise: Normaliser,
+    device: torch.device,
+    trace: Trace,
+) -> None:
     """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, split, normalise, run.recipe, device)
+    value = accuracy(network, feed.testing(network, split), normalise, run.recipe, device, run.task.scored)
     trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
@@ -118,15 +143,30 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, split: str) -> Split:
-    return run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
+def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split, Split | Streamed]:
+    """The training split on the device, and the test split."""
+    train_split, test_split = load(run, "train", how.reading, in_memory=True), load(run, "test", how.reading)
+    found = {"train": train_split.skipped, "test": test_split.skipped}
+    trace.skipped_images = {name: count for name, count in found.items() if count}
+    return on_device(whole(train_split.split), how.device), test_split.split
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
-    """The preset's statistics, or the checkpoint's own."""
+    return Normaliser.of(*_statistics(run), device)
+
+
+def _statistics(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The preset's mean and standard deviation, or the checkpoint's own."""
     preset = PRESETS[run.recipe.preprocessing]
     mean, std = run.backbone.statistics
-    return Normaliser.of(preset.mean or mean, preset.std or std, device)
+    return preset.mean or mean, preset.std or std
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The preset in full, so that a record says what was done to its images."""
+    mean, std = _statistics(run)
+    preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
+    return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
 
 
 def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
@@ -139,6 +179,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         evaluations=trace.evaluations,
         train_losses=[epoch.loss for epoch in trace.epochs],
         train_accuracies=[epoch.accuracy for epoch in trace.epochs],
+        skipped_images=trace.skipped_images,
     )
     return Record(
         identity=run.identity(),
@@ -153,19 +194,22 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         reason=reason,
         place=run.place,
         kept=trace.kept if finished else {},
+        preprocessing=_described(run),
+        speedups=trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups(),
     )
 
 
 def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
     """The planned cost with what the run itself showed."""
     seconds = [epoch.seconds for epoch in trace.epochs]
+    cached = trace.feed is not None and trace.feed.cached  # then the peak is not the method's: it is in `speedups`
     return dataclasses.replace(
         cost,
-        peak_bytes=trace.peak_bytes,
-        reserved_bytes=trace.reserved_bytes,
+        peak_bytes=None if cached else trace.peak_bytes,
+        reserved_bytes=None if cached else trace.reserved_bytes,
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,
-        train_images=run.task.sizes["train"],
-        test_images=run.task.sizes["test"],
+        train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
+        test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),
     )

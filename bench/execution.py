@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-__all__ = ["Execution", "Keep"]
+__all__ = ["CacheLimits", "Execution", "Keep", "Reading"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,33 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How images that lie on disk are read."""
+
+    workers: int | None = None  # processes that decode; one a core if None
+    cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
+    cache_bytes: int = 64 * 2**30  # that folder holds at most so many
+    on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """Bytes that frozen features may take in each place; None is a quarter of the memory there is."""
+
+    device: int | None = None
+    host: int | None = None  # pinned memory beside a CUDA device
+    disk: int = 20 * 2**30
+
+
+@dataclass(frozen=True)
 class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
+    _: KW_ONLY
     keep: Keep = Keep()
+    reading: Reading = Reading()
+    cache_features: Literal["auto", "on", "off"] = "auto"
+    cache_limits: CacheLimits = CacheLimits()
+    cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
+    compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bench.autocast import autocast
-from bench.data import Normaliser, batches
+from bench.data import Normaliser, batches, picked
 from bench.errors import WrongCall
 from bench.execution import Keep
 from bench.run import Run
+from bench.streamed import Streamed
 from datasets.base import Split
 from methods import Network
 from results import KEPT, Record, has_kept, save_kept
@@ -55,7 +55,7 @@ class Keeper:
         self._stages += 1
 
     def write(
-        self, run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device
+        self, run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
     ) -> dict[str, str]:
         """Write the files, ahead of the record, and return their checksums for it."""
         contents = {"weights": self._weights} if "weights" in self._keep.kinds else {}
@@ -74,34 +74,25 @@ def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def _features(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device) -> Arrays:
+def _features(
+    run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
+) -> Arrays:
     """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
+    places = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
+    some = picked(split, places.tolist())
     read: list[Tensor] = []
     weights: list[Tensor] = []
-    labels: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
     network.eval()
-    for images, truth in _some(split, device):
+    for images, _ in batches(some, BATCH, device):
         with autocast(device.type, run.recipe.precision):
             features = network.extract(normalise(images))
             network.adapt(features)
             given = network.weighed(features)
-        labels.append(truth.cpu())
         weights += [] if given is None else [given.float().cpu()]
     hook.remove()
-    arrays = {"labels": torch.cat(labels).numpy(), "features": _compact(torch.cat(read)).numpy()}
+    arrays = {"labels": some.labels.numpy(), "features": _compact(torch.cat(read)).numpy()}
     return arrays | ({"weights": torch.cat(weights).numpy()} if weights else {})
-
-
-def _some(split: Split, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels at equal distances through the split, as many of each batch as fall into it."""
-    wanted = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
-    start = 0
-    for images, labels in batches(split, BATCH, device):
-        chosen = (wanted[(wanted >= start) & (wanted < start + len(labels))] - start).to(device)
-        start += len(labels)
-        if len(chosen):
-            yield images[chosen], labels[chosen]
 
 
 def _compact(features: Tensor) -> Tensor:

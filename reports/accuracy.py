@@ -14,7 +14,7 @@ from reports.order import tasks_by_group
 from reports.protocol import Comparison, comparisons, label, values
 from reports.summary import COSTS, Summary, summaries
 
-__all__ = ["report"]
+__all__ = ["about", "report"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
@@ -32,7 +32,7 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 def _table(comparison: Comparison) -> Table:
     lines = summaries(comparison)
-    columns = [*_about(comparison, lines), *_scores(tasks_by_group(comparison.runs), lines)]
+    columns = [*about(comparison, lines), *_scores(tasks_by_group(comparison.runs), lines)]
     return Table(
         f"accuracy-{comparison.name}",
         f"{conditions(comparison)} {LEGEND}",
@@ -45,7 +45,7 @@ def _table(comparison: Comparison) -> Table:
 Filled = tuple[Column, Sequence[Cell]]  # a column with its cells, one a line
 
 
-def _about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
+def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
     """The method, the conditions that are not the same in all lines, the costs, the number of runs."""
     conditions = [f"recipe_{field}" for field in comparison.differing] + _devices(comparison.runs)
     costs = [name for name in COSTS if any(line.costs[name] != Cell() for line in lines)]

@@ -17,11 +17,15 @@ __all__ = ["Cell", "Column", "Figure", "Item", "Table", "told_apart"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A raw number, perhaps with its standard deviation; or a word in its place; or nothing."""
+    """A raw number, perhaps with its standard deviation; or a word in its place; or nothing.
+
+    `printed` is how a publication wrote the number, whose digits are kept.
+    """
 
     value: float | None = None
     spread: float | None = None
     word: str = ""
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Column:
 
     def number(self, cell: Cell) -> str:
         """The cell as shown: its word, or its number in the metric's unit and digits, or nothing."""
-        return cell.word or self._shown(cell.value)
+        return cell.word or cell.printed or self._shown(cell.value)
 
     def spread(self, cell: Cell) -> str:
         """The standard deviation as shown, or nothing."""

@@ -55,7 +55,7 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
 
 def label(column: str) -> str:
     """A setting in words, from the name of its column."""
-    field = column.split("_", 1)[1]
+    field = column.split("_", 1)[-1]
     return {"reported": "source reports"}.get(field, field.replace("_", " "))
 
 
@@ -88,13 +88,13 @@ def _mixed(runs: pd.DataFrame) -> list[str]:
     """The settings in which runs of one method differ, so that averaging them would mix protocols.
 
     A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
-    may differ within a task, and the rest of the protocol nowhere.
+    and no revision of the data may differ within a task, and the rest of the protocol nowhere.
     """
-    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_"))]
+    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "data"]
     differing = [column for column in settings if len(values(runs, column)) > 1]
     within = {column for column in differing if _differs_within_a_task(runs, column)}
     protocol = {f"recipe_{field}" for field in PROTOCOL}
-    by_task = [column for column in differing if column not in protocol | within]
+    by_task = [column for column in differing if column not in protocol | within | {"data"}]
     anywhere = protocol - set(PER_TASK) if by_task else protocol
     return [column for column in differing if column in within | anywhere]
 

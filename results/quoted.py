@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["quoted"]
+__all__ = ["SUBJECTS", "quoted"]
 
 FOLDER = Path(__file__).parent / "published"
+SUBJECTS = sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 
 def quoted(subject: str) -> pd.DataFrame:

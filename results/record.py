@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from results.checked import build, defaults
 
-__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Where", "from_dict", "to_dict"]
+__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
 
 SCHEMA = 1
 
@@ -48,6 +48,7 @@ class Score:
     evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
     train_losses: list[float] = field(default_factory=list)
     train_accuracies: list[float] = field(default_factory=list)
+    skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Cost:
     trainable: int | None = None
     trainable_without_head: int | None = None
     total: int | None = None
+    printed_extra: int | None = None  # in the source's printed count beside `trainable`: registered there, never used
     planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
     planned_breakdown: dict[str, int] = field(default_factory=dict)
     peak_bytes: int | None = None  # CUDA allocator, allocated bytes during this run's training; None on a CPU
@@ -66,6 +68,21 @@ class Cost:
     test_seconds: float | None = None
     train_images: int | None = None
     test_images: int | None = None
+
+
+@dataclass(frozen=True)
+class Speedups:
+    """What a run did once or otherwise than the plain loop; times and peaks of such a run are not the method's own."""
+
+    feature_cache: str | None = None  # where frozen features were kept in training: "device", "host", "disk"
+    feature_cache_reason: str | None = None  # why they were computed in every epoch
+    feature_cache_bytes: int | None = None  # what is kept of the training images
+    feature_cache_type: str | None = None  # of the numbers kept, e.g. "float32"
+    feature_cache_seconds: float | None = None  # of computing them, before the first epoch; 0 where they were there
+    feature_cache_same: bool | None = None  # whether a few images gave the same last digits in another batch
+    cached_peak_bytes: int | None = None  # of CUDA's allocator in training, the features on the device included
+    test_cached: bool = False  # whether the test images' features were kept as well
+    compiled: str | None = None  # "kernels" or "graphs" (--compile)
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,8 @@ class Record:
     reason: str | None = None
     place: int = 0  # of the task in its suite, for the order of columns
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
+    preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
+    speedups: Speedups = field(default_factory=Speedups)
     schema: int = SCHEMA
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import bench.execute
-import bench.keep
 import results
 from bench.errors import WrongCall
 from bench.execute import execute
@@ -19,7 +18,6 @@ from bench.grid import look
 from bench.keep import _compact, kinds_of
 from bench.predict import predict
 from bench.rebuild import rebuild
-from datasets.base import Split
 from methods import METHODS, Network
 from methods.backbone import BACKBONES, Backbone
 from results import Cost, Record
@@ -38,7 +36,7 @@ def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kept(root: Path, method: str, kinds: frozenset[str] = BOTH, backbone: Backbone = SMALL) -> Record:
     asked = dataclasses.replace(run(method, epochs=1), backbone=backbone)
-    record = execute(asked, Execution(torch.device("cpu"), Keep(kinds, root)))
+    record = execute(asked, Execution(torch.device("cpu"), keep=Keep(kinds, root)))
     results.save(root, record)
     return record
 
@@ -96,16 +94,6 @@ def test_features_are_what_the_head_reads(tmp_path: Path) -> None:
     assert arrays["labels"].tolist() == [i % CLASSES for i in range(10)]
     with pytest.raises(results.NotKept):
         results.load_kept(tmp_path, record, "weights")
-
-
-def test_images_come_at_equal_distances_from_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.keep, "IMAGES", 5)
-    monkeypatch.setattr(bench.keep, "BATCH", 4)
-    split = Split(torch.arange(17).view(17, 1), torch.arange(17))
-    parts = [labels.tolist() for _, labels in bench.keep._some(split, torch.device("cpu"))]
-    assert parts == [[0], [4], [8], [12], [16]]
-    monkeypatch.setattr(bench.keep, "IMAGES", 500)
-    assert [labels.tolist() for _, labels in bench.keep._some(split, torch.device("cpu"))][-1] == [16]
 
 
 def test_only_what_learned_is_kept_where_the_backbone_is_a_file(tmp_path: Path, stored: Backbone) -> None:

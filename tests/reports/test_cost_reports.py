@@ -9,9 +9,8 @@ from rich.console import Console
 
 from reports import COST_REPORTS, Figure, Table, find, terminal, write_all
 from reports.budget import fitting
-from reports.compared import printed
 from reports.writing import write
-from results import Conditions, CostRecord, Figures, Where, cost_frame, quoted, save_cost
+from results import Conditions, CostRecord, Figures, Where, cost_frame, save_cost
 
 GIB = 2**30
 WHERE = Where("2026-01-01", "abcdef0123", False, "python bench.py cost", "cpu", None, {"torch": "2.11.0"})
@@ -160,11 +159,3 @@ def test_a_damaged_cost_record_is_named(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     assert write_all(tmp_path, ["cost"], tmp_path / "out", console) == []
     assert path.name in console.file.getvalue()
-
-
-def test_the_published_table_is_tidy() -> None:
-    lines = quoted("cost")
-    assert list(lines.columns) == ["source", "table", "method", "setting", "quantity", "value", "unit", "protocol"]
-    assert not lines.duplicated(["source", "table", "method", "setting", "quantity"]).any()
-    assert lines["value"].astype(float).gt(0).all()
-    assert {line.method for line in printed("vpt", cost_frame([record()]))} >= {"full", "bitfit", "side_tuning"}

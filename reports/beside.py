@@ -1,0 +1,171 @@
+"""Published rows beside our lines: what was printed, ours by the same choice of epoch, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reports.base import Cell, Column, Table
+from reports.conditions import conditions
+from reports.counted import CONVENTIONS, counted
+from reports.layout import Layout, Place
+from reports.means import group_means, mean_of_group_means, plain_mean
+from reports.metrics import METRICS, MILLIONS, Metric
+from reports.ours import seeds
+from reports.protocol import Comparison, present
+from reports.published import Printed, fitting
+from reports.summary import Summary, summaries
+
+__all__ = ["table"]
+
+PARAMETERS = Metric("parameters", "M", MILLIONS, 3, None, "parameters as the source counts")
+LEGEND = (
+    "Test accuracy (%); below each line what publications printed for the method, by recipes of their own, and ours "
+    "minus theirs in points. Ours is of the last epoch, but of the best epoch on test beside rows marked best, which "
+    "were chosen so. Means in parentheses follow from the printed tasks and were not printed."
+)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A line of ours by its last and by its best epoch, and the published rows of that method."""
+
+    last: Summary
+    best: Summary | None
+    rows: Sequence[Printed]
+
+    def ours(self, row: Printed) -> Summary | None:
+        """By the choice of the row; where that is not known, the last."""
+        return self.best if row.selection == "best_on_test" else self.last
+
+
+def table(
+    name: str, comparison: Comparison, layout: Layout, rows: Sequence[Printed], notes: Sequence[str]
+) -> Table | None:
+    """Our lines that have a published row, each with its rows; None where there is none."""
+    known = list(_beside(comparison, rows))
+    if not known:
+        return None
+    places = [replace(place, column=_without_best(place.column)) for place in layout.places()]
+    columns = (*_about(), *(place.column for place in places))
+    lines = [line for each in known for line in _rows(each, layout, places)]
+    filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
+    return Table(
+        name,
+        f"{conditions(comparison)} {LEGEND}",
+        tuple(columns[place] for place in filled),
+        tuple(tuple(line[place] for place in filled) for line in lines),
+        (*notes, *_notes(known)),
+    )
+
+
+def _beside(comparison: Comparison, rows: Sequence[Printed]) -> Iterator[Beside]:
+    lines = summaries(comparison)
+    fits = {line.label: fitting(rows, str(line.runs["method"].iloc[0])) for line in lines}
+    chosen = any(row.selection == "best_on_test" for found in fits.values() for row in found)
+    best = _best(comparison) if chosen else {}
+    for line in lines:
+        if fits[line.label]:
+            yield Beside(line, best.get(line.label), fits[line.label])
+
+
+def _best(comparison: Comparison) -> Mapping[str, Summary]:
+    """The lines by the best epoch on test, of runs that were evaluated in between."""
+    runs = comparison.runs
+    if "best_test_accuracy" not in runs or not any(map(present, runs["best_test_accuracy"])):
+        return {}
+    lines = summaries(replace(comparison, runs=runs.assign(test_accuracy=runs["best_test_accuracy"])))
+    return {line.label: line for line in lines if any(cell.value is not None for cell in line.tasks.values())}
+
+
+def _about() -> tuple[Column, ...]:
+    block = PARAMETERS.block
+    return (
+        Column("method", "method"),
+        Column("seeds", "seeds"),
+        Column("parameters_printed", "printed", block, PARAMETERS),
+        Column("parameters_ours", "ours", block, PARAMETERS),
+        Column("counted", "counted"),
+    )
+
+
+def _rows(each: Beside, layout: Layout, places: Sequence[Place]) -> Iterator[tuple[Cell, ...]]:
+    """Ours, then each publication with the difference under it."""
+    label, best = each.last.label, each.best
+    yield _ours(label, each.last, places)
+    if best is not None and any(row.selection == "best_on_test" for row in each.rows):
+        yield _ours(f"{label}, best epoch on test", best, places)
+    for row in each.rows:
+        theirs = [_printed(row, layout, place) for place in places]
+        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *theirs)
+        ours = each.ours(row)
+        if ours is not None:
+            gaps = [_gap(place.ours(ours), cell, place) for place, cell in zip(places, theirs, strict=True)]
+            yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
+
+
+def _ours(label: str, line: Summary, places: Sequence[Place]) -> tuple[Cell, ...]:
+    blank = Cell(), Cell(), Cell()
+    return (Cell(word=label), Cell(word=seeds(line)), *blank, *(place.ours(line) for place in places))
+
+
+def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
+    if not row.parameters:
+        return Cell(), Cell(), Cell()
+    value = float(row.parameters) / MILLIONS
+    return Cell(value, printed=row.parameters), Cell(counted(line, row.counted)), Cell(word=CONVENTIONS[row.counted])
+
+
+def _printed(row: Printed, layout: Layout, place: Place) -> Cell:
+    """The number as it was printed; a mean that was not, from the printed tasks and in parentheses."""
+    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
+    if place.name in known:
+        return Cell(_share(known[place.name]), printed=known[place.name])
+    value = _mean(row, layout, place) if place.whole else None
+    return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
+
+
+def _mean(row: Printed, layout: Layout, place: Place) -> float | None:
+    scores: dict[str, float | None] = {task: _share(text) for task, text in row.scores.items()}
+    if place.kind == "group":
+        return group_means(scores, layout.groups)[place.name]
+    if place.name == "mean_of_groups":
+        return mean_of_group_means(scores, layout.groups)
+    if place.name == "mean_of_tasks":
+        return plain_mean(scores.get(task) for tasks in layout.groups.values() for task in tasks)
+    return None
+
+
+def _gap(ours: Cell, theirs: Cell, place: Place) -> Cell:
+    """Ours minus theirs, with its sign."""
+    if ours.value is None or theirs.value is None or place.column.metric is None:
+        return Cell()
+    gap = ours.value - theirs.value
+    shown = round(gap * place.column.metric.scale, place.column.metric.digits) + 0.0  # no minus before a zero
+    return Cell(gap, printed=f"{shown:+.{place.column.metric.digits}f}")
+
+
+def _share(text: str) -> float:
+    return float(text) / METRICS["test_accuracy"].scale
+
+
+def _without_best(column: Column) -> Column:
+    """Ours and theirs share a column here, so that none is marked as its best."""
+    return replace(column, metric=column.metric and replace(column.metric, better=None))
+
+
+def _notes(known: Sequence[Beside]) -> list[str]:
+    printed = [row for each in known for row in each.rows]
+    unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
+    places: dict[str, list[str]] = {}
+    for row in printed:
+        for note in row.notes:
+            places.setdefault(note, []).append(f"{row.source}, {row.row}")
+    notes = [f"{'; '.join(dict.fromkeys(rows))}: {note}." for note, rows in places.items()]
+    if unbest:
+        notes.append(f"No best epoch on test was recorded for {', '.join(unbest)}: no difference to rows chosen so.")
+    return notes
+
+
+def _chosen(rows: Sequence[Printed]) -> bool:
+    return any(row.selection == "best_on_test" for row in rows)

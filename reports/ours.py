@@ -1,0 +1,40 @@
+"""A suite's table of our runs alone: costs, seeds, every task, the averages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.accuracy import about
+from reports.base import Cell, Column, Table
+from reports.conditions import conditions, failures
+from reports.layout import Layout
+from reports.protocol import Comparison, values
+from reports.summary import Summary, summaries
+
+__all__ = ["table"]
+
+LEGEND = (
+    "Test accuracy (%) of the last epoch, mean ± standard deviation over the seeds named; where a task is missing, "
+    "averages over it are too. Costs are means over tasks."
+)
+
+
+def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str]) -> Table:
+    """Lines in the order of the published tables."""
+    lines = summaries(comparison)
+    filled = [*about(comparison, lines), (Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
+    filled += [(place.column, [place.ours(line) for line in lines]) for place in layout.places()]
+    return Table(
+        name,
+        f"{conditions(comparison)} {LEGEND}",
+        tuple(column for column, _ in filled),
+        tuple(zip(*(cells for _, cells in filled), strict=True)),
+        (*notes, *failures(comparison.runs)),
+    )
+
+
+def seeds(line: Summary) -> str:
+    """A range where there are more than two in a row: `0..4`."""
+    known = values(line.runs, "seed")
+    whole = len(known) > 2 and int(known[-1]) - int(known[0]) == len(known) - 1
+    return f"{known[0]}..{known[-1]}" if whole else ", ".join(known)

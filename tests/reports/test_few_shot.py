@@ -1,0 +1,89 @@
+"""Few-shot: names of tasks, the table and the figure beside NOAH's numbers."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import Figure, Table, find
+from reports.curves import Curve, apart
+from reports.shots import set_and_shots
+from reports.writing import write
+from results import Record, frame, quoted
+from tests.reports.from_print import record
+
+
+def runs(method: str = "lora", shift: float = 0.0, seeds: int = 1) -> list[Record]:
+    rows = quoted("few_shot").query("row == 'LoRA'").to_dict("records")
+    return [
+        record(method, row["task"], float(row["value"]) / 100 + shift, suite="few_shot", seed=seed, group="any")
+        for row in rows
+        for seed in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("food101-shots4", ("food101", 4)),
+        ("food101_4shot", ("food101", 4)),
+        ("oxford-pets-16-shots", ("oxford_pets", 16)),
+        ("standford-cars_shot1", ("stanford_cars", 1)),
+        ("aircraft-shots=2", ("fgvc_aircraft", 2)),
+        ("food101", None),
+    ],
+)
+def test_names_of_tasks(task: str, expected: tuple[str, int] | None) -> None:
+    assert set_and_shots(task) == expected
+
+
+def test_the_table_is_the_published_one_when_the_runs_are_its_numbers() -> None:
+    ours, beside, figure = find("few_shot")(frame(runs()))
+    assert isinstance(ours, Table)
+    assert [column.label for column in ours.columns if column.block == "1-shot"] == [
+        *("food101", "stanford_cars", "oxford_flowers102", "fgvc_aircraft", "oxford_pets", "mean")
+    ]
+    assert [column.block for column in ours.columns[3:]] == [f"{n}-shot" for n in (1, 2, 4, 8, 16) for _ in range(6)]
+    shown = dict(zip([column.key for column in ours.columns], ours.rows[0], strict=True))
+    assert f"{100 * shown['test_accuracy_food101-shots16'].value:.1f}" == "72.5"
+    assert shown["test_accuracy_16-shot_mean"].value == pytest.approx(0.7532)
+    assert isinstance(beside, Table)
+    assert [row[0].word for row in beside.rows] == ["lora", "- NOAH, few-shot figure (epoch unknown)", "- difference"]
+    assert {cell.printed for cell in beside.rows[2][2:]} == {"+0.0", "+0.00"}
+    assert any("two images a class" in note for note in beside.notes)
+    assert isinstance(figure, Figure)
+
+
+def test_the_figure_has_a_panel_a_set_and_one_for_the_mean(tmp_path) -> None:
+    figure = find("few_shot")(frame([*runs(seeds=2), *runs("dtl", 0.05), *runs("linear", -0.05)]))[-1]
+    titles = [axes.get_title() for axes in figure.drawing.axes]
+    assert titles == [*("food101", "stanford_cars", "oxford_flowers102", "fgvc_aircraft", "oxford_pets", "mean")]
+    last = figure.drawing.axes[-1]
+    boxes = [text.get_window_extent() for text in last.texts]
+    assert sorted(text.get_text() for text in last.texts) == ["dtl", "linear", "lora"]
+    assert not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)
+    assert all(last.bbox.padded(4).contains(box.x1, box.y1) for box in boxes)
+    first, second = (write(figure, tmp_path / folder) for folder in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_mean_needs_all_sets() -> None:
+    curve = Curve("lora", False, {("a", 1): (10.0, 0.0), ("b", 1): (20.0, 0.0), ("a", 2): (30.0, 0.0)})
+    assert curve.mean(["a", "b"]) == [(1, 15.0, 0.0)]
+    assert curve.line("a") == [(1, 10.0, 0.0), (2, 30.0, 0.0)]
+
+
+def test_one_shot_of_one_set_is_no_error(tmp_path) -> None:
+    for item in find("few_shot")(frame(runs()[:1])):
+        assert write(item, tmp_path)
+    assert find("few_shot")(frame([record("lora", "food101", 0.5, suite="few_shot")])) == []
+
+
+@given(st.lists(st.floats(0, 100), max_size=12))
+def test_labels_are_moved_apart_in_their_order(places: list[float]) -> None:
+    moved = apart(places, 5.0, 100.0)
+    ranked = sorted(zip(places, moved, strict=True), key=lambda pair: -pair[1])
+    assert all(high - low >= 5.0 - 1e-6 for (_, high), (_, low) in pairwise(ranked))
+    assert [place for place, _ in ranked] == sorted(places, reverse=True)
+    assert all(place <= 100.0 for place in moved)
