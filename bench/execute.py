@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
+from bench.case import Case
 from bench.compiled import compiled
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.keep import Keeper
+from bench.measure import Peaks, training_peaks
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
@@ -189,7 +191,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         recipe=dataclasses.asdict(run.recipe),
         status=status,  # type: ignore[arg-type]
         score=score,
-        cost=_observed(run, trace, cost),
+        cost=_observed(run, device, trace, cost),
         where=where(device),
         reason=reason,
         place=run.place,
@@ -199,14 +201,16 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
     )
 
 
-def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
-    """The planned cost with what the run itself showed."""
+def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost) -> Cost:
+    """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
-    cached = trace.feed is not None and trace.feed.cached  # then the peak is not the method's: it is in `speedups`
+    peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
+    if trace.feed is not None and trace.feed.cached:
+        peaks = training_peaks(Case(run.backbone, run.resolved, run.task.classes, run.recipe), device)
     return dataclasses.replace(
         cost,
-        peak_bytes=None if cached else trace.peak_bytes,
-        reserved_bytes=None if cached else trace.reserved_bytes,
+        peak_bytes=peaks.allocated,
+        reserved_bytes=peaks.reserved,
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,

@@ -61,7 +61,7 @@ class Cost:
     printed_extra: int | None = None  # in the source's printed count beside `trainable`: registered there, never used
     planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
     planned_breakdown: dict[str, int] = field(default_factory=dict)
-    peak_bytes: int | None = None  # CUDA allocator, allocated bytes during this run's training; None on a CPU
+    peak_bytes: int | None = None  # CUDA allocator, allocated in training; on a fresh network where features are kept
     reserved_bytes: int | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     train_seconds: float | None = None
