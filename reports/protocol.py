@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,15 @@ def values(runs: pd.DataFrame, column: str) -> list[str]:
     """The distinct values of a column as text, in order; none where the column is missing."""
     if column not in runs:
         return []
-    return sorted({_text(value) for value in runs[column] if present(value)}, key=natural)
+    return sorted({_text(value) for value in _distinct(runs[column]) if present(value)}, key=natural)
+
+
+def _distinct(column: pd.Series[Any]) -> Iterable[Any]:
+    """Each value once; as they are where some cannot be hashed."""
+    try:
+        return column.unique().tolist()
+    except TypeError:
+        return column
 
 
 def present(value: Any) -> bool:
@@ -74,7 +83,8 @@ def _labelled(part: pd.DataFrame) -> pd.DataFrame:
     lines: dict[Any, str] = {}
     for _, runs in part.groupby("method", sort=False):
         mixed = _mixed(runs)
-        lines |= {place: _line(row, mixed) for place, row in runs.iterrows()}
+        rows = runs[["method", *mixed]].to_dict("index")
+        lines |= {place: _line(row, mixed) for place, row in rows.items()}
     return part.assign(line=pd.Series(lines))
 
 
@@ -97,7 +107,7 @@ def _differs_within_a_task(runs: pd.DataFrame, column: str) -> bool:
     return any(len(values(task, column)) > 1 for _, task in runs.groupby("task", sort=False))
 
 
-def _line(row: pd.Series[Any], mixed: list[str]) -> str:
+def _line(row: Mapping[Hashable, Any], mixed: list[str]) -> str:
     settings = ", ".join(f"{label(column)} {_text(row[column])}" for column in mixed)
     return f"{row['method']} ({settings})" if settings else str(row["method"])
 

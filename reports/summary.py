@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -23,6 +23,14 @@ MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two 
 Groups = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Cell]  # by task
 Average = Callable[[Mapping[str, float | None]], float | None]
+
+
+class Result(NamedTuple):
+    """What a table needs to know of a run."""
+
+    seed: int
+    status: str
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,13 @@ def summaries(comparison: Comparison) -> list[Summary]:
 
 
 def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
-    parts = {task: runs[runs["task"] == task] for tasks in groups.values() for task in tasks}
-    cells = {task: _score(part) for task, part in parts.items()}
-    seeds = [{task: _score(part[part["seed"] == seed]) for task, part in parts.items()} for seed in set(runs["seed"])]
+    tasks = [task for tasks in groups.values() for task in tasks]
+    results, parts = _results(runs, tasks), _parts(runs, tasks)
+    cells = {task: _score(known) for task, known in results.items()}
+    seeds = [
+        {task: _score([result for result in known if result.seed == seed]) for task, known in results.items()}
+        for seed in set(runs["seed"])
+    ]
     averaged = partial(_averaged, cells, seeds)
     return Summary(
         label,
@@ -71,12 +83,28 @@ def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> floa
     return plain_mean(scores[task] for task in tasks)
 
 
-def _score(runs: pd.DataFrame) -> Cell:
+def _results(runs: pd.DataFrame, tasks: Sequence[str]) -> dict[str, list[Result]]:
+    """By task; as plain values, since a large grid has many and slices of a table are slow."""
+    found: dict[str, list[Result]] = {task: [] for task in tasks}
+    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
+    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
+        found[task].append(Result(seed, status, _float(score)))
+    return found
+
+
+def _parts(runs: pd.DataFrame, tasks: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The costs of each task."""
+    costs = runs[["task", *(name for name in COSTS if name in runs)]]
+    known = dict(iter(costs.groupby("task", sort=False)))
+    return {task: known.get(task, costs.iloc[:0]) for task in tasks}
+
+
+def _score(results: Sequence[Result]) -> Cell:
     """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
-    failed = [status for status in runs["status"] if status != "ok"]
+    failed = [result.status for result in results if result.status != "ok"]
     if failed:
-        return Cell(word=str(failed[0]))
-    scores = [_float(value) for value in runs.get("test_accuracy", ())]
+        return Cell(word=failed[0])
+    scores = [result.score for result in results]
     return Cell(plain_mean(scores), _spread(scores))
 
 
