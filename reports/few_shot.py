@@ -15,7 +15,7 @@ from reports.order import tasks_by_group
 from reports.pair import pair
 from reports.protocol import Comparison
 from reports.published import Printed, fitting, published
-from reports.shots import SETS, by_shots, set_and_shots
+from reports.shots import SETS, set_and_shots
 from reports.suites import of_suite
 from reports.summary import Summary, summaries
 
@@ -30,7 +30,7 @@ LEGEND = (
 
 def report(runs: pd.DataFrame) -> list[Table | Figure]:
     """A figure and two tables for each backbone and recipe."""
-    return [item for comparison, notes in of_suite(by_shots(runs), SUITE) for item in _items(comparison, notes)]
+    return [item for comparison, notes in of_suite(runs, SUITE) for item in _items(comparison, notes)]
 
 
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:

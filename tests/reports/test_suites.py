@@ -9,8 +9,8 @@ from reports.suites import of_suite
 from results import Record, frame
 from tests.reports.from_print import record
 
-BIRDS, CARS = "cub_200_2011", "stanford_cars"
-SCORES = {BIRDS: 0.884, "nabirds": 0.842, "oxford_flowers102": 0.988, "stanford_dogs": 0.912, CARS: 0.794}
+BIRDS, CARS = "cub", "stanford_cars"
+SCORES = {BIRDS: 0.884, "nabirds": 0.842, "oxford_flowers": 0.988, "stanford_dogs": 0.912, CARS: 0.794}
 
 
 def runs(method: str = "lora", **told: Any) -> list[Record]:
