@@ -28,7 +28,9 @@ Examples:
 
   python bench.py cost --planned                       what every method takes, without a GPU
 
-  python bench.py report                               tables and figures from what is on disk
+  python bench.py report                               tables, figures and one page from what is on disk
+
+  python bench.py predict results/runs/…/lora-….json photo.jpg
 """
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
@@ -134,13 +136,16 @@ def grid(
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="How to train; see [b]list recipes[/b].")] = None,
     seeds: Annotated[str, typer.Option(help="[b]0,1,2[/b] or [b]0..2[/b].")] = "0",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's; warm-up keeps its share.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
+    keep: Annotated[
+        str, typer.Option(help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -155,11 +160,15 @@ def grid(
         _check_place(context)
         return
     from bench.commands import grid as run_grid
+    from bench.folder import check_folder
     from bench.request import Request
     from reports import write_all
 
+    if not dry_run:
+        check_folder(out, "--out")
+
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console())
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -236,8 +245,10 @@ def report(
 
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
+    from bench.folder import check_folder
     from reports import COST_REPORTS, pick, write_all
 
+    check_folder(out, "--out")
     try:
         picked = pick(names)
     except ValueError as error:
@@ -249,6 +260,28 @@ def report(
 
         code = prepare(wanted, results, _console(stderr=True)) if names else code_digest()
     write_all(results, names, out, _console(), code=code)
+
+
+@app.command()
+@guarded
+def predict(
+    record: Annotated[Path, typer.Argument(help="The record of a run that was made with [b]--keep weights[/b].")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="Where the weight file of the run is, if it was a file.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """The most likely classes of images, by the network of a run whose weights were kept."""
+    from bench.predict import document, predict, show
+
+    answer = predict(record, images, top, backbone, device.value)
+    if json_:
+        typer.echo(document(answer))
+    else:
+        show(answer, _console())
 
 
 if __name__ == "__main__":

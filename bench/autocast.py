@@ -8,6 +8,7 @@ import torch
 
 __all__ = ["autocast"]
 
+torch.backends.cudnn.allow_tf32 = False  # "fp32" means fp32: cuDNN would round what convolutions read to 10 bits
 KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
-from bench.execution import Execution
+from bench.execution import Execution, Keep
 from bench.expected import expected_seconds
+from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
-from bench.request import Request, check_folder, device_of, grid_of
+from bench.keep import kinds_of
+from bench.request import Request, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
 from methods.weights import WeightsError
@@ -21,12 +23,15 @@ from methods.weights import WeightsError
 __all__ = ["grid"]
 
 
-def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console) -> Outcome:
+def grid(
+    request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console, keep: str = ""
+) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
     runs = grid_of(request)
-    pending = look(runs, root, force)
+    kept = Keep(kinds_of(keep), root)
+    pending = look(runs, root, force, kept.kinds)
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
@@ -36,7 +41,7 @@ def grid(request: Request, root: Path, device: str, dry_run: bool, force: bool, 
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place), screen)
+        outcome = run_grid(pending, root, Execution(place, kept), screen)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 

@@ -20,12 +20,12 @@ from bench.provenance import where
 from methods import Network, Unsupported
 from results import CostRecord, Figures
 
-__all__ = ["PARTS", "code_digest", "cost_of", "planned"]
+__all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
 CODE = (
-    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "margin", "meter", "networks", "optimizers",
-    "plan", "recompute", "rules", "schedules",
+    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "loss", "margin", "measure", "meter",
+    "networks", "optimizers", "plan", "recompute", "rules", "schedules", "speed",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,15 +35,21 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
 
     What the backbone cannot carry is a result with the reason. Raises ValueError when a setting does not fit it.
     """
+    device = device if measurable(case) else None
     try:
         figures = planned(case)
-        if device is not None and case.rules.autograd == "current":
+        if device is not None:
             figures = _with(figures, measure(case, device))
         return _record(case, device, figures)
     except Unsupported as error:
         return _record(case, device, Figures(), "unsupported", str(error))
     except torch.OutOfMemoryError as error:
         return _record(case, device, figures, "oom", str(error).splitlines()[0])
+
+
+def measurable(case: Case) -> bool:
+    """Whether a device of today can follow the rules of the case."""
+    return case.rules.autograd == "current"
 
 
 def planned(case: Case) -> Figures:
@@ -97,4 +103,5 @@ def _record(
         reason=reason,
         code=code_digest(),
         where=where(device or torch.device("cpu")),
+        measured=device is not None,
     )

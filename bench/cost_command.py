@@ -19,8 +19,9 @@ from bench.cost import cost_of
 from bench.cost_request import CostRequest, cases_of
 from bench.errors import WrongCall
 from bench.explain import largest_blocks
+from bench.folder import check_folder
 from bench.margin import needed
-from bench.request import check_folder, device_of
+from bench.request import device_of
 from methods import Unsupported
 from results import CostRecord, save_cost
 

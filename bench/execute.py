@@ -13,6 +13,7 @@ import torch
 
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
+from bench.keep import Keeper
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
@@ -39,18 +40,19 @@ class Trace:
     test_seconds: float = 0.0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
 
-    Anything else that goes wrong is raised; nothing is written here.
+    Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
     """
     trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
-        _train_and_test(run, device, trace, watch)
+        _train_and_test(run, how, trace, watch)
         return _record(run, device, trace, cost, "ok", None)
     except Unsupported as error:
         return _record(run, device, trace, Cost(), "unsupported", str(error))
@@ -69,8 +71,9 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 
-def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) -> None:
+def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
+    device, keeper = how.device, Keeper(how.keep, run.backbone.weights is None)
     normalise = _normaliser(run, device)
     train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
     torch.manual_seed(run.seed)
@@ -87,7 +90,9 @@ def _train_and_test(run: Run, device: torch.device, trace: Trace, watch: Watch) 
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
         train(network, train_split, normalise, run.recipe, run.seed, after)
+        keeper.after_stage(network)
     _test(run, network, test_split, normalise, device, trace)
+    trace.kept = keeper.write(run, network, test_split, normalise, device)
 
 
 def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
@@ -147,6 +152,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         where=where(device),
         reason=reason,
         place=run.place,
+        kept=trace.kept if finished else {},
     )
 
 

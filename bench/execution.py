@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "Keep"]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept beside the record (`results.KEPT`), below the folder of results; bench/keep.py does it."""
+
+    kinds: frozenset[str] = frozenset()
+    root: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -14,3 +23,4 @@ class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
+    keep: Keep = Keep()

@@ -11,6 +11,7 @@ from pathlib import Path
 import results
 from bench.execute import execute
 from bench.execution import Execution
+from bench.keep import lacks
 from bench.run import Run
 from bench.screen import Screen
 from results import Record
@@ -37,16 +38,19 @@ class Outcome:
     records: list[Path]  # of all runs of the grid that have one
 
 
-def look(runs: Sequence[Run], root: Path, force: bool) -> Pending:
-    """Sort the runs of a grid by what their record files say. Nothing on disk changes."""
+def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = frozenset()) -> Pending:
+    """Sort the runs of a grid by what their record files say; one that lacks what is to be kept is left to do.
+
+    Nothing on disk changes.
+    """
     pending = Pending([], [], [])
     for run in runs:
         path = results.path_of(root, run.identity())
         try:
-            if force or not path.is_file():
+            if force or not path.is_file() or lacks(root, record := results.load(path), keep):
                 pending.left.append(run)
             else:
-                pending.finished.append((run, results.load(path)))
+                pending.finished.append((run, record))
         except results.Damaged as error:
             pending.damaged.append(str(error))
             pending.left.append(run)

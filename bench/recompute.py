@@ -43,10 +43,15 @@ def blocks(network: Network) -> list[nn.Module]:
     inner: set[nn.Module] = set()
     for container in network.modules():  # outer modules come first
         if isinstance(container, nn.ModuleList | nn.Sequential):
-            items = [item for item in container if item not in inner and sum(map(_is_block, item.modules())) == 1]
+            items = [item for item in container if item not in inner and _holds_one(item)]
             found |= dict.fromkeys(items)
             inner |= {part for item in items for part in item.modules()}
     return list(found)
+
+
+def _holds_one(module: nn.Module) -> bool:
+    """Whether it is a block or wraps one; a sequence is looked into, since its parts are steps of their own."""
+    return not isinstance(module, nn.Sequential) and sum(map(_is_block, module.modules())) == 1
 
 
 def _is_block(module: nn.Module) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +19,7 @@ from methods.backbone import find
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
-__all__ = ["Request", "check_folder", "device_of", "grid_of"]
+__all__ = ["Request", "device_of", "grid_of"]
 
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
@@ -70,16 +68,6 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
     return torch.device(name)
-
-
-def check_folder(folder: Path) -> None:
-    """Raise WrongCall unless files can be written below `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise WrongCall(f"cannot write to {folder}: {error.strerror}; choose another folder with --results") from error
 
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:

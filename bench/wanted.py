@@ -10,8 +10,9 @@ import torch
 from rich.console import Console
 
 from bench.case import Case
-from bench.cost import code_digest
+from bench.cost import code_digest, measurable
 from bench.cost_command import settle
+from bench.provenance import where
 from bench.published_cases import published_cases
 from methods.backbone import find
 from methods.recipe import Recipe
@@ -26,13 +27,14 @@ BATCHES = (1, 8, 512)  # the peak is a line in the batch, but for the few images
 
 def prepare(reports: Sequence[str], root: Path, console: Console) -> str:
     """Make what is missing for the reports, measured too where there is CUDA; returns the digest of today's code."""
-    code = code_digest()
-    known = {record.conditions for record in without_stale(load_costs(root)[0], code)}
+    code, device = code_digest(), torch.device("cuda") if torch.cuda.is_available() else None
+    name = None if device is None else where(device).device
+    known = {(record.conditions, record.device) for record in without_stale(load_costs(root)[0], code)}
     cases = dict.fromkeys(case for report in reports for case in wanted(report))
-    missing = [case for case in cases if case.conditions() not in known]
+    missing = [case for case in cases if (case.conditions(), name if measurable(case) else None) not in known]
     if missing:
         console.print(f"{len(missing)} cost records to make first, about a second each", highlight=False)
-        settle(missing, torch.device("cuda") if torch.cuda.is_available() else None, root, console)
+        settle(missing, device, root, console)
     return code
 
 
@@ -49,6 +51,10 @@ def _lora_position() -> list[Case]:
     return [Case(find(BACKBONE), method) for method in parse_list("lora:layer=1..12")]
 
 
+def _dtl_start() -> list[Case]:
+    return [Case(find(BACKBONE), method) for method in parse_list("dtl:start=1..12,dtl_plus:start=1..12")]
+
+
 def _budget() -> list[Case]:
     backbone, methods = find(BACKBONE), parse_list("all")
     return [Case(backbone, method, recipe=Recipe(batch_size=batch)) for method, batch in product(methods, BATCHES)]
@@ -57,6 +63,7 @@ def _budget() -> list[Case]:
 WANTED: dict[str, Callable[[], list[Case]]] = {
     "memory_published": _memory_published,
     "lora_position": _lora_position,
+    "dtl_start": _dtl_start,
     "inference_cost": lambda: published_cases("synqt"),
     "budget": _budget,
 }

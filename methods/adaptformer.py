@@ -25,6 +25,7 @@ class AdaptFormer(Method, name="adaptformer"):
     (a bottleneck of 32, with a scale for each task).
     """
 
+    starts_as_backbone = True
     units: Count = 8
     scale: Number = 0.1
     dropout: Fraction = 0.1

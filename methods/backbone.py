@@ -25,6 +25,7 @@ EMBEDDED = Path(__file__).parent / "weights" / "demo.safetensors"
 ARCHITECTURES = {  # networks that timm has no name for
     "demo": {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 12, "num_heads": 3},
 }
+MODULES = ("vision_transformer", "swin_transformer")  # of timm
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -37,7 +38,7 @@ class Backbone:
     weights: Path | Literal["timm"] | None
     note: str
 
-    def load(self) -> VisionTransformer:
+    def load(self) -> VisionTransformer | SwinTransformer:
         """The unmodified model with every parameter frozen and no head, in evaluation mode.
 
         Raises WeightsError, naming the file and what is wrong with it, when the weights cannot be had.
@@ -47,7 +48,7 @@ class Backbone:
             fit(vit, read(self.weights), self.weights.name)
         return vit.requires_grad_(False).eval()
 
-    def skeleton(self) -> VisionTransformer:
+    def skeleton(self) -> VisionTransformer | SwinTransformer:
         """The same network without weights, on the meta device: its shapes alone, made in milliseconds."""
         with torch.device("meta"):
             return build(self.architecture).requires_grad_(False)
@@ -69,7 +70,7 @@ class Backbone:
         settings = timm.get_pretrained_cfg(self.architecture if self.weights is None else self.name)
         return (settings.mean, settings.std) if settings else (HALF, HALF)
 
-    def _download(self) -> VisionTransformer:
+    def _download(self) -> VisionTransformer | SwinTransformer:
         try:
             return timm.create_model(self.name, pretrained=True, num_classes=0)
         except (OSError, RuntimeError) as error:
@@ -79,16 +80,18 @@ class Backbone:
             ) from error
 
 
-def build(architecture: str) -> VisionTransformer:
+def build(architecture: str) -> VisionTransformer | SwinTransformer:
     """The network with random weights and no head; raises ValueError when timm has no such vision transformer."""
     if architecture in ARCHITECTURES:
         return VisionTransformer(**ARCHITECTURES[architecture], num_classes=0)
-    if architecture not in (known := timm.list_models(module="vision_transformer")):
-        names = {*known, *ARCHITECTURES}
+    known = {name for module in MODULES for name in timm.list_models(module=module)}
+    if architecture not in known:
+        names = known | ARCHITECTURES.keys()
         raise ValueError(f"no architecture {architecture!r}; {_shorten(closest(architecture, names))}")
     vit = timm.create_model(architecture, num_classes=0)
-    if not isinstance(vit, VisionTransformer):
-        raise ValueError(f"{architecture} is not a plain vision transformer")
+    kind = isinstance(vit, VisionTransformer | SwinTransformer)
+    if not kind or not all(hasattr(link.block, "mlp") for link in chain_of(vit)):
+        raise ValueError(f"{architecture} is no plain or Swin transformer with attention and then an MLP in each block")
     return vit
 
 
@@ -106,7 +109,9 @@ def find(text: str) -> Backbone:
     return Backbone(name, rows[0].architecture, Path(file), "local file")
 
 
-def prepare(vit: VisionTransformer, classes: int, head: str, drop_path: float, dropout: float) -> VisionTransformer:
+def prepare(
+    vit: VisionTransformer | SwinTransformer, classes: int, head: str, drop_path: float, dropout: float
+) -> VisionTransformer | SwinTransformer:
     """Give a loaded model its fresh head and the recipe's regularisation; `head` names the initialisation."""
     vit.reset_classifier(classes)
     _initialise(vit.get_classifier(), head)
@@ -158,5 +163,6 @@ _ROWS = [
     Backbone("vit_base_patch16_224.orig_in21k_ft_in1k", "vit_base_patch16_224", "timm", "21k, then ImageNet-1k"),
     Backbone("vit_base_patch16_224.augreg_in21k_ft_in1k", "vit_base_patch16_224", "timm", "AugReg 21k, then 1k"),
     Backbone("vit_base_patch16_224.augreg_in1k", "vit_base_patch16_224", "timm", "ImageNet-1k, AugReg"),
+    Backbone("swin_base_patch4_window7_224.ms_in22k", "swin_base_patch4_window7_224", "timm", "Swin-B, ImageNet-22k"),
 ]
 BACKBONES = {row.name: row for row in _ROWS}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods.settings import check
@@ -44,6 +44,10 @@ class Network(nn.Module):
         """What is added to the loss of every batch, where the paper has such a term."""
         return None
 
+    def weighed(self, features: Any) -> Tensor | None:
+        """How much each image makes of each feature (B×F), where the paper looks at such weights; for reports."""
+        return None
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B×classes) of normalised images (B×3×H×W)."""
         return self.adapt(self.extract(images))
@@ -55,7 +59,7 @@ class Entangled(Network):
     Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
     """
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, vit: VisionTransformer | SwinTransformer) -> None:
         super().__init__()
         self.vit = vit
         self.frozen_steps = leading_frozen(self._steps())
@@ -92,6 +96,8 @@ class Method:
     """
 
     name: ClassVar[str]
+    backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
+    starts_as_backbone: ClassVar[bool] = False  # a fresh network gives the backbone's output; held to it by a test
     given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:

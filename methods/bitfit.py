@@ -1,6 +1,6 @@
 """BitFit: only the additive constants learn (Ben Zaken et al., 2022; "Bias" of VPT, "tinytl-bias")."""
 
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
 
 from methods.base import Entangled, Method, Network
@@ -12,7 +12,10 @@ class BitFit(Method, name="bitfit"):
     The gradient of the key part of each qkv bias is zero up to rounding, since a softmax does not see it.
     """
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    backbones = (VisionTransformer, SwinTransformer)
+    starts_as_backbone = True
+
+    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
         """Unfreeze the `bias` of every layer."""
         for module in vit.modules():
             if isinstance(bias := getattr(module, "bias", None), nn.Parameter):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from timm.models import SwinTransformer, VisionTransformer
-from torch import Tensor, nn
+from torch import nn
 
-from methods.steps import embed
-
-__all__ = ["Link", "chain_of", "enter"]
+__all__ = ["Link", "chain_of"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,3 @@ def chain_of(vit: VisionTransformer | SwinTransformer) -> list[Link]:
         for number, stage in enumerate(vit.layers)
         for i, block in enumerate(stage.blocks)
     ]
-
-
-def enter(vit: VisionTransformer | SwinTransformer, images: Tensor) -> Tensor:
-    """Images to what block 1 reads: tokens (B×N×D), or a map of them (B×H×W×D) in a hierarchical network."""
-    return vit.patch_embed(images) if isinstance(vit, SwinTransformer) else embed(vit, images)

@@ -49,6 +49,7 @@ class Convpass(Method, name="convpass"):
     at the centre of the kernel. The network starts as the backbone either way.
     """
 
+    starts_as_backbone = True
     variant: Literal["full", "attn"] = "full"
     units: Count = 8
     scale: Number = 1.0

@@ -19,8 +19,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from methods.base import Method, Network, Unsupported
-from methods.chain import Link, chain_of, enter
+from methods.chain import Link, chain_of
 from methods.settings import Count, Layer, Positive
+from methods.steps import embed
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -63,7 +64,7 @@ class Disentangled(Network):
     @torch.no_grad()
     def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
         """What blocks 1..M read, where a state that is used needs it, and what block M wrote."""
-        x, inputs = enter(self.vit, images), {}
+        x, inputs = embed(self.vit, images), {}
         for i, link in enumerate(chain_of(self.vit)[: self.start + 1]):
             if link.merge is not None:
                 x, inputs = link.merge(x), {}
@@ -122,6 +123,7 @@ class Dtl(Method, name="dtl"):
     Not offered: the limits of the gate (ReLU, none) and a kernel per block.
     """
 
+    backbones = (VisionTransformer, SwinTransformer)
     rank: Count = 2
     start: Layer = 7
     beta: Positive = 100.0

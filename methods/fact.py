@@ -29,6 +29,7 @@ class FactTt(Method, name="fact_tt"):
     The authors choose rank and scale for each task. The network starts as the backbone.
     """
 
+    starts_as_backbone = True
     rank: Count = 16
     scale: Number = 1.0
     dropout: Fraction = 0.1

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Entangled, Method, Network, Unsupported
+from methods.chain import chain_of
 from methods.settings import Count, Fraction, Layer, Number
 
 
@@ -70,9 +71,11 @@ class Lora(Method, name="lora"):
 
     `layer=k` tunes block k alone (counted from 1); blocks below it are extracted. `dropout` acts on the input (qkv)
     or on the code (qv), as in the two sources. `start=normal` is what NOAH's released code does in effect: both
-    matrices truncated normal with deviation 0.02, so the update is small but not zero at first.
+    matrices truncated normal with deviation 0.02, so the update is small but not zero at first. On Swin it is our
+    extension: the published rows are of plain transformers.
     """
 
+    backbones = (VisionTransformer, SwinTransformer)
     rank: Count = 8
     target: Literal["qkv", "qv"] = "qkv"
     layer: Layer | None = None
@@ -80,7 +83,12 @@ class Lora(Method, name="lora"):
     dropout: Fraction = 0.1
     start: Literal["zero", "normal"] = "zero"
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    @property
+    def starts_as_backbone(self) -> bool:  # type: ignore[override]
+        """At zero, not with NOAH's normal start."""
+        return self.start == "zero"
+
+    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
         """Replace the qkv projection of each tuned block."""
         for block in self._tuned(vit):
             if not isinstance(projection := getattr(block.attn, "qkv", None), nn.Linear):
@@ -96,10 +104,11 @@ class Lora(Method, name="lora"):
                 module.qkv = module.qkv.merged()
         return network
 
-    def _tuned(self, vit: VisionTransformer) -> Iterator[nn.Module]:
-        if self.layer is not None and self.layer > len(vit.blocks):
-            raise ValueError(f"lora: layer={self.layer}, but the backbone has {len(vit.blocks)} blocks")
-        return (block for i, block in enumerate(vit.blocks, start=1) if self.layer in (None, i))
+    def _tuned(self, vit: VisionTransformer | SwinTransformer) -> Iterator[nn.Module]:
+        chain = chain_of(vit)
+        if self.layer is not None and self.layer > len(chain):
+            raise ValueError(f"lora: layer={self.layer}, but the backbone has {len(chain)} blocks")
+        return (link.block for i, link in enumerate(chain, start=1) if self.layer in (None, i))
 
     def _updates(self, projection: nn.Linear) -> dict[str, LowRank]:
         names = ("qkv",) if self.target == "qkv" else ("q", "v")

@@ -13,6 +13,7 @@ class Partial(Method, name="partial"):
     final norm to a hundredth of a per cent; the norm learns here, since a gradient passes it anyway.
     """
 
+    starts_as_backbone = True
     blocks: Count = 1
 
     def attach(self, vit: VisionTransformer) -> Network:

@@ -105,10 +105,18 @@ def resolve(name: str, method: Method, task: str, overrides: Mapping[str, Any]) 
     """The recipe for `method` on `task`, and the method with the recipe's settings.
 
     A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
+    Another number of epochs stretches the whole schedule: warm-up and cosine keep their share.
     """
     values = _values(name, method, task)
-    recipe = Recipe(**{**{key: value for key, value in values.items() if key in FIELDS}, **overrides})
+    recipe = Recipe(**{key: value for key, value in values.items() if key in FIELDS})
+    recipe = dataclasses.replace(recipe, **{**_stretched(recipe, overrides.get("epochs", recipe.epochs)), **overrides})
     return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
+
+
+def _stretched(recipe: Recipe, epochs: int) -> dict[str, Any]:
+    """The lengths of a schedule's parts when the whole is `epochs` long."""
+    cosine = recipe.cosine_epochs and max(1, round(recipe.cosine_epochs * epochs / recipe.epochs))
+    return {"warmup_epochs": round(recipe.warmup_epochs * epochs / recipe.epochs), "cosine_epochs": cosine}
 
 
 def _values(name: str, method: Method, task: str) -> dict[str, Any]:

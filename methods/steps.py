@@ -1,4 +1,4 @@
-"""A vision transformer as the list of steps it is: embedding, blocks, pooling, head.
+"""A vision transformer, plain or hierarchical (Swin), as the list of steps it is: embedding, blocks, pooling, head.
 
 A method that changes blocks changes these steps; how many of the leading ones learn nothing decides what is frozen.
 """
@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
+
+from methods.chain import chain_of
 
 __all__ = ["Step", "embed", "leading_frozen", "pool", "steps_of"]
 
@@ -23,13 +25,14 @@ class Step:
     parameters: tuple[nn.Parameter, ...]
 
 
-def steps_of(vit: VisionTransformer) -> list[Step]:
-    """Embedding, one step a block, pooling with the final norm, head."""
+def steps_of(vit: VisionTransformer | SwinTransformer) -> list[Step]:
+    """Embedding, one step a block (one a part, where a method put a sequence there), pooling with the norm, head."""
     head = vit.get_classifier()
-    after = _parameters([vit.norm, vit.fc_norm, *([vit.attn_pool] if vit.attn_pool is not None else [])])
-    elsewhere = {id(p) for p in (*_parameters([vit.blocks, head]), *after)}
+    parts = [part for link in chain_of(vit) for module in (link.merge, link.block) for part in _parts(module)]
+    blocks = [Step(part, _parameters([part])) for part in parts]
+    after = _parameters(getattr(vit, name, None) for name in ("norm", "fc_norm", "attn_pool"))
+    elsewhere = {id(p) for p in (*_parameters([*parts, head]), *after)}
     before = tuple(p for p in vit.parameters() if id(p) not in elsewhere)
-    blocks = [Step(block, _parameters([block])) for block in vit.blocks]
     return [
         Step(lambda images: embed(vit, images), before),
         *blocks,
@@ -38,18 +41,20 @@ def steps_of(vit: VisionTransformer) -> list[Step]:
     ]
 
 
-def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
-    """Images (B×3×H×W) to tokens (B×N×D): patches, class token, positions."""
+def embed(vit: VisionTransformer | SwinTransformer, images: Tensor) -> Tensor:
+    """Images (B×3×H×W) to tokens (B×N×D): patches, class token, positions; in Swin a map of patches (B×H×W×D)."""
+    if isinstance(vit, SwinTransformer):
+        return vit.patch_embed(images)
     tokens = vit._pos_embed(vit.patch_embed(images))
     return vit.norm_pre(vit.patch_drop(tokens))
 
 
-def pool(vit: VisionTransformer, tokens: Tensor) -> Tensor:
+def pool(vit: VisionTransformer | SwinTransformer, tokens: Tensor) -> Tensor:
     """Tokens (B×N×D) to the feature that the head reads (B×D), with the final norm.
 
     A class token is taken out before the norm, which treats every token alike; a copy of it lets the others go.
     """
-    if vit.global_pool != "token":
+    if isinstance(vit, SwinTransformer) or vit.global_pool != "token":
         return vit.forward_head(vit.norm(tokens), pre_logits=True)
     return vit.head_drop(vit.fc_norm(vit.norm(tokens[:, 0].clone())))
 
@@ -59,5 +64,11 @@ def leading_frozen(steps: Sequence[Step]) -> int:
     return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters), steps))
 
 
-def _parameters(modules: Iterable[nn.Module]) -> tuple[nn.Parameter, ...]:
-    return tuple(p for module in modules for p in module.parameters())
+def _parts(module: nn.Module | None) -> Iterable[nn.Module]:
+    if module is None:
+        return ()
+    return module if isinstance(module, nn.Sequential) else (module,)
+
+
+def _parameters(modules: Iterable[nn.Module | None]) -> tuple[nn.Parameter, ...]:
+    return tuple(p for module in modules if module is not None for p in module.parameters())

@@ -62,10 +62,16 @@ class Synthesised(Network):
 
     def adapt(self, features: list[Kept] | Tensor) -> Tensor:
         """Queries through the synthesis and the frozen blocks, and the head."""
+        return self.head(self.gathering(self._stack(features)))
+
+    def weighed(self, features: list[Kept] | Tensor) -> Tensor:
+        """What the head weighs H_1…H_L, A_1…A_L, M_1…M_L with (B×3L)."""
+        return self.gathering.weights(self.gathering.refine(self._stack(features)[:, :1])).squeeze(1)
+
+    def _stack(self, features: list[Kept] | Tensor) -> Tensor:
         kept = self._kept(features) if isinstance(features, Tensor) else features
         states, attended, processed = zip(*self._means(kept), strict=True)
-        stack = torch.cat([states[-1], *states, *attended, *processed], dim=1)
-        return self.head(self.gathering(stack))
+        return torch.cat([states[-1], *states, *attended, *processed], dim=1)
 
     def _kept(self, tokens: Tensor) -> list[Kept]:
         return walk(self.vit, tokens, to_the_end=False)[1]

@@ -73,7 +73,7 @@ class Gathering(nn.Module):
         self.last_norm.load_state_dict(norm.state_dict())
 
     def forward(self, features: Tensor) -> Tensor:
-        first, *_ = gathered = self._refine(features).split([1, features.shape[1] - 1], dim=1)
+        first, *_ = gathered = self.refine(features).split([1, features.shape[1] - 1], dim=1)
         rest = self.drop(gathered[1].flatten(0, 1)).view_as(gathered[1])  # a vector of an image at a time
         weighed = self.weights(first).transpose(1, 2) * rest
         return self.last_norm((first.squeeze(1) + weighed.sum(1)) / features.shape[1])
@@ -82,5 +82,6 @@ class Gathering(nn.Module):
         """The weights (B×1×F-1) of all features but the first, between -0.1685 and 1."""
         return torch.tanh(self.dropout(functional.gelu(self.gate(first))))
 
-    def _refine(self, features: Tensor) -> Tensor:
+    def refine(self, features: Tensor) -> Tensor:
+        """Each feature (B×F×D) plus the bottleneck of its norm."""
         return features + self.bottleneck(self.norm(features))

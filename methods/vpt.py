@@ -13,22 +13,21 @@ from methods.base import Entangled, Method, Network, Unsupported
 from methods.settings import Count, Fraction
 
 
-class Prompted(nn.Module):
-    """A block whose input gets prompts after the class token, in place of the first `replaced` tokens there.
+class Prompts(nn.Module):
+    """Puts prompts after the class token, in place of the first `replaced` tokens there: a step before a block.
 
     The prompts are repeated for the batch before dropout, so each image has its own mask (card, section 2).
     """
 
-    def __init__(self, block: nn.Module, prompts: nn.Parameter, replaced: int, dropout: float) -> None:
+    def __init__(self, prompts: nn.Parameter, replaced: int, dropout: float) -> None:
         super().__init__()
-        self.block = block
         self.prompts = prompts  # 1 × tokens × D
         self.replaced = replaced
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         prompts = self.dropout(self.prompts.expand(len(x), -1, -1))
-        return self.block(torch.cat([x[:, :1], prompts, x[:, 1 + self.replaced :]], dim=1))
+        return torch.cat([x[:, :1], prompts, x[:, 1 + self.replaced :]], dim=1)
 
 
 def prompts_for(vit: VisionTransformer, tokens: int) -> nn.Parameter:
@@ -58,7 +57,7 @@ class VptShallow(Method, name="vpt_shallow"):
     def attach(self, vit: VisionTransformer) -> Network:
         """Insert prompts before block 1."""
         check_class_token(vit)
-        vit.blocks[0] = Prompted(vit.blocks[0], prompts_for(vit, self.tokens), 0, self.dropout)
+        vit.blocks[0] = nn.Sequential(Prompts(prompts_for(vit, self.tokens), 0, self.dropout), vit.blocks[0])
         return Entangled(vit)
 
 
@@ -73,5 +72,5 @@ class VptDeep(Method, name="vpt_deep"):
         check_class_token(vit)
         for i, block in enumerate(vit.blocks):
             replaced = 0 if i == 0 else self.tokens
-            vit.blocks[i] = Prompted(block, prompts_for(vit, self.tokens), replaced, self.dropout)
+            vit.blocks[i] = nn.Sequential(Prompts(prompts_for(vit, self.tokens), replaced, self.dropout), block)
         return Entangled(vit)

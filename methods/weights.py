@@ -11,7 +11,8 @@ import numpy as np
 import safetensors.torch
 import torch
 from timm.layers import resample_abs_pos_embed
-from timm.models import VisionTransformer
+from timm.models import SwinTransformer, VisionTransformer
+from timm.models.swin_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from methods.google import is_google, to_timm
@@ -43,11 +44,13 @@ def read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: truncated, or not a {path.suffix} file of weights ({reason})") from error
 
 
-def fit(vit: VisionTransformer, tensors: Mapping[str, Tensor], name: str) -> None:
+def fit(vit: VisionTransformer | SwinTransformer, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load `tensors` into the network, without their head; log one line on what was taken, resized and dropped.
 
     Raises WeightsError when a tensor is missing, left over or of another shape.
     """
+    if isinstance(vit, SwinTransformer):
+        tensors = checkpoint_filter_fn(dict(tensors), vit)  # the authors' files have other names and buffers
     wanted = {key: value for key, value in vit.state_dict().items() if not key.startswith(HEADS)}
     dropped = sorted(key for key in tensors if key.startswith(HEADS) and key not in wanted)
     given = {key: value.float() for key, value in tensors.items() if key not in dropped}
@@ -65,9 +68,9 @@ def fit(vit: VisionTransformer, tensors: Mapping[str, Tensor], name: str) -> Non
     logger.info("%s: %d tensors%s; dropped: %s", name, len(given), resized, ", ".join(dropped) or "nothing")
 
 
-def _resize_positions(vit: VisionTransformer, given: dict[str, Tensor]) -> str:
+def _resize_positions(vit: VisionTransformer | SwinTransformer, given: dict[str, Tensor]) -> str:
     """Interpolate the position table in `given` if the resolution differs; what was done, for the log."""
-    table = vit.pos_embed
+    table = getattr(vit, "pos_embed", None)  # Swin has a bias by relative position instead
     if table is None or given["pos_embed"].ndim != 3 or given["pos_embed"].shape[1] == table.shape[1]:
         return ""
     size, prefix, before = list(vit.patch_embed.grid_size), vit.num_prefix_tokens, given["pos_embed"].shape[1]

@@ -12,7 +12,7 @@ from reports.metrics import Metric
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-__all__ = ["Cell", "Column", "Figure", "Table", "told_apart"]
+__all__ = ["Cell", "Column", "Figure", "Item", "Table", "told_apart"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,10 @@ class Figure:
     drawing: Drawing
 
 
-def told_apart(items: Sequence[Table | Figure]) -> list[Table | Figure]:
+Item = Table | Figure
+
+
+def told_apart(items: Sequence[Item]) -> list[Item]:
     """The same items, a number behind each name that came before, so that no file replaces another."""
     names = [item.name for item in items]
     counts = [names[:place].count(name) for place, name in enumerate(names)]

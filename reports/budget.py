@@ -71,7 +71,7 @@ def _figure(name: str, caption: str, lines: Lines) -> Figure:
             axes.plot(
                 [size for size, _ in fits],
                 [batch for _, batch in fits],
-                color="0.45" if style.color == "#F0E442" else style.color,  # a yellow line is hard to see
+                color=style.line,
                 linewidth=0.9,
                 marker=style.marker,
                 markerfacecolor=style.color,

@@ -1,9 +1,9 @@
-"""One panel with its conditions printed below it, in the type and colours of all figures."""
+"""Panels with their conditions printed below them, in the type and colours of all figures."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -13,24 +13,37 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.tradeoff import LINE, PAPER, SMALL
 
-__all__ = ["panel"]
+__all__ = ["WIDE", "panel", "panels"]
 
 WIDTH, HEIGHT = 5.2, 3.2  # inches
-PRINT = 126  # characters of the small print in a line
+WIDE = 7.0  # inches: both columns of a paper
+LETTERS = 24.2  # of the small print in an inch
 
 
 @contextmanager
 def panel(caption: str, x: str, y: str) -> Iterator[tuple[Drawing, Axes]]:
     """A drawing with one pair of axes, to be filled in the context."""
-    small_print = textwrap.wrap(caption, PRINT)
-    with mpl.rc_context(PAPER):
-        drawing = Drawing(figsize=(WIDTH, HEIGHT + LINE * len(small_print)), dpi=200, layout="constrained")
-        FigureCanvasAgg(drawing)
-        axes = drawing.subplots()
-        axes.grid(color="0.93", linewidth=0.5)
-        axes.set_axisbelow(True)
+    with panels(caption, 1, 1, WIDTH, HEIGHT) as (drawing, rows):
+        axes = rows[0][0]
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         yield drawing, axes
+
+
+@contextmanager
+def panels(
+    caption: str, rows: int, columns: int, width: float, height: float, *, grid: bool = True, share_x: bool = False
+) -> Iterator[tuple[Drawing, Sequence[Sequence[Axes]]]]:
+    """A drawing with rows of axes, to be filled in the context; after it, the layout is final."""
+    small_print = textwrap.wrap(caption, int(width * LETTERS))
+    with mpl.rc_context(PAPER):
+        drawing = Drawing(figsize=(width, height + LINE * len(small_print)), dpi=200, layout="constrained")
+        FigureCanvasAgg(drawing)
+        table = drawing.subplots(rows, columns, squeeze=False, sharex=share_x)
+        for axes in table.flat if grid else ():
+            axes.grid(color="0.93", linewidth=0.5)
+            axes.set_axisbelow(True)
+        yield drawing, table.tolist()
         drawing.supxlabel("\n".join(small_print), x=0.01, ha="left", fontsize=SMALL, color="0.25", linespacing=1.3)
         drawing.draw_without_rendering()
+        drawing.set_layout_engine("none")

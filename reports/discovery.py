@@ -1,6 +1,7 @@
 """Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
 
-Its argument says what it reads: `runs`, the records of training, or `costs`, those of `bench.py cost`.
+Its arguments say what it reads: `runs`, the records of training, or `costs`, those of `bench.py cost`, or both,
+`costs` and then `runs`, of which one may be None.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from typing import TYPE_CHECKING
 from reports.base import Figure, Table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    Report = Callable[..., Sequence[Table | Figure]]
 
-    Report = Callable[[pd.DataFrame], Sequence[Table | Figure]]
-
-__all__ = ["COST_REPORTS", "REPORTS", "find", "pick"]
+__all__ = ["COST_REPORTS", "REPORTS", "find", "pick", "reads_runs"]
 
 
 def _summary(path: Path) -> str | None:
@@ -30,14 +29,19 @@ def _summary(path: Path) -> str | None:
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+
+
 FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
 
-COST_REPORTS = [
-    name
-    for name in REPORTS
-    if "\ndef report(costs" in Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-]
+COST_REPORTS = [name for name in REPORTS if "\ndef report(costs" in _source(name)]
+
+
+def reads_runs(name: str) -> bool:
+    """Whether a report reads the records of training."""
+    return name not in COST_REPORTS or "\ndef report(costs: pd.DataFrame | None" in _source(name)
 
 
 def pick(names: Sequence[str] | None) -> list[str]:

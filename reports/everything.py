@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.base import Table, told_apart
-from reports.discovery import COST_REPORTS, find, pick
+from reports.base import Item, Table, told_apart
+from reports.discovery import COST_REPORTS, find, pick, reads_runs
 from results import CostRecord, cost_frame, frame, load_all, load_costs, without_stale
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ def write_all(
     records: Sequence[Path] | None = None,
     code: str | None = None,
 ) -> list[Path]:
-    """Write the named reports, or all, of the records below `root`, and return the paths.
+    """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
     `records` limits them to these files of runs, and to reports that read runs. Cost records that other code made
     than `code` says are left out and counted. Tables are shown on the console, damaged records are named there.
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
-    of_runs = [name for name in picked if name not in COST_REPORTS]
-    of_costs = [name for name in picked if name in COST_REPORTS and records is None]
-    runs = _runs(root, records, console) if of_runs else None
-    costs = _costs(root, code, console) if of_costs else None
-    pairs = [(name, runs) for name in of_runs] + [(name, costs) for name in of_costs]
-    return [path for name, table in pairs if table is not None for path in _write(name, table, out, console)]
+    reads_costs = records is None and any(name in COST_REPORTS for name in picked)
+    runs = _runs(root, records, console) if any(reads_runs(name) for name in picked) else None
+    costs = _costs(root, code, console) if reads_costs else None
+    items = {name: _items(name, runs, costs, console) for name in picked}
+    paths = [path for name in picked for item in items[name] for path in _write(item, out, console)]
+    return [*paths, *_page(items, runs, costs, out, console)] if names is None and paths else paths
 
 
 def show_costs(records: Sequence[CostRecord], console: Console) -> None:
@@ -56,7 +56,7 @@ def _runs(root: Path, records: Sequence[Path] | None, console: Console) -> pd.Da
     if not sound:
         _say(console, f"no records in {root / 'runs'}; run python bench.py first")
         return None
-    return frame(sound)
+    return frame(sound, root)
 
 
 def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | None:
@@ -75,20 +75,41 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
     return cost_frame(kept)
 
 
-def _write(name: str, records: pd.DataFrame, out: Path, console: Console) -> list[Path]:
+def _items(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None, console: Console) -> Sequence[Item]:
+    """The tables and figures of one report; nothing where there are no records for it."""
+    if name not in COST_REPORTS:
+        items = None if runs is None else find(name)(runs)
+    elif reads_runs(name):
+        items = None if costs is None and runs is None else find(name)(costs, runs)
+    else:
+        items = None if costs is None else find(name)(costs)
+    if items is not None and not items:
+        _say(console, f"{name}: nothing to show yet")
+    return told_apart(items or [])
+
+
+def _write(item: Item, out: Path, console: Console) -> list[Path]:
     from reports import terminal, writing
 
-    items = told_apart(find(name)(records))
-    if not items:
-        _say(console, f"{name}: nothing to show yet")
-    paths = []
-    for item in items:
-        if isinstance(item, Table):
-            terminal.show(item, console)
-        written = writing.write(item, out)
-        _say(console, f"wrote {', '.join(map(str, written))}")
-        paths += written
-    return paths
+    if isinstance(item, Table):
+        terminal.show(item, console)
+    written = writing.write(item, out)
+    _say(console, f"wrote {', '.join(map(str, written))}")
+    return written
+
+
+def _page(
+    items: Mapping[str, Sequence[Item]],
+    runs: pd.DataFrame | None,
+    costs: pd.DataFrame | None,
+    out: Path,
+    console: Console,
+) -> list[Path]:
+    from reports import page
+
+    path = page.write(items, runs, costs, out)
+    _say(console, f"wrote {path}: everything on one page, for a browser")
+    return [path]
 
 
 def _say(console: Console, sentence: str) -> None:

@@ -19,6 +19,7 @@ __all__ = ["report"]
 SHOWN = ("planned_peak_bytes", "peak_bytes", "trainable_without_head", "train_flops_frozen", "train_flops_trained")
 STYLE: dict[str, Any] = {
     "color": look("lora").color,
+    "linewidth": 0.9,
     "markersize": 4.5,
     "markeredgecolor": "black",
     "markeredgewidth": 0.5,

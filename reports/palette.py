@@ -17,6 +17,11 @@ class Look:
     color: str
     marker: str
 
+    @property
+    def line(self) -> str:
+        """The colour of a line, which is darker where one in the method's own is hard to see."""
+        return DARKER.get(self.color, self.color)
+
 
 # Okabe and Ito's colours, which also differ in lightness; within a family the marker tells methods apart.
 FAMILIES = {
@@ -42,6 +47,7 @@ FAMILIES = {
         },
     ),
 }
+DARKER = {"#F0E442": "#8A8200"}
 UNKNOWN = ("other", "#009E73", "osD^vPX<>hdp")
 
 

@@ -15,7 +15,7 @@ from reports.means import mean_of_group_means, plain_mean
 from reports.order import in_order, tasks_by_group
 from reports.protocol import Comparison, present, values
 
-__all__ = ["COSTS", "Summary", "summaries"]
+__all__ = ["COSTS", "Summary", "memory", "summaries"]
 
 COSTS = ("trainable", "trainable_without_head", "planned_peak_bytes", "peak_bytes", "epoch_seconds")
 MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two devices share no mean
@@ -51,6 +51,13 @@ def summaries(comparison: Comparison) -> list[Summary]:
     groups = tasks_by_group(comparison.runs)
     lines = dict(iter(comparison.runs.groupby("line", sort=False)))
     return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+
+
+def memory(lines: Sequence[Summary]) -> str:
+    """Measured where all methods were measured on one device, planned otherwise: the two are never compared."""
+    devices = {device for line in lines for device in values(line.runs, "where_device")}
+    measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
+    return "peak_bytes" if measured else "planned_peak_bytes"
 
 
 def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:

@@ -18,8 +18,8 @@ from reports.conditions import conditions
 from reports.metrics import METRICS
 from reports.palette import look
 from reports.panel import MARKER, Point, around, draw
-from reports.protocol import Comparison, comparisons, values
-from reports.summary import Summary, summaries
+from reports.protocol import Comparison, comparisons
+from reports.summary import Summary, memory, summaries
 
 __all__ = ["report"]
 
@@ -48,7 +48,7 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 def _figure(comparison: Comparison) -> Figure | None:
     lines = summaries(comparison)
     complete = [line for line in lines if line.headline.value is not None]
-    panels = {cost: _points(complete, cost) for cost in (_memory(complete), "trainable")}
+    panels = {cost: _points(complete, cost) for cost in (memory(complete), "trainable")}
     panels = {cost: points for cost, points in panels.items() if points}
     if not panels:
         return None
@@ -59,13 +59,6 @@ def _figure(comparison: Comparison) -> Figure | None:
     with mpl.rc_context(PAPER):
         drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means", caption)
     return Figure(f"tradeoff-{comparison.name}", caption, drawing)
-
-
-def _memory(lines: Sequence[Summary]) -> str:
-    """Measured where all methods were measured on one device, planned otherwise: the two never share an axis."""
-    devices = {device for line in lines for device in values(line.runs, "where_device")}
-    measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
-    return "peak_bytes" if measured else "planned_peak_bytes"
 
 
 def _points(lines: Sequence[Summary], cost: str) -> list[Point]:

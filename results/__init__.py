@@ -2,29 +2,38 @@
 
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
+from results.kept import KEPT, NotKept, has_kept, kept_path, load_kept, read_kept, root_of, save_kept
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
 
 __all__ = [
+    "KEPT",
     "Conditions",
     "Cost",
     "CostRecord",
     "Damaged",
     "Figures",
     "Identity",
+    "NotKept",
     "Record",
     "Score",
     "Where",
     "cost_frame",
     "frame",
+    "has_kept",
+    "kept_path",
     "load",
     "load_all",
     "load_costs",
+    "load_kept",
     "path_of",
     "quoted",
+    "read_kept",
+    "root_of",
     "save",
     "save_cost",
+    "save_kept",
     "set_aside",
     "slug",
     "without_stale",

@@ -85,7 +85,13 @@ class CostRecord:
     reason: str | None
     code: str
     where: Where
+    measured: bool = False  # on the device of `where`; else only planned, which is the same anywhere
     schema: int = SCHEMA
+
+    @property
+    def device(self) -> str | None:
+        """What it was measured on; None where it was only planned."""
+        return self.where.device if self.measured else None
 
     def row(self) -> dict[str, Any]:
         """One flat object: conditions, settings, status, figures."""
@@ -94,13 +100,14 @@ class CostRecord:
 
 
 def path_of(root: Path, record: CostRecord) -> Path:
-    """`root/cost/<backbone>/<method>-<digest of the conditions>.json`."""
+    """`root/cost/<backbone>/<method>-<digest>[-<device>].json`, so that a plan never replaces a measurement."""
     asked = record.conditions
-    return root / "cost" / slug(asked.backbone) / f"{slug(asked.method)}-{asked.digest()}.json"
+    place = "" if record.device is None else f"-{slug(record.device)}"
+    return root / "cost" / slug(asked.backbone) / f"{slug(asked.method)}-{asked.digest()}{place}.json"
 
 
 def save_cost(root: Path, record: CostRecord) -> Path:
-    """Write the row whole; an older one under the same conditions is replaced."""
+    """Write the row whole; an older one under the same conditions, from the same device, is replaced."""
     path = path_of(root, record)
     write_whole(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode())
     return path
@@ -123,10 +130,15 @@ def without_stale(records: Iterable[CostRecord], code: str) -> list[CostRecord]:
 
 
 def cost_frame(records: Iterable[CostRecord]) -> pd.DataFrame:
-    """A row a record: as in `row`, the breakdown as `planned_<part>_bytes`, provenance prefixed `where_`."""
+    """A row a record: as in `row`, the breakdown as `planned_<part>_bytes`, provenance prefixed `where_`.
+
+    A record that was only planned is left out where one of the same conditions was measured, since that has both.
+    """
     import pandas as pd
 
-    return pd.DataFrame([_flat(record) for record in records])
+    rows = list(records)
+    measured = {record.conditions for record in rows if record.measured}
+    return pd.DataFrame([_flat(record) for record in rows if record.measured or record.conditions not in measured])
 
 
 def _flat(record: CostRecord) -> dict[str, Any]:

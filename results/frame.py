@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.kept import has_kept, kept_path
 from results.record import Record
 
 if TYPE_CHECKING:
@@ -13,16 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["frame"]
 
 
-def frame(records: Iterable[Record]) -> pd.DataFrame:
+def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
     """Columns: fields of the identity, group, classes, place, status, reason, and the fields of score and cost by name.
 
     `weights` is the digest of the weight file where the backbone was read from one, `data` the revision of the task's
     images and labels where it has one. Lists stay lists. Names are plain (`test_accuracy`, `planned_peak_bytes`);
-    resolved settings are prefixed (`recipe_epochs`, `method_rank`, `where_device`), so that they cannot collide.
+    resolved settings are prefixed (`recipe_epochs`, `method_rank`, `where_device`), so that they cannot collide. With
+    the folder of results, `kept_features` is the file of the features that were kept of a run and `kept_checksum` what
+    the record says of its content.
     """
     import pandas as pd  # here, because the command line imports this module and must answer --help at once
 
-    return pd.DataFrame([_row(record) for record in records])
+    return pd.DataFrame([_row(record) | _kept(record, root) for record in records])
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -33,3 +37,10 @@ def _row(record: Record) -> dict[str, Any]:
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):
         row |= {f"{prefix}_{key}": value for key, value in values.items()}
     return row
+
+
+def _kept(record: Record, root: Path | None) -> dict[str, Any]:
+    if root is None or not has_kept(root, record, "features"):
+        return {}
+    path = kept_path(root, record.identity, "features")
+    return {"kept_features": path, "kept_checksum": record.kept["features"]}

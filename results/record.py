@@ -97,6 +97,7 @@ class Record:
     where: Where
     reason: str | None = None
     place: int = 0  # of the task in its suite, for the order of columns
+    kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
     schema: int = SCHEMA
 
 

@@ -15,7 +15,8 @@ import datasets
 from bench.catalogue import KINDS, catalogue
 from bench.commands import grid
 from bench.errors import WrongCall
-from bench.request import Request, check_folder, device_of, grid_of
+from bench.folder import check_folder
+from bench.request import Request, device_of, grid_of
 from methods import METHODS
 from methods.backbone import ARCHITECTURES, BACKBONES, Backbone
 from methods.recipe import RECIPES

@@ -37,7 +37,7 @@ class Golden:
 
 
 UNWRAPPED = {r"^vit\.": ""}
-PROMPTED = {r"\.block\.": ".", r"blocks\.0\.prompts": "prompt.P", r"blocks\.\d+\.prompts": "prompt.Q"}
+PROMPTED = {r"(blocks\.\d+)\.1\.": r"\1.", r"blocks\.0\.0\.prompts": "prompt.P", r"blocks\.\d+\.0\.prompts": "prompt.Q"}
 UPDATE = r"attn\.qkv\.updates"
 GOLDEN = {
     "full": Golden("full"),

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from bench.networks import count, skeleton
 from bench.plan import plan
+from bench.recompute import recompute
 from methods import Network, Unsupported
 from methods.backbone import find, prepare
 from methods.chain import chain_of
@@ -128,10 +129,11 @@ def test_extracts_what_blocks_up_to_m_read() -> None:
     assert torch.equal(output, tokens[4])
 
 
-def planned(spec: str, **recipe: object) -> float:
+def planned(spec: str, checkpointing: bool = False, **recipe: object) -> float:
     """MiB of a training step on ViT-B/16 with 8 images, without weights and optimiser state."""
     settings = Recipe(batch_size=8, **recipe)
-    peak = plan(skeleton(VIT_B, parse(spec)[0], 100, settings), 224, settings)
+    network = skeleton(VIT_B, parse(spec)[0], 100, settings)
+    peak = plan(recompute(network) if checkpointing else network, 224, settings)
     sizes = peak.breakdown()
     return (peak.total - sizes["weights"] - sizes["optimizer"]) / 2**20
 
@@ -139,6 +141,7 @@ def planned(spec: str, **recipe: object) -> float:
 def test_memory_is_less_than_that_of_the_released_code() -> None:
     assert planned("dtl") < 0.80 * 409
     assert planned("dtl_plus") < 0.82 * 432
+    assert planned("dtl", checkpointing=True) < 0.50 * 409
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -232,3 +232,14 @@ def test_every_field_can_be_given(write: Callable[[str], str]) -> None:
         f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in values.items()
     ]
     assert resolved(write("\n".join(lines)), "linear")[0] == other
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(None, 10), (100, 10), (20, 2), (1, 0), (200, 20)])
+def test_other_epochs_keep_the_shape_of_the_schedule(epochs: int | None, warmup: int) -> None:
+    recipe, _ = resolve("common", parse("dtl")[0], "cifar100", {} if epochs is None else {"epochs": epochs})
+    assert (recipe.epochs, recipe.warmup_epochs) == (epochs or 100, warmup)
+
+
+def test_a_warm_up_that_is_given_stays() -> None:
+    recipe, _ = resolve("common", parse("dtl")[0], "cifar100", {"epochs": 20, "warmup_epochs": 5})
+    assert recipe.warmup_epochs == 5

@@ -72,7 +72,11 @@ def make() -> Make:
             dict(settings or {"rank": 4}),
             resolved,
             status,
-            Score(accuracy if status == "ok" else None),
+            Score(
+                accuracy if status == "ok" else None,
+                train_losses=[2.0, 1.2, 1.0 - (accuracy or 0) / 2],
+                train_accuracies=[0.2, 0.5, 0.8 * (accuracy or 0)],
+            ),
             cost
             or Cost(
                 trainable=1000, trainable_without_head=100, planned_peak_bytes=2**30, epoch_seconds=[9.0, 1.0, 2.0]

@@ -40,6 +40,7 @@ def record(method: str = "lora", peak: float = 4.0, settings: dict | None = None
 def costs() -> list[CostRecord]:
     rows = [record(f"lora:layer={k}", 5 - 0.3 * k, {"rank": 8, "layer": k}, cuda=5.1 - 0.3 * k) for k in range(1, 13)]
     rows += [record(name, 1 + batch / 16, {}, batch_size=batch) for name in ("full", "ssf") for batch in (1, 8, 512)]
+    rows += [record(f"dtl:start={k}", 5 - 0.3 * k, {"rank": 2, "start": k}, cuda=5.1 - 0.3 * k) for k in (1, 7, 12)]
     rows += [record("vpt_deep", status="unsupported")]
     published = {"batch_size": 64, "attention": "eager", "protocol": "vpt"}
     rows += [record("bitfit", 10.13, autograd="legacy", **published), record("bitfit", 5.9, **published)]

@@ -1,0 +1,119 @@
+"""The command `predict`: a network made again from the record of a run and the weights kept of it, shown images."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.autocast import autocast
+from bench.data import Normaliser
+from bench.errors import WrongCall
+from bench.rebuild import Rebuilt, rebuild
+from bench.request import device_of
+from datasets.preprocessing import PRESETS
+from results import Damaged, NotKept, Record, load, load_kept, root_of
+
+__all__ = ["Answer", "Guess", "document", "predict", "show"]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class by its number, as the task counts from 0, and its share of the softmax."""
+
+    label: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The most likely classes of each image, most likely first."""
+
+    method: str
+    task: str
+    classes: int
+    images: dict[str, list[Guess]]
+
+
+def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, device: str) -> Answer:
+    """Make the network of the record at `path` again and show it the images. Raises WrongCall."""
+    place = device_of(device)
+    record = _read(path)
+    try:
+        arrays = load_kept(root_of(path), record, "weights")
+    except NotKept as error:
+        raise WrongCall(f"{error}; make them with {command(record, root_of(path))}") from error
+    except Damaged as error:
+        raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
+    rebuilt = rebuild(record, arrays, backbone)
+    pixels = [_pixels(file, rebuilt) for file in images]
+    guesses = [_guesses(rebuilt, each, top, place) for each in pixels]
+    named = dict(zip(map(str, images), guesses, strict=True))
+    return Answer(record.identity.method, record.identity.task, record.classes, named)
+
+
+def command(record: Record, root: Path) -> str:
+    """The call that makes the run again and keeps its weights."""
+    asked, recipe = record.identity, record.recipe
+    words = ["python", "bench.py", "--methods", asked.method, "--suite", asked.suite, "--tasks", asked.task]
+    words += ["--backbone", asked.backbone, "--recipe", asked.recipe, "--seeds", str(asked.seed)]
+    for key in ("epochs", "batch_size", "precision", "attention"):  # those of the recipe itself change nothing
+        words += [f"--{key.replace('_', '-')}", str(recipe[key])]
+    return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def document(answer: Answer) -> str:
+    """The answer as one JSON document."""
+    return json.dumps(asdict(answer), indent=1)
+
+
+def show(answer: Answer, console: Console) -> None:
+    """A line for each image and class."""
+    table = Table(title=f"{answer.method} trained on {answer.task} ({answer.classes} classes)", title_justify="left")
+    for heading in ("image", "class", "probability"):
+        table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
+    for name, guesses in answer.images.items():
+        for place, guess in enumerate(guesses):
+            last = place == len(guesses) - 1
+            shown = f"{100 * guess.probability:.1f} %"
+            table.add_row("" if place else name, str(guess.label), shown, end_section=last)
+    console.print(table)
+
+
+def _read(path: Path) -> Record:
+    try:
+        return load(path)
+    except OSError as error:
+        raise WrongCall(f"{path}: {error.strerror}; give the .json file of a run, below results/runs") from error
+    except Damaged as error:
+        raise WrongCall(f"{error}; give the .json file of a run, below results/runs") from error
+
+
+def _pixels(file: Path, rebuilt: Rebuilt) -> Tensor:
+    """The image as the recipe of the run prepares it (1×3×H×W, uint8)."""
+    preset = PRESETS[rebuilt.recipe.preprocessing]
+    try:
+        with Image.open(file) as image:
+            return preset.pixels(image, rebuilt.backbone.image_size).unsqueeze(0)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise WrongCall(f"{file}: cannot be read as an image ({error}); give PNG or JPEG files") from error
+
+
+@torch.inference_mode()
+def _guesses(rebuilt: Rebuilt, pixels: Tensor, top: int, device: torch.device) -> list[Guess]:
+    preset = PRESETS[rebuilt.recipe.preprocessing]
+    mean, std = rebuilt.backbone.statistics
+    normalise = Normaliser.of(preset.mean or mean, preset.std or std, device)
+    network = rebuilt.network.to(device).eval()
+    with autocast(device.type, rebuilt.recipe.precision):
+        logits = network(normalise(pixels.to(device)))
+    shares, labels = logits.float().softmax(dim=1)[0].topk(min(top, logits.shape[1]))
+    return [Guess(int(label), float(share)) for label, share in zip(labels.tolist(), shares.tolist(), strict=True)]

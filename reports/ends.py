@@ -1,0 +1,64 @@
+"""Writes the name of each line beside its right end, moved apart where ends are close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+__all__ = ["apart", "make_room", "name_ends"]
+
+SIZE = 6.0  # of the type
+STEP = 6.9  # points between two names
+LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.55", "shrinkA": 0, "shrinkB": 2.5, "relpos": (0, 0.5)}
+LETTER = 0.6  # width of a letter in its size
+REACH = 15.0  # points from the end of a line to its name
+
+
+def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
+    """Places at least `step` from each other, near the wanted ones, in their order, inside the limits if they fit."""
+    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+    groups: list[tuple[int, float]] = []  # of neighbours that touch: how many, and the middle of all
+    for place in order:
+        groups.append((1, min(max(wanted[place], low), high)))
+        while len(groups) > 1 and groups[-1][1] - groups[-2][1] < step * (groups[-1][0] + groups[-2][0]) / 2:
+            (many, middle), (few, other) = groups.pop(), groups.pop()
+            count = many + few
+            half = step * (count - 1) / 2
+            centre = (many * middle + few * other) / count
+            groups.append((count, max(min(centre, high - half), low + half)))
+    spread = [middle + step * (i - (count - 1) / 2) for count, middle in groups for i in range(count)]
+    placed = dict(zip(order, spread, strict=True))
+    return [placed[place] for place in range(len(wanted))]
+
+
+def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
+    """Leave space for names on the right of each of so many columns of axes; before the layout is final."""
+    engine = cast(ConstrainedLayoutEngine, drawing.get_layout_engine())
+    inches = (REACH + LETTER * SIZE * max(map(len, names))) / 72
+    share = inches / float(drawing.get_figwidth())
+    engine.set(rect=(0, 0, 1 - share, 1), wspace=share * columns)
+
+
+def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
+    """A name for each end (x, y of the data), in a column on the right of the axes. The layout must be final."""
+    pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
+    frame = axes.bbox
+    places = (axes.transData.transform(np.array(ends)) / pixel).tolist()
+    heights = apart([y for _, y in places], STEP, frame.y0 / pixel, frame.y1 / pixel)
+    for name, (x, y), height, end in zip(names, places, heights, ends, strict=True):
+        axes.annotate(
+            name,
+            end,
+            xytext=(frame.x1 / pixel - x + REACH, height - y),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontsize=SIZE,
+            annotation_clip=False,
+            arrowprops=LEADER,
+        )

@@ -1,0 +1,163 @@
+"""The page: one file with everything, which a real browser opens without a network, a complaint or a wide body."""
+
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from reports import page, write_all
+from reports.base import Cell, Column, Table
+from reports.markup import table
+from reports.metrics import METRICS
+from results import save, save_cost
+from tests.reports.browser import CHROMIUM, Browser
+from tests.reports.test_cost_reports import record as cost_record
+from tests.reports.test_reports import ODD
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, grid, make) -> Path:
+    """The page of a small grid, a method with an odd name, and some costs."""
+    folder = tmp_path_factory.mktemp("page")
+    for one in [*grid, make(ODD, accuracy=0.4)]:
+        save(folder / "results", one)
+    for start in (1, 7, 12):
+        save_cost(folder / "results", cost_record(f"dtl:start={start}", 5 - start / 4, {"start": start}))
+    write_all(folder / "results", None, folder / "out", Console(file=io.StringIO(), width=100))
+    return folder / "out" / page.NAME
+
+
+class Read(HTMLParser):
+    """Collects addresses, ids and captions; counts tags that are open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.images = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [values[key] or "" for key in ("href", "src") if key in values]
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.images += tag == "img"
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_it_is_one_well_formed_file_that_fetches_nothing(written: Path) -> None:
+    read = Read(written.read_text())
+    assert not read.open
+    assert all(address.startswith(("data:", "#")) for address in read.addresses)
+    assert {address[1:] for address in read.addresses if address.startswith("#")} == set(read.ids)
+    assert {"accuracy", "tradeoff", "leaderboard", "convergence", "dtl_start", "cost", "run"} <= set(read.ids)
+    assert read.images == len(list(written.parent.glob("*.png")))
+
+
+def test_it_says_what_was_run_and_by_which_command(written: Path) -> None:
+    text = written.read_text()
+    run = text[text.index('<section id="run">') :]
+    for said in ("recipe common", "backbone vit_b16", "<code>python bench.py</code>", "torch 2.11.0", "abcdef0123"):
+        assert said in run
+    assert re.search(r"From \d+ runs and 3 cost records, the newest of 2026-01-01", text)
+
+
+def test_the_same_records_give_the_same_page(written: Path, tmp_path: Path) -> None:
+    write_all(written.parents[1] / "results", None, tmp_path, Console(file=io.StringIO(), width=100))
+    assert (tmp_path / page.NAME).read_bytes() == written.read_bytes()
+
+
+def test_some_reports_leave_the_page_alone(written: Path) -> None:
+    before = written.stat().st_mtime_ns
+    write_all(written.parents[1] / "results", ["accuracy"], written.parent, Console(file=io.StringIO(), width=100))
+    assert written.stat().st_mtime_ns == before
+
+
+def test_a_table_keeps_raw_numbers_and_escapes_words() -> None:
+    columns = Column("method", "method"), Column("score", "a <b>", metric=METRICS["test_accuracy"])
+    text = table(Table("t", "c & d", columns, ((Cell(word="<x>"), Cell(0.51234, 0.01)), (Cell(word="y"), Cell()))))
+    assert '<td data-value="0.51234">51.2<small>±1.0</small></td>' in text
+    assert "&lt;x&gt;" in text
+    assert "a &lt;b&gt;" in text
+    assert "c &amp; d" in text
+    assert "<b>" not in text
+
+
+@pytest.fixture(scope="module")
+def browser(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here; on Debian: apt-get install chromium")
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        opened.open(written.as_uri())
+        yield opened
+
+
+def test_a_browser_opens_it_without_a_complaint_or_a_request(browser: Browser, written: Path) -> None:
+    assert browser.evaluate("document.images.length") == len(list(written.parent.glob("*.png")))
+    assert browser.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 400)")
+    assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert browser.said == []
+    assert all(address.startswith(("file:", "data:")) for address in browser.asked)
+
+
+COLUMN = "[...document.querySelector('#accuracy tbody').rows].map(row => row.cells[{}].textContent)"
+HEADING = "document.querySelector('#accuracy thead tr:last-child').cells[{}]"
+
+
+def test_a_click_on_a_heading_sorts_the_table_the_better_end_first(browser: Browser) -> None:
+    place = browser.evaluate(
+        "[...document.querySelector('#accuracy thead tr:last-child').cells].findIndex(c => c.textContent === 'cifar')"
+    )
+    before = browser.evaluate(COLUMN.format(place))
+    browser.click(f"{HEADING.format(place)}.firstChild")
+    assert browser.evaluate(f"{HEADING.format(place)}.getAttribute('aria-sort')") == "descending"
+    numbers = [float(cell.partition("±")[0]) for cell in browser.evaluate(COLUMN.format(place)) if cell]
+    assert numbers == sorted(numbers, reverse=True)
+    browser.click(f"{HEADING.format(place)}.firstChild")
+    upward = browser.evaluate(COLUMN.format(place))
+    numbers = [float(cell.partition("±")[0]) for cell in upward if cell]
+    assert numbers == sorted(numbers)
+    assert sorted(upward) == sorted(before)
+    assert [bool(cell) for cell in upward] == sorted((bool(cell) for cell in upward), reverse=True)
+    browser.click(f"{HEADING.format(0)}.firstChild")
+    assert browser.evaluate(f"{HEADING.format(place)}.getAttribute('aria-sort')") == "none"
+    names = browser.evaluate(COLUMN.format(0))
+    assert names == sorted(names, key=str.casefold) or names[0] == ODD
+    assert browser.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark(browser: Browser, scheme: str) -> None:
+    browser.emulate(prefers_color_scheme=scheme)
+    for element in ("h1", "#accuracy figcaption", "#accuracy tbody th", "#accuracy td.best", "nav a"):
+        assert browser.evaluate(f"({CONTRAST})(document.querySelector('{element}'))") > 4.5, element
+
+
+def test_a_complaint_and_a_request_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text("<img src='http://localhost:9/x.png'><script>nothing.there()</script>")
+    browser.open(bad.as_uri())
+    assert any("nothing is not defined" in said for said in browser.said)
+    assert any(address.startswith("http:") for address in browser.asked)
+
+
+CONTRAST = """element => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = color => color.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  let ground = element;
+  const behind = () => getComputedStyle(ground).backgroundColor;
+  while (ground.parentElement && parse(behind())[3] === 0) ground = ground.parentElement;
+  const [one, other] = [getComputedStyle(element).color, behind()].map(parse).map(light);
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+}"""
