@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead checkpoint clean
+.PHONY: demo test setup lint types check overhead faults checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
 	$(PYTHON) bench.py
@@ -27,6 +27,9 @@ types: setup
 
 overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
 	$(PYTHON) -m bench.overhead
+
+faults: setup  ## everything that can go wrong with a grid, tried for real (about a quarter of an hour)
+	$(PYTHON) -m tests.faults
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
 	$(PYTHON) -m bench.pretrain

@@ -66,6 +66,13 @@ class Autograd(StrEnum):
     legacy = "legacy"
 
 
+class BadImages(StrEnum):
+    """What is done about an image that cannot be decoded."""
+
+    fail = "fail"
+    skip = "skip"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -76,6 +83,9 @@ class Kind(StrEnum):
     recipes = "recipes"
     reports = "reports"
 
+
+records_app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
+app.add_typer(records_app, name="results")
 
 P = ParamSpec("P")
 
@@ -117,6 +127,9 @@ def _console(stderr: bool = False) -> Console:
 
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", envvar="PETL_BENCH_DATA", help="Where images of suites lie.")
+]
 Output = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tables and figures are written.")]
 
 
@@ -140,12 +153,32 @@ def grid(
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Instead of the recipe's.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Of images, as a source did it, instead of the recipe's: [b]vpt[/b], [b]dtl[/b].")
+    ] = None,
     device: Annotated[Device, typer.Option(help="[b]auto[/b] takes CUDA where there is one.")] = Device.auto,
+    data: Data = ROOT / "data",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep decoded images there for the next call.")
+    ] = None,
+    cache_limit: Annotated[str, typer.Option(metavar="64GiB", help="What it may take.")] = "64GiB",
+    on_bad_image: Annotated[
+        BadImages, typer.Option(help="[b]skip[/b] leaves out what does not decode; records count it.")
+    ] = BadImages.fail,
+    decode_workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; one a core if left out.")
+    ] = None,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     keep: Annotated[
         str, typer.Option(help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
     ] = "",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -159,16 +192,21 @@ def grid(
     if context.invoked_subcommand is not None:
         _check_place(context)
         return
+    from bench.budget import bytes_of
     from bench.commands import grid as run_grid
+    from bench.execution import Execution, Keep, Reading
     from bench.folder import check_folder
-    from bench.request import Request
+    from bench.keep import kinds_of
+    from bench.request import Request, device_of
     from reports import write_all
 
     if not dry_run:
         check_folder(out, "--out")
-
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), keep)
+    words = epochs, batch_size, precision, attention, preprocessing
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
+    reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
+    how = Execution(device_of(device.value), Keep(kinds_of(keep), results), reading)
+    outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -282,6 +320,64 @@ def predict(
         typer.echo(document(answer))
     else:
         show(answer, _console())
+
+
+data_app = typer.Typer(rich_markup_mode="rich", help="What images are there, what is wrong with them, how to get them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+@guarded
+def data_check(
+    suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
+    data: Data = ROOT / "data",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Find, count and decode every image of a suite; exit code 1 when something is missing or wrong."""
+    from bench.data_commands import check, document, show
+
+    checked = check(suite, data, _console(stderr=json_))
+    if json_:
+        typer.echo(document(suite, data, checked))
+    else:
+        show(suite, checked, _console())
+    raise typer.Exit(0 if all(task.sound for task in checked) else 1)
+
+
+@records_app.command("check")
+@guarded
+def check_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document instead of sentences.")] = False,
+) -> None:
+    """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
+    from bench.records_command import check
+
+    raise typer.Exit(0 if check(folder, json_, _console()) else 1)
+
+
+@records_app.command("merge")
+@guarded
+def merge_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
+    from bench.records_command import merge_into
+
+    raise typer.Exit(0 if merge_into(results, folder, _console()) else 1)
+
+
+@records_app.command("export")
+@guarded
+def export_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Write every record into one flat table, a row a run."""
+    from bench.records_command import export_to
+
+    raise typer.Exit(0 if export_to(results, file, _console()) else 1)
 
 
 if __name__ == "__main__":

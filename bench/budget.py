@@ -21,7 +21,7 @@ def bytes_of(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
     units = {unit.lower(): size for unit, size in UNITS.items()}
     if found is None or found[2].lower() not in units:
-        raise WrongCall(f"--budget {text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
+        raise WrongCall(f"{text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
     return int(float(found[1]) * units[found[2].lower()])
 
 

@@ -5,62 +5,64 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
-from bench.execution import Execution, Keep
-from bench.expected import expected_seconds
+from bench.execution import Execution
 from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
-from bench.keep import kinds_of
-from bench.request import Request, device_of, grid_of
+from bench.launch import crew_of, workers_of
+from bench.longest import longest_first
+from bench.preview import preview
+from bench.request import Request, grid_of
 from bench.run import Run
 from bench.screen import Screen
+from bench.shard import shard_of
+from bench.splits import check_files
+from datasets.decoding import BadImage
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
 
 
 def grid(
-    request: Request, root: Path, device: str, dry_run: bool, force: bool, console: Console, keep: str = ""
+    request: Request,
+    root: Path,
+    how: Execution,
+    dry_run: bool,
+    force: bool,
+    console: Console,
+    workers: int | None = None,
+    shard: str | None = None,
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
-    place = device_of(device)
-    runs = grid_of(request)
-    kept = Keep(kinds_of(keep), root)
-    pending = look(runs, root, force, kept.kinds)
-    for complaint in pending.damaged:
-        console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    count = workers_of(how.device, workers)
+    runs = shard_of(grid_of(request), shard)
+    pending = look(runs, root, force, how.keep.kinds)
+    _complain(pending, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
-        _preview(runs, pending, place, console)
+        preview(runs, pending, how.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
-    with Screen(runs, console) as screen:
-        outcome = run_grid(pending, root, Execution(place, kept), screen)
+    if how.reading.on_bad_image == "fail":
+        _check_files(pending.left)
+    if count > 1:
+        pending.left[:] = longest_first(pending.left)
+    with Screen(runs, console, count) as screen:
+        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, workers), force)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
 
-def _preview(runs: list[Run], pending: Pending, device: torch.device, console: Console) -> None:
-    """Say what would run, how much of it is there, and how long the rest will take."""
-    first = runs[0]
-    methods = ", ".join(dict.fromkeys(str(run.method) for run in runs))
-    tasks = ", ".join(dict.fromkeys(run.task.name for run in runs))
-    seconds = expected_seconds(pending.left, [record for _, record in pending.finished], device)
-    console.print(f"backbone {first.backbone.name}, recipe {first.recipe_name}, device {device.type}", soft_wrap=True)
-    console.print(f"methods  {methods}\ntasks    {tasks}", soft_wrap=True)
-    console.print(f"runs     {len(runs)}, of which {len(pending.finished)} are there and {len(pending.left)} are left")
-    console.print(f"time     about {_duration(seconds)} for what is left, one run after another")
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+def _complain(pending: Pending, console: Console) -> None:
+    for complaint in pending.damaged:
+        console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    for path, reason in pending.unreadable.items():
+        console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
 
 
 def _check_weights(runs: list[Run]) -> None:
@@ -72,7 +74,15 @@ def _check_weights(runs: list[Run]) -> None:
     logging.getLogger("methods.weights").setLevel(logging.WARNING)  # said once is enough
 
 
+def _check_files(runs: list[Run]) -> None:
+    try:
+        check_files({id(run.task): run.task for run in runs}.values())
+    except BadImage as error:
+        raise WrongCall(str(error)) from error
+
+
 def _log_to(console: Console) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    logging.getLogger("methods").addHandler(handler)
-    logging.getLogger("methods").setLevel(logging.INFO)
+    for part in ("methods", "bench"):
+        logging.getLogger(part).addHandler(handler)
+        logging.getLogger(part).setLevel(logging.INFO)

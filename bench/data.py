@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.streamed import Streamed
 from datasets.base import Split
 
-__all__ = ["Normaliser", "batches", "on_device", "shuffled"]
+__all__ = ["Normaliser", "batches", "on_device", "picked", "shuffled"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,18 @@ def shuffled(split: Split, batch_size: int, drop_last: bool, order: torch.Genera
         yield split.images[chosen], split.labels[chosen]
 
 
-def batches(split: Split, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def picked(split: Split | Streamed, places: list[int]) -> Split:
+    """Some of the images, in the memory of the host."""
+    return split.picked(places) if isinstance(split, Streamed) else Split(split.images[places], split.labels[places])
+
+
+def batches(split: Split | Streamed, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The split in order, a batch at a time, so that it takes no memory of the device."""
+    parts = split.batches(batch_size) if isinstance(split, Streamed) else _parts(split, batch_size)
+    for images, labels in parts:
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _parts(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(split.labels), batch_size):
-        part = slice(start, start + batch_size)
-        yield split.images[part].to(device, non_blocking=True), split.labels[part].to(device, non_blocking=True)
+        yield split.images[start : start + batch_size], split.labels[start : start + batch_size]

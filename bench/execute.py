@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -18,6 +19,8 @@ from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
 from bench.run import Run
+from bench.splits import load_split, whole
+from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
@@ -41,6 +44,7 @@ class Trace:
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
     kept: dict[str, str] = field(default_factory=dict)
+    skipped_images: dict[str, int] = field(default_factory=dict)
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -75,7 +79,8 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
     device, keeper = how.device, Keeper(how.keep, run.backbone.weights is None)
     normalise = _normaliser(run, device)
-    train_split, test_split = on_device(_load(run, "train"), device), _load(run, "test")
+    train_split = on_device(whole(_load(run, "train", how, trace)), device)
+    test_split = _load(run, "test", how, trace)
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -95,10 +100,17 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
     trace.kept = keeper.write(run, network, test_split, normalise, device)
 
 
-def _test(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device, trace: Trace) -> None:
+def _test(
+    run: Run,
+    network: Network,
+    split: Split | Streamed,
+    normalise: Normaliser,
+    device: torch.device,
+    trace: Trace,
+) -> None:
     """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, split, normalise, run.recipe, device)
+    value = accuracy(network, split, normalise, run.recipe, device, run.task.scored)
     trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
@@ -118,15 +130,29 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, split: str) -> Split:
-    return run.task.load(split, PRESETS[run.recipe.preprocessing], run.backbone.image_size)
+def _load(run: Run, split: str, how: Execution, trace: Trace) -> Split | Streamed:
+    loaded = load_split(run.task, split, PRESETS[run.recipe.preprocessing], run.backbone.image_size, how.reading)
+    if loaded.skipped:
+        trace.skipped_images[split] = loaded.skipped
+    return loaded.split
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
-    """The preset's statistics, or the checkpoint's own."""
+    return Normaliser.of(*_statistics(run), device)
+
+
+def _statistics(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The preset's mean and standard deviation, or the checkpoint's own."""
     preset = PRESETS[run.recipe.preprocessing]
     mean, std = run.backbone.statistics
-    return Normaliser.of(preset.mean or mean, preset.std or std, device)
+    return preset.mean or mean, preset.std or std
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The preset in full, so that a record says what was done to its images."""
+    mean, std = _statistics(run)
+    preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
+    return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
 
 
 def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
@@ -139,6 +165,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         evaluations=trace.evaluations,
         train_losses=[epoch.loss for epoch in trace.epochs],
         train_accuracies=[epoch.accuracy for epoch in trace.epochs],
+        skipped_images=trace.skipped_images,
     )
     return Record(
         identity=run.identity(),
@@ -153,6 +180,7 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         reason=reason,
         place=run.place,
         kept=trace.kept if finished else {},
+        preprocessing=_described(run),
     )
 
 
@@ -166,6 +194,6 @@ def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,
-        train_images=run.task.sizes["train"],
-        test_images=run.task.sizes["test"],
+        train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
+        test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-__all__ = ["Execution", "Keep"]
+__all__ = ["Execution", "Keep", "Reading"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,19 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How images that lie on disk are read."""
+
+    workers: int | None = None  # processes that decode; one a core if None
+    cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
+    cache_bytes: int = 64 * 2**30  # that folder holds at most so many
+    on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
+
+
+@dataclass(frozen=True)
 class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
     keep: Keep = Keep()
+    reading: Reading = Reading()

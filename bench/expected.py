@@ -1,96 +1,123 @@
-"""How long a grid will take: from records of like runs where there are some, else from a timed step."""
+"""How long runs will take: from records of like runs, from measured costs, else from a step timed now."""
 
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import statistics
-import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from bench.autocast import autocast
-from bench.loss import loss_of
-from bench.networks import build
 from bench.run import Run
+from bench.step_time import seconds_of_an_image, stages_of
 from bench.train import steps_in_epoch
 from methods import Unsupported
-from results import Record
+from results import CostRecord, Record
 
-__all__ = ["expected_seconds"]
+__all__ = ["Estimate", "Rate", "estimates", "expected_seconds", "measured_rates", "recorded_rates", "with_workers"]
 
-SAMPLE = 4  # images in a timed step; enough to tell minutes from hours
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds an image: in one epoch of every stage that the method trains, and in the test."""
+
+    train: float
+    test: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run; loading of data and start-up are not in it."""
+
+    seconds: float
+    source: str
+
+
+Key = tuple[str, str, str]  # backbone, method as resolved, precision
+Rates = dict[Key, Rate]
+
+
+def estimates(runs: Sequence[Run], known: Rates, device: torch.device | None) -> list[Estimate | None]:
+    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one."""
+    rates = dict(known)
+    for run in runs:
+        if device is not None and key_of(run) not in rates:
+            rates[key_of(run)] = _timed(run, device)
+    return [_estimate(run, rates.get(key_of(run))) for run in runs]
 
 
 def expected_seconds(runs: Sequence[Run], records: Iterable[Record], device: torch.device) -> float:
-    """Seconds for all of `runs` on `device`, one after another; data loading and start-up are not in it."""
-    rates = _rates(records, device)
-    total = 0.0
-    for run in runs:
-        key = run.backbone.name, str(run.resolved), run.recipe.precision
-        if key not in rates:
-            rates[key] = _timed(run, device)
-        step, test = rates[key]
-        trained = steps_in_epoch(run.task.sizes["train"], run.recipe) * run.recipe.batch_size * run.recipe.epochs
-        total += trained * step + run.task.sizes["test"] * test
-    return total
+    """Seconds for all of `runs` on `device`, one after another."""
+    found = estimates(runs, recorded_rates(records, device.type), device)
+    return sum(estimate.seconds for estimate in found if estimate)
 
 
-Rates = dict[tuple[str, str, str], tuple[float, float]]  # seconds an image, in training and in testing
+def with_workers(seconds: Sequence[float], workers: int) -> float:
+    """When the last of so many workers is done, if the longest run that is left is always taken next."""
+    ends = [0.0] * workers
+    for run in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + run)
+    return max(ends)
 
 
-def _rates(records: Iterable[Record], device: torch.device) -> Rates:
-    """Medians over the records that were made on the same kind of device."""
-    seen: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+def key_of(run: Run) -> Key:
+    """What makes runs alike."""
+    return run.backbone.name, str(run.resolved), run.recipe.precision
+
+
+def recorded_rates(records: Iterable[Record], device: str) -> Rates:
+    """Medians over records of runs that finished on the same kind of device ("cpu" or "cuda"), or on a named one."""
+    seen: dict[Key, list[tuple[float, float]]] = {}
     for record in records:
-        cost, made_on = record.cost, "cpu" if record.where.device.startswith("cpu") else "cuda"
-        if record.status != "ok" or made_on != device.type or not (cost.train_images and cost.test_images):
+        cost, name = record.cost, record.where.device
+        like = device in (name, "cpu" if name.startswith("cpu") else "cuda")
+        if record.status != "ok" or not like or not (cost.train_images and cost.test_images):
             continue
         key = record.identity.backbone, str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
-        trained = cost.train_images * len(cost.epoch_seconds)
-        seen.setdefault(key, []).append(
-            ((cost.train_seconds or 0.0) / trained, (cost.test_seconds or 0.0) / cost.test_images)
-        )
-    return {key: _median(pairs) for key, pairs in seen.items()}
+        trained = cost.train_images * int(record.recipe["epochs"])
+        pair = (cost.train_seconds or 0.0) / trained, (cost.test_seconds or 0.0) / cost.test_images
+        seen.setdefault(key, []).append(pair)
+    return {key: _median(pairs, "records of runs") for key, pairs in seen.items()}
 
 
-def _median(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str) -> Rates:
+    """From steps that `bench.py cost` measured on a device of that name, under the conditions of the runs."""
+    speeds = {}
+    for row in costs:
+        asked, figures = row.conditions, row.figures
+        if row.where.device == device and figures.train_images_per_second and figures.inference_images_per_second:
+            conditions = asked.backbone, asked.method, asked.precision, asked.batch_size, asked.attention
+            if not asked.checkpointing and asked.autograd == "current":
+                speeds[conditions] = figures.train_images_per_second, figures.inference_images_per_second
+    rates = {}
+    for run in {key_of(run): run for run in runs}.values():
+        recipe = run.recipe
+        for backbone in (run.backbone.name, f"random:{run.backbone.architecture}"):  # time does not depend on weights
+            found = speeds.get((backbone, str(run.resolved), recipe.precision, recipe.batch_size, recipe.attention))
+            if found is not None:
+                rates[key_of(run)] = Rate(stages_of(run) / found[0], 1 / found[1], "measured steps")
+    return rates
+
+
+def _estimate(run: Run, rate: Rate | None) -> Estimate | None:
+    if rate is None:
+        return None
+    trained = steps_in_epoch(run.task.sizes["train"], run.recipe) * run.recipe.batch_size * run.recipe.epochs
+    return Estimate(trained * rate.train + run.task.sizes["test"] * rate.test, rate.source)
+
+
+def _median(pairs: Sequence[tuple[float, float]], source: str) -> Rate:
     steps, tests = zip(*pairs, strict=True)
-    return statistics.median(steps), statistics.median(tests)
+    return Rate(statistics.median(steps), statistics.median(tests), source)
 
 
-def _timed(run: Run, device: torch.device) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, on random images; nothing for what cannot run."""
+def _timed(run: Run, device: torch.device) -> Rate:
+    """Nothing for what cannot run."""
     try:
-        unloaded = dataclasses.replace(run.backbone, weights=None)  # time does not depend on the weights
-        network = build(unloaded, run.resolved, run.task.classes, run.recipe).to(device)
+        unloaded = dataclasses.replace(run, backbone=dataclasses.replace(run.backbone, weights=None))
+        return Rate(*seconds_of_an_image(unloaded, device), "a step timed now")
     except Unsupported:
-        return 0.0, 0.0
-    images = torch.rand(SAMPLE, 3, run.backbone.image_size, run.backbone.image_size, device=device)
-    labels = torch.zeros(SAMPLE, dtype=torch.int64, device=device)
-
-    def step() -> None:
-        with autocast(device.type, run.recipe.precision):
-            loss_of(network, network(images).float(), labels).backward()
-
-    def test() -> None:
-        with torch.inference_mode(), autocast(device.type, run.recipe.precision):
-            network(images)
-
-    return tuple(_seconds(part, device) / SAMPLE for part in (step, test))  # type: ignore[return-value]
-
-
-def _seconds(part: object, device: torch.device) -> float:
-    """The second of two calls, finished."""
-    assert callable(part)
-    part()
-    _wait(device)
-    started = time.perf_counter()
-    part()
-    _wait(device)
-    return time.perf_counter() - started
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return Rate(0.0, 0.0, "nothing, since they cannot run")

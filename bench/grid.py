@@ -1,22 +1,27 @@
-"""The grid: what is on disk is skipped, the rest is run one after another, and nothing that finished is lost."""
+"""The grid: what is on disk is skipped, the rest is handed out to a crew, and nothing that finished is lost."""
 
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import results
-from bench.execute import execute
+from bench.attempt import Event, Finished, Lost, log_path
+from bench.backlog import Backlog
+from bench.crew import Alone, Crew
 from bench.execution import Execution
+from bench.interrupts import Interrupts
 from bench.keep import lacks
 from bench.run import Run
 from bench.screen import Screen
 from results import Record
+from results.claims import Lookout
 
 __all__ = ["Outcome", "Pending", "look", "run_grid"]
+
+POLL_SECONDS = 1.0  # between looks at what other processes hold
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,12 @@ class Pending:
     finished: list[tuple[Run, Record]]
     left: list[Run]
     damaged: list[str]
+    unreadable: dict[Path, str] = field(default_factory=dict)  # records that cannot be read, and why: left alone
 
 
 @dataclass
 class Outcome:
-    """How many runs were done now, were there before, and failed; where the logs of the failed ones are."""
+    """How many runs were done now, were there (or came from another process), and failed, with the logs of those."""
 
     done: int
     there: int
@@ -54,44 +60,68 @@ def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = fr
         except results.Damaged as error:
             pending.damaged.append(str(error))
             pending.left.append(run)
+        except OSError as error:
+            pending.unreadable[path] = error.strerror or str(error)
     return pending
 
 
-def run_grid(pending: Pending, root: Path, how: Execution, screen: Screen) -> Outcome:
-    """Do what is left. A run that fails is logged with its traceback, tried again next time, and stops nothing."""
-    outcome = Outcome(0, len(pending.finished), [], [])
+def run_grid(
+    pending: Pending, root: Path, how: Execution, screen: Screen, crew: Crew | None = None, force: bool = False
+) -> Outcome:
+    """Do what is left, by `crew` or else in this process. A run that fails is logged, tried again next time, and stops
+    nothing. After Ctrl-C, what is running is finished and KeyboardInterrupt raised.
+    """
+    outcome = Outcome(0, len(pending.finished), list(pending.unreadable), [])
     for run, record in pending.finished:
         screen.there(run, record)
         outcome.records.append(results.path_of(root, run.identity()))
-    for run in pending.left:
-        screen.begin(run)
-        path = results.path_of(root, run.identity())
-        try:
-            record = execute(run, how, screen.epoch)
-            _make_room(path)
-            outcome.records.append(results.save(root, record))
-        except Exception as error:  # the launcher alone catches everything: one bad run must not end the grid
-            log = _log(root, path)
-            outcome.failed.append(log)
-            screen.failed(run, error, log)
-        else:
-            outcome.done += 1
-            screen.done(run, record)
+    backlog = Backlog(pending.left, root, Lookout())
+    with contextlib.closing(crew or Alone(root, how)) as crew, Interrupts(screen.say) as interrupts:
+        while crew.busy() or (backlog and not interrupts.asked):
+            if not interrupts.asked:
+                _hand_out(backlog, crew, screen, force)
+            for place, run, event in crew.wait(POLL_SECONDS, screen.epoch):
+                screen.end(place)
+                _enter(run, event, backlog, root, outcome, screen)
+    if interrupts.asked:
+        raise KeyboardInterrupt
     return outcome
 
 
-def _make_room(path: Path) -> None:
-    """Set a damaged record aside, so that it can still be looked at when the new one takes its place."""
-    if path.is_file():
-        try:
-            results.load(path)
-        except results.Damaged:
-            results.set_aside(path)
+def _hand_out(backlog: Backlog, crew: Crew, screen: Screen, force: bool) -> None:
+    """Give every free place a run, as long as there are any."""
+    while (place := crew.free()) is not None and (turn := backlog.next()) is not None:
+        screen.begin(turn.run, place)
+        crew.start(place, turn.run, turn.over, force and not turn.was_held)
 
 
-def _log(root: Path, record: Path) -> Path:
-    """Write the traceback of the current exception; the log of a run has the name of its record."""
-    path = root / "logs" / record.relative_to(root / "runs").with_suffix(".log")
-    with contextlib.suppress(OSError):  # a full disk must not end the grid
-        results.write_whole(path, traceback.format_exc().encode())
-    return path
+def _enter(run: Run, event: Event, backlog: Backlog, root: Path, outcome: Outcome, screen: Screen) -> None:
+    """Count what came of a run and show it."""
+    if isinstance(event, Finished):
+        _enter_finished(run, event, backlog, root, outcome, screen)
+    elif isinstance(event, Lost) and backlog.again(run):
+        screen.say(f"{run.task.name} {run.method} is tried once more: {event.sentence}")
+    else:
+        twice = " (twice)" if isinstance(event, Lost) else ""
+        outcome.failed.append(log_path(root, run))
+        screen.failed(run, event.sentence + twice, log_path(root, run))
+
+
+def _enter_finished(run: Run, event: Finished, backlog: Backlog, root: Path, outcome: Outcome, screen: Screen) -> None:
+    if event.what == "held":
+        backlog.hold(run)
+        return
+    path = results.path_of(root, run.identity())
+    try:
+        record = results.load(path)
+    except (results.Damaged, OSError) as error:  # what was written a moment ago
+        outcome.failed.append(path)
+        screen.failed(run, f"its record cannot be read back: {error}", path)
+        return
+    outcome.records.append(path)
+    if event.what == "done":
+        outcome.done += 1
+        screen.done(run, record)
+    else:
+        outcome.there += 1
+        screen.met(run, record)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bench.autocast import autocast
-from bench.data import Normaliser, batches
+from bench.data import Normaliser, batches, picked
 from bench.errors import WrongCall
 from bench.execution import Keep
 from bench.run import Run
+from bench.streamed import Streamed
 from datasets.base import Split
 from methods import Network
 from results import KEPT, Record, has_kept, save_kept
@@ -54,7 +55,7 @@ class Keeper:
         self._stages += 1
 
     def write(
-        self, run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device
+        self, run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
     ) -> dict[str, str]:
         """Write the files, ahead of the record, and return their checksums for it."""
         contents = {"weights": self._weights} if "weights" in self._keep.kinds else {}
@@ -73,10 +74,12 @@ def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def _features(run: Run, network: Network, split: Split, normalise: Normaliser, device: torch.device) -> Arrays:
+def _features(
+    run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
+) -> Arrays:
     """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
-    chosen = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
-    some = Split(split.images[chosen], split.labels[chosen])
+    places = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
+    some = picked(split, places.tolist())
     read: list[Tensor] = []
     weights: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))

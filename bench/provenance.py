@@ -51,6 +51,9 @@ def _command() -> str:
 
 
 def _relative(word: str) -> str:
+    kind, colon, rest = word.partition(":")
+    if colon and Path(rest).is_absolute():  # folder:/PATH:shots=10
+        return f"{kind}:{Path(rest).name}"
     option, equals, value = word.rpartition("=")
     path = Path(value)
     if not path.is_absolute():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +20,9 @@ from methods.backbone import find
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
-__all__ = ["Request", "device_of", "grid_of"]
+__all__ = ["Request", "device_of", "grid_of", "runs_of"]
 
+DATA = Path(__file__).resolve().parent.parent / "data"
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
 
@@ -38,27 +40,38 @@ class Request:
     batch_size: int | None = None
     precision: str | None = None
     attention: str | None = None
+    preprocessing: str | None = None
+    data: Path = DATA  # of suites whose images lie in a folder
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""
-        given = {key: getattr(self, key) for key in ("epochs", "batch_size", "precision", "attention")}
+        words = ("epochs", "batch_size", "precision", "attention", "preprocessing")
+        given = {key: getattr(self, key) for key in words}
         return {key: value for key, value in given.items() if value is not None}
 
 
 def grid_of(request: Request) -> list[Run]:
-    """Every run that the request asks for; raises WrongCall."""
+    """Every run that the request asks for, each of which can be attached; raises WrongCall."""
+    runs = runs_of(request)
+    try:
+        _check_runs(runs)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    return runs
+
+
+def runs_of(request: Request) -> list[Run]:
+    """The same, without trying whether every setting fits; raises WrongCall."""
     try:
         suite = datasets.suite(request.suite)
         backbone = find(request.backbone or suite.backbone)
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = _tasks(suite, request.tasks)
-        runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
-        _check_runs(runs)
+        tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
+        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
-    return runs
 
 
 def device_of(name: str) -> torch.device:
@@ -72,6 +85,8 @@ def device_of(name: str) -> torch.device:
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     known = {task.name: task for task in suite.tasks}
+    if not known:
+        raise ValueError(f"suite {suite.name} alone has no tasks: {suite.title}")
     if names is None:
         return suite.tasks
     chosen = [name.strip() for name in names.split(",") if name.strip()]

@@ -60,5 +60,6 @@ def plan_grid(
     places = {task.name: place for place, task in enumerate(suite.tasks)}
     for seed, task, method in itertools.product(seeds, tasks, methods):
         resolved_recipe, resolved = resolve(recipe, method, task.name, overrides)
-        runs.append(Run(backbone, method, resolved, suite.name, task, places[task.name], recipe, resolved_recipe, seed))
+        drawn, place = task.drawn(seed), places[task.name]
+        runs.append(Run(backbone, method, resolved, suite.name, drawn, place, recipe, resolved_recipe, seed))
     return runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from bench.data import Normaliser, batches, shuffled
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
 from bench.schedules import rate_at
+from bench.streamed import Streamed
 from datasets.base import Split
 from methods import Network
 from methods.recipe import Recipe
@@ -60,13 +61,23 @@ def train(
 
 
 @torch.inference_mode()
-def accuracy(network: Network, split: Split, normalise: Normaliser, recipe: Recipe, device: torch.device) -> float:
-    """Share of images whose highest logit is their label, in evaluation mode."""
+def accuracy(
+    network: Network,
+    split: Split | Streamed,
+    normalise: Normaliser,
+    recipe: Recipe,
+    device: torch.device,
+    among: Sequence[int] = (),
+) -> float:
+    """Share of images whose highest logit, of all or of the classes `among`, is their label, in evaluation mode."""
     network.eval()
+    classes = torch.tensor(among, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for images, labels in batches(split, TEST_BATCH, device):
         with autocast(device.type, recipe.precision):
-            correct += (network(normalise(images)).argmax(dim=1) == labels).sum()
+            logits = network(normalise(images))
+        chosen = classes[logits[:, classes].argmax(dim=1)] if among else logits.argmax(dim=1)
+        correct += (chosen == labels).sum()
     return correct.item() / len(split.labels)
 
 

@@ -1,13 +1,17 @@
-"""ON WHAT: suites of tasks. A suite is a file of this folder with a module-level `SUITE`, found because it is there."""
+"""ON WHAT: suites of tasks. A suite is a file of this folder with a module-level `SUITE`, found because it is there.
+
+Behind a suite's name may stand options of its own, `domain:mask`, `folder:PATH:shots=10`.
+"""
 
 from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 
-from datasets.base import Split, Suite, Task
+from datasets.base import NotHere, Split, Suite, Task
+from datasets.copies import locate
 from datasets.preprocessing import PRESETS, Preprocessing
 
-__all__ = ["PRESETS", "SUITES", "Preprocessing", "Split", "Suite", "Task", "suite"]
+__all__ = ["PRESETS", "SUITES", "NotHere", "Preprocessing", "Split", "Suite", "Task", "locate", "suite"]
 
 
 def _found() -> dict[str, Suite]:
@@ -20,9 +24,15 @@ SUITES: dict[str, Suite] = _found()
 
 
 def suite(name: str) -> Suite:
-    """Give the suite of that name, or say which there are."""
-    if name in SUITES:
-        return SUITES[name]
+    """Give the suite of that name, or say which there are; raises ValueError."""
+    known, colon, options = name.partition(":")
+    if known in SUITES and not colon:
+        return SUITES[known]
+    if known in SUITES:
+        vary = SUITES[known].vary
+        if vary is None:
+            raise ValueError(f"suite {known} has no options, but {options!r} was given")
+        return vary(options)
     close = get_close_matches(name, SUITES, n=1, cutoff=0.0)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     raise ValueError(f"no suite {name!r}; known: {', '.join(sorted(SUITES))}{guess}")

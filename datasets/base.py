@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -9,10 +11,17 @@ from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
 
-__all__ = ["Example", "Source", "Split", "Suite", "Task"]
+if TYPE_CHECKING:
+    from datasets.copies import Look
+
+__all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task"]
 
 Example = tuple[Image.Image, int]
 Source = Callable[[str], Iterable[Example]]  # from the name of a split to its images, in a fixed order, and labels
+
+
+class NotHere(ValueError):
+    """A task's images are not in the folder where they were looked for; the message says what was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +45,21 @@ class Task:
     sizes: Mapping[str, int]
     source: Source = field(repr=False, compare=False)
     revision: str = ""  # changes whenever images or labels do; part of a run's identity
+    draws: tuple["Task", ...] = field(default=(), repr=False, compare=False)  # one a seed, where lists were drawn
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the classes, where they are known
+    note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
+    masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
+    scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
+
+    def drawn(self, seed: int) -> "Task":
+        """Give the task with the training list of that seed; the same task where there is but one list."""
+        if not self.draws:
+            return self
+        if seed >= len(self.draws):
+            raise ValueError(
+                f"{self.name} has lists for the seeds 0..{len(self.draws) - 1}, not for {seed}; see --seeds"
+            )
+        return self.draws[seed]
 
     def load(self, split: str, preprocessing: Preprocessing, size: int) -> Split:
         """Give every image of the split, decoded and squashed to `size` x `size`, with its label."""
@@ -52,7 +76,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tasks that are reported together, and what they are run with unless another is named."""
+    """Tasks that are reported together, and what they are run with unless another is named.
+
+    Where images lie in a folder, `look` says what there is of a task (datasets/copies.py makes a task of that), and the
+    sizes in `tasks` are the published ones. `vary` gives the suite with the options behind its name, `domain:mask`.
+    """
 
     name: str
     title: str
@@ -60,3 +88,5 @@ class Suite:
     tasks: tuple[Task, ...]
     recipe: str
     backbone: str
+    look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
+    vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)

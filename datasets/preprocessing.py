@@ -1,6 +1,7 @@
-"""How an image becomes pixels: decoding, squashing to a square, and the statistics it is normalised with.
+"""How an image becomes pixels: decoding, resizing to a square, and the statistics it is normalised with.
 
-`PRESETS` names what the code behind each published table does on VTAB-1k; none of them augments there.
+`PRESETS` names what the code behind each published table does on VTAB-1k, where none augments, and what it does to test
+images on FGVC and few-shot.
 """
 
 import io
@@ -21,6 +22,8 @@ HALF: Statistics = (0.5, 0.5, 0.5)
 ZERO: Statistics = (0.0, 0.0, 0.0)
 ONE: Statistics = (1.0, 1.0, 1.0)
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+RESIZES = ("squash", "squash_crop", "crop")
+MARGIN = 256 / 224  # what is resized to before the middle is cut out
 DECODES = ("any", "png", "jpeg75")
 
 
@@ -29,12 +32,13 @@ class Preprocessing:
     """What is done to every image; a mean or std of None is the checkpoint's own.
 
     `decode` is "any" (as the file is), "png" (refuse a lossy file) or "jpeg75" (pass a lossless image through JPEG, as
-    the widespread export of VTAB-1k did).
+    the widespread export of VTAB-1k did). `resize` is "squash" (to a square, whatever the shape), "squash_crop" (to a
+    larger square, and the middle of it) or "crop" (the shorter side to that length, and the middle square).
     """
 
     name: str
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    resize: Literal["squash"] = "squash"
+    resize: Literal["squash", "squash_crop", "crop"] = "squash"
     mean: Statistics | None = None
     std: Statistics | None = None
     decode: Literal["any", "png", "jpeg75"] = "any"
@@ -42,7 +46,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for value, known in (
             (self.interpolation, tuple(FILTERS)),
-            (self.resize, ("squash",)),
+            (self.resize, RESIZES),
             (self.decode, DECODES),
         ):
             if value not in known:
@@ -51,9 +55,22 @@ class Preprocessing:
     def pixels(self, image: Image.Image, size: int) -> Tensor:
         """Give the image as uint8, 3 x size x size; an image of that size keeps its pixels."""
         colour = _decoded(image, self.decode).convert("RGB")
-        if colour.size != (size, size):
+        if self.resize != "squash":
+            colour = _middle(self._larger(colour, round(size * MARGIN)), size)
+        elif colour.size != (size, size):
             colour = colour.resize((size, size), FILTERS[self.interpolation])
         return torch.from_numpy(np.array(colour)).permute(2, 0, 1).contiguous()
+
+    def _larger(self, image: Image.Image, side: int) -> Image.Image:
+        width, height = image.size
+        shorter = min(image.size) if self.resize == "crop" else 0
+        target = (side * width // shorter, side * height // shorter) if shorter else (side, side)
+        return image if image.size == target else image.resize(target, FILTERS[self.interpolation])
+
+
+def _middle(image: Image.Image, size: int) -> Image.Image:
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
 
 
 def _decoded(image: Image.Image, decode: str) -> Image.Image:
@@ -78,6 +95,9 @@ _PRESETS = (
     Preprocessing("dtl", mean=HALF, std=HALF, decode="jpeg75"),
     Preprocessing("synqt", mean=IMAGENET_MEAN, std=IMAGENET_STD),
     Preprocessing("v_petl_bench", "bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
+    Preprocessing("vpt_fgvc", "bilinear", "crop", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    Preprocessing("noah_few_shot", resize="squash_crop", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    Preprocessing("dtl_few_shot", resize="squash_crop", mean=HALF, std=HALF),
     Preprocessing("osu", mean=ZERO, std=ONE, decode="jpeg75"),
 )
 PRESETS: Mapping[str, Preprocessing] = MappingProxyType({preset.name: preset for preset in _PRESETS})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 
 from reports.order import tasks_by_group
 from reports.protocol import PROTOCOL, Comparison, label, values
 
-__all__ = ["conditions", "failures"]
+__all__ = ["conditions", "failures", "preprocessing"]
 
 
 def conditions(comparison: Comparison) -> str:
@@ -19,7 +20,7 @@ def conditions(comparison: Comparison) -> str:
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
-    return f"{what}: {_protocol(comparison)}. {_provenance(runs)}."
+    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_skipped(runs)}"
 
 
 def failures(runs: pd.DataFrame) -> tuple[str, ...]:
@@ -32,6 +33,32 @@ def failures(runs: pd.DataFrame) -> tuple[str, ...]:
         )
         for (line, status, reason), part in parts
     )
+
+
+def preprocessing(runs: pd.DataFrame) -> str:
+    """What was done to the images, by the name of each preset; nothing where the records do not say."""
+    known = {str(row["name"]): row for row in runs.get("preprocessing", ()) if isinstance(row, dict) and row}
+    said = "; ".join(f"{name}: {_steps(row)}" for name, row in sorted(known.items()))
+    return f"Images as by {said}. " if said else ""
+
+
+def _steps(row: dict[str, Any]) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(row[key])) for key in ("mean", "std"))
+    size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
+    return f"{decode or row['decode']}, {row['resize']} to {size}, {row['interpolation']}, mean {mean}, std {std}"
+
+
+def _skipped(runs: pd.DataFrame) -> str:
+    """How many images were left out because they could not be decoded, where any were."""
+    left_out = {
+        (row.task, split): count
+        for row in runs.itertuples()
+        for split, count in (getattr(row, "skipped_images", None) or {}).items()
+    }
+    if not left_out:
+        return ""
+    said = ", ".join(f"{count} of {task} ({split})" for (task, split), count in left_out.items())
+    return f" Left out, since they cannot be decoded: {said}."
 
 
 def _protocol(comparison: Comparison) -> str:

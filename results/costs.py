@@ -109,8 +109,13 @@ def path_of(root: Path, record: CostRecord) -> Path:
 def save_cost(root: Path, record: CostRecord) -> Path:
     """Write the row whole; an older one under the same conditions, from the same device, is replaced."""
     path = path_of(root, record)
-    write_whole(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode())
+    write_whole(path, as_bytes(record))
     return path
+
+
+def as_bytes(record: CostRecord) -> bytes:
+    """The content of the row's file."""
+    return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode()
 
 
 def load_costs(root: Path) -> tuple[list[CostRecord], list[str]]:

@@ -18,11 +18,11 @@ __all__ = ["frame"]
 def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
     """Columns: fields of the identity, group, classes, place, status, reason, and the fields of score and cost by name.
 
-    `weights` is the digest of the weight file where the backbone was read from one, `data` the revision of the task's
-    images and labels where it has one. Lists stay lists. Names are plain (`test_accuracy`, `planned_peak_bytes`);
-    resolved settings are prefixed (`recipe_epochs`, `method_rank`, `where_device`), so that they cannot collide. With
-    the folder of results, `kept_features` is the file of the features that were kept of a run and `kept_checksum` what
-    the record says of its content.
+    `preprocessing` is what was done to the images, as one dictionary. `weights` is the digest of the weight file where
+    the backbone was read from one, `data` the revision of the task's images and labels where it has one. Lists stay
+    lists. Names are plain (`test_accuracy`, `planned_peak_bytes`); resolved settings are prefixed (`recipe_epochs`,
+    `method_rank`, `where_device`), so that they cannot collide. With the folder of results, `kept_features` is the file
+    of the features that were kept of a run and `kept_checksum` what the record says of its content.
     """
     import pandas as pd  # here, because the command line imports this module and must answer --help at once
 
@@ -32,7 +32,7 @@ def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {key: value for key, value in vars(record.identity).items() if key != "changes"}
     row |= {key: record.identity.changes.get(key) for key in ("weights", "data")}
-    row |= {key: getattr(record, key) for key in ("group", "classes", "place", "status", "reason")}
+    row |= {key: getattr(record, key) for key in ("group", "classes", "place", "status", "reason", "preprocessing")}
     row |= vars(record.score) | vars(record.cost)
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):
         row |= {f"{prefix}_{key}": value for key, value in values.items()}

@@ -48,6 +48,7 @@ class Score:
     evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
     train_losses: list[float] = field(default_factory=list)
     train_accuracies: list[float] = field(default_factory=list)
+    skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Record:
     reason: str | None = None
     place: int = 0  # of the task in its suite, for the order of columns
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
+    preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
     schema: int = SCHEMA
 
 

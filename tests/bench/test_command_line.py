@@ -93,15 +93,31 @@ def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) 
     assert not [path for path in (tmp_path / "results").rglob("*.json") if path.stat().st_size == 0]
 
 
-def test_ctrl_c_keeps_what_had_finished(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, "--epochs", "200", *where(tmp_path)]
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+@pytest.mark.parametrize(("times", "epochs", "kept"), [(1, 2, 1), (2, 1000, 0)])
+def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
+    workers: list[str], times: int, epochs: int, kept: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, "--epochs", str(epochs), *workers, *where(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
-    time.sleep(8)
-    process.send_signal(signal.SIGINT)
+    claimed_by(tmp_path)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "stopping when what is running now is finished" in out + err
     assert "the same call goes on from there" in out + err
     assert "Traceback" not in out + err
+    assert len(records(tmp_path)) == kept
+
+
+def claimed_by(folder: Path) -> None:
+    """Wait until a run has begun."""
+    until = time.monotonic() + 60
+    while not list((folder / "results" / "claims").rglob("*.claim")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

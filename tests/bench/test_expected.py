@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from bench.expected import expected_seconds
+from bench.expected import Rate, estimates, expected_seconds, measured_rates, with_workers
 from bench.run import Run
+from bench.step_time import seconds_of_an_image, stages_of
 from methods.backbone import ARCHITECTURES, find
-from results import Cost, Record, Score, Where
+from results import Conditions, Cost, CostRecord, Figures, Record, Score, Where
 from tests.bench.tiny import run, runs
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ def record(of: Run, train_seconds: float, test_seconds: float, status: str = "ok
         group="natural",
         classes=3,
         method={},
-        recipe=dataclasses.asdict(of.recipe),
+        recipe=dataclasses.asdict(of.recipe) | {"epochs": 5},
         status=status,
         score=Score(),
         cost=dataclasses.replace(cost, train_images=20, test_images=50),
@@ -67,7 +68,7 @@ def test_unlike_runs_say_nothing_and_a_step_is_timed(unlike: dict[str, object]) 
 
 def test_each_method_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[str] = []
-    monkeypatch.setattr("bench.expected._timed", lambda run, _: timed.append(str(run.method)) or (1.0, 0.0))
+    monkeypatch.setattr("bench.expected._timed", lambda run, _: timed.append(str(run.method)) or Rate(1.0, 0.0, ""))
     expected_seconds(runs("linear,lora", tasks=2, seeds=(0, 1)), [], CPU)
     assert timed == ["linear", "lora"]
 
@@ -80,3 +81,51 @@ def test_what_cannot_run_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_left_takes_no_time() -> None:
     assert expected_seconds([], [], CPU) == 0
+
+
+def test_every_stage_counts() -> None:
+    """A record has the epochs of all stages; those of the recipe are what the next run is asked for."""
+    asked = run("head2toe", epochs=5)
+    there = record(asked, train_seconds=100.0, test_seconds=0.0)  # two stages of 50 s: 1 s an image in both together
+    assert expected_seconds([asked], [there], CPU) == pytest.approx(5 * 12 * 1.0)
+
+
+@pytest.mark.parametrize(("method", "stages"), [("linear", 1), ("head2toe", 2), ("vqt", 1), ("vqt:keep=0.5", 3)])
+def test_stages_are_counted_and_timed(monkeypatch: pytest.MonkeyPatch, method: str, stages: int) -> None:
+    asked = run(method)
+    monkeypatch.setattr("bench.step_time._train_seconds", lambda *_: 2.0)
+    assert stages_of(asked) == stages
+    assert seconds_of_an_image(asked, CPU)[0] == 2.0 * stages
+
+
+def measured(of: Run, device: str = "NVIDIA H200", **changes: object) -> CostRecord:
+    """400 images a second in training and 1000 in inference."""
+    words = {"backbone": of.backbone.name, "method": str(of.resolved), "classes": 10, "batch_size": 4}
+    words |= {"precision": "fp32", "attention": "fused", "optimizer": "adamw", "checkpointing": False}
+    conditions = Conditions(**{**words, **changes})
+    figures = Figures(train_images_per_second=400.0, inference_images_per_second=1000.0)
+    place = Where("2025-01-01", None, None, "python bench.py", device, None)
+    return CostRecord(conditions, {}, figures, "ok", None, "code", place)
+
+
+def test_measured_steps_are_used_for_the_device_they_were_measured_on() -> None:
+    asked = run("head2toe", epochs=10)
+    rates = measured_rates([asked], [measured(asked)], "NVIDIA H200")
+    (found,) = estimates([asked], rates, None)
+    assert found is not None
+    assert found.seconds == pytest.approx(10 * 12 * 2 / 400 + 10 / 1000)
+    assert found.source == "measured steps"
+
+
+@pytest.mark.parametrize("changes", [{"device": "NVIDIA A100"}, {"batch_size": 64}, {"method": "linear"}])
+def test_steps_under_other_conditions_say_nothing(changes: dict[str, object]) -> None:
+    asked = run("lora")
+    rates = measured_rates([asked], [measured(asked, **changes)], "NVIDIA H200")
+    assert estimates([asked], rates, None) == [None]
+
+
+def test_workers_take_the_longest_first() -> None:
+    assert with_workers([3, 1, 2, 6], 1) == 12
+    assert with_workers([3, 1, 2, 6], 2) == 6
+    assert with_workers([3, 1, 2, 6], 8) == 6
+    assert with_workers([], 3) == 0

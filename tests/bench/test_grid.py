@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 import bench.execute
-import bench.grid
+import bench.perform
 import results
 from bench.execute import execute
 from bench.execution import Execution
@@ -27,7 +27,7 @@ def go(asked: list[Run], root: Path, force: bool = False) -> tuple[Outcome, str]
     """Do the grid; what came of it, and what was shown."""
     console = Console(file=io.StringIO(), width=200)
     with Screen(asked, console) as screen:
-        outcome = run_grid(look(asked, root, force), root, CPU, screen)
+        outcome = run_grid(look(asked, root, force), root, CPU, screen, force=force)
     return outcome, console.file.getvalue()
 
 
@@ -54,7 +54,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         seen.append(run)
         return execute(run, *arguments)
 
-    monkeypatch.setattr(bench.grid, "execute", watched)
+    monkeypatch.setattr(bench.perform, "execute", watched)
     return seen
 
 
@@ -68,7 +68,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run, BaseException], N
                 raise error
             return execute(run, *arguments)
 
-        monkeypatch.setattr(bench.grid, "execute", run_or_fail)
+        monkeypatch.setattr(bench.perform, "execute", run_or_fail)
 
     return install
 
@@ -136,7 +136,7 @@ def test_a_failed_run_is_tried_again_next_time(
     asked = runs("linear,lora")
     failing(asked[1], ValueError("not today"))
     go(asked, tmp_path)
-    monkeypatch.setattr(bench.grid, "execute", execute)
+    monkeypatch.setattr(bench.perform, "execute", execute)
     assert look(asked, tmp_path, force=False).left == asked[1:]
     outcome, _ = go(asked, tmp_path)
     assert (outcome.done, outcome.there, outcome.failed) == (1, 1, [])

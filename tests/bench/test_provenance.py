@@ -26,6 +26,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Where:
         *("--results", "/home/somebody/secret/results", "--data=/mnt/private/vtab"),
         *("--backbone", "vit_base_patch16_224=/home/somebody/ViT-B_16.npz"),
         *("--out", str(ROOT / "reports" / "out"), "--tasks", "digits"),
+        *("--suite", "folder:/home/somebody/birds:shots=5"),
     ]
     monkeypatch.setattr(sys, "argv", words)
     return where(CPU)
@@ -34,7 +35,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Where:
 def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(called: Where) -> None:
     assert called.command == (
         "python bench.py --results results --data=vtab --backbone vit_base_patch16_224=ViT-B_16.npz "
-        "--out reports/out --tasks digits"
+        "--out reports/out --tasks digits --suite folder:birds:shots=5"
     )
 
 

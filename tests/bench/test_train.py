@@ -105,6 +105,14 @@ def test_the_epoch_counts_the_images_it_saw() -> None:
     assert epochs[0].accuracy * 8 == pytest.approx(round(epochs[0].accuracy * 8))
 
 
+def test_an_answer_may_be_chosen_among_some_classes() -> None:
+    network, some = network_of("linear"), split(40)
+    free = accuracy(network, some, PLAIN, Recipe(), CPU)
+    assert accuracy(network, some, PLAIN, Recipe(), CPU, tuple(range(CLASSES))) == free
+    alone = accuracy(network, some, PLAIN, Recipe(), CPU, (1,))
+    assert alone == pytest.approx((some.labels == 1).float().mean().item())
+
+
 def test_an_evaluation_in_between_does_not_end_training_mode() -> None:
     network, modes = network_of("lora"), []
     network.register_forward_pre_hook(lambda module, _: modes.append(module.training))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import InterpolationMode, Resize
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 from torchvision.transforms.functional import pil_to_tensor
 
 from datasets import PRESETS, Preprocessing
@@ -23,6 +23,9 @@ SOURCES = {
     "synqt",
     "v_petl_bench",
     "osu",
+    "vpt_fgvc",
+    "noah_few_shot",
+    "dtl_few_shot",
 }
 
 
@@ -45,6 +48,15 @@ def test_squash_equals_torchvision(interpolation: str, size: int, mode: str) -> 
     theirs = Resize((size, size), InterpolationMode(interpolation))(image.convert("RGB"))
     ours = Preprocessing("test", interpolation).pixels(image, size)  # type: ignore[arg-type]
     assert ours.is_contiguous()
+    assert torch.equal(ours, pil_to_tensor(theirs))
+
+
+@pytest.mark.parametrize("shape", [(123, 77), (300, 512), (256, 256), (40, 400)])
+@pytest.mark.parametrize(("resize", "target"), [("crop", 256), ("squash_crop", (256, 256))])
+def test_crops_equal_torchvision(resize: str, target: int | tuple[int, int], shape: tuple[int, int]) -> None:
+    image = picture(*shape)
+    theirs = CenterCrop(224)(Resize(target, InterpolationMode.BICUBIC)(image))
+    ours = Preprocessing("test", resize=resize).pixels(image, 224)  # type: ignore[arg-type]
     assert torch.equal(ours, pil_to_tensor(theirs))
 
 
@@ -83,6 +95,15 @@ def test_every_source_of_the_protocol_has_a_preset() -> None:
 
 
 def test_presets_say_what_the_sources_do() -> None:
-    assert {name for name, preset in PRESETS.items() if preset.interpolation == "bilinear"} == {"vpt", "v_petl_bench"}
-    assert {name for name, preset in PRESETS.items() if preset.mean == (0.5, 0.5, 0.5)} == {"noah_vpt", "ssf", "dtl"}
+    assert {name for name, preset in PRESETS.items() if preset.interpolation == "bilinear"} == {
+        "vpt",
+        "v_petl_bench",
+        "vpt_fgvc",
+    }
+    assert {name for name, preset in PRESETS.items() if preset.mean == (0.5, 0.5, 0.5)} == {
+        "noah_vpt",
+        "ssf",
+        "dtl",
+        "dtl_few_shot",
+    }
     assert {name for name, preset in PRESETS.items() if preset.mean == (0, 0, 0)} == {"petl_vit_binary", "osu"}

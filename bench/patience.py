@@ -1,0 +1,54 @@
+"""How long a worker may be silent before it counts as hung: generous, and from what its own epochs took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from bench.run import Run
+
+__all__ = ["Patience", "Silence"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Until the first epoch `first_seconds` (images may have to be read and decoded); then a multiple of an epoch."""
+
+    start_seconds: float = 600.0  # until a new process says that it is there
+    first_seconds: float = 3600.0
+    least_seconds: float = 300.0
+    factor: float = 20.0
+
+
+@dataclass
+class Silence:
+    """Told of each epoch of one run; `over` when nothing was heard for longer than it can take."""
+
+    run: Run
+    patience: Patience
+    since: float = field(default_factory=time.monotonic)
+    started: bool = True
+    longest: float | None = None  # epoch so far, in seconds
+
+    def greeted(self) -> None:
+        """The process is there."""
+        self.started, self.since = True, time.monotonic()
+
+    def broken(self, seconds: float) -> None:
+        """An epoch that took so long is over."""
+        self.longest = max(self.longest or 0.0, seconds)
+        self.since = time.monotonic()
+
+    def over(self) -> bool:
+        """Whether the worker counts as hung."""
+        return time.monotonic() - self.since > self.limit()
+
+    def limit(self) -> float:
+        """Seconds; the test after the last epoch may have many more images than an epoch."""
+        if not self.started:
+            return self.patience.start_seconds
+        if self.longest is None:
+            return self.patience.first_seconds
+        sizes = self.run.task.sizes
+        share = max(1.0, sizes["test"] / sizes["train"])
+        return max(self.patience.least_seconds, self.patience.factor * share * self.longest)

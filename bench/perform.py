@@ -1,0 +1,50 @@
+"""`perform`: claim a run, execute it and save its record, all in one process, so that large data never travels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import results
+from bench.execute import execute
+from bench.execution import Execution
+from bench.keep import lacks
+from bench.run import Run
+from bench.train import Epoch
+from results import claims
+
+__all__ = ["What", "perform"]
+
+What = Literal["done", "there", "held"]  # trained now; had a record already; another process is at it
+
+
+def perform(
+    run: Run, root: Path, how: Execution, watch: Callable[[Epoch], None], over: str = "", force: bool = False
+) -> What:
+    """Do the run unless it is there (`force`: all the same) or another process holds it.
+
+    `over` is the token of a claim that has gone stale. What goes wrong is raised; the record is written whole or not.
+    """
+    path = results.path_of(root, run.identity())
+    claim = claims.take(claims.claim_path(root, path), over)
+    if claim is None:
+        return "held"
+    with claim:
+        if not force and _sound(path) and not lacks(root, results.load(path), how.keep.kinds):
+            return "there"
+        record = execute(run, how, watch)
+        if not claim.ours():
+            return "held"  # this process stood still for so long that another began the run again
+        if path.is_file() and not _sound(path):
+            results.set_aside(path)  # it can still be looked at when the new one takes its place
+        results.save(root, record)
+    return "done"
+
+
+def _sound(path: Path) -> bool:
+    """Whether the record is there and can be trusted."""
+    try:
+        return path.is_file() and bool(results.load(path))
+    except results.Damaged:
+        return False

@@ -1,0 +1,73 @@
+"""Loads the splits of a task for a run: images on disk by many processes, without those that are to be skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from bench.ahead import cores
+from bench.data_scan import scan
+from bench.execution import Reading
+from bench.streamed import Streamed, streamed
+from datasets import Preprocessing, Split, Task
+from datasets.decoding import BadImage
+from datasets.listing import Listing
+
+__all__ = ["Loaded", "check_files", "load_split", "whole"]
+
+IN_MEMORY_BYTES = 256 * 2**20  # a test split as small as that is decoded once
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A split, and how many of its images were left out because they cannot be decoded."""
+
+    split: Split | Streamed
+    skipped: int = 0
+
+
+def load_split(task: Task, name: str, preprocessing: Preprocessing, size: int, how: Reading) -> Loaded:
+    """In memory where it is small, else decoded as it is read. Raises BadImage, and ValueError."""
+    source = task.source(name) if name in task.sizes else None
+    if not isinstance(source, Listing):
+        return Loaded(task.load(name, preprocessing, size))
+    listing, skipped = without_bad(source, how) if how.on_bad_image == "skip" else (source, 0)
+    found = streamed(listing, preprocessing, size, how)
+    return Loaded(whole(found) if found.size_bytes <= IN_MEMORY_BYTES else found, skipped)
+
+
+def whole(found: Split | Streamed) -> Split:
+    """All images in memory."""
+    if isinstance(found, Split):
+        return found
+    images = torch.empty(len(found), 3, found.size, found.size, dtype=torch.uint8)
+    start = 0
+    for block in found.blocks():
+        images[start : start + len(block)] = block
+        start += len(block)
+    return Split(images, found.labels)
+
+
+def without_bad(listing: Listing, how: Reading) -> tuple[Listing, int]:
+    """The images that decode, and how many do not; every file is looked at, once as long as it stays the same."""
+    workers = cores() if how.workers is None else how.workers
+    seen = scan(listing.folder, listing.names, workers)
+    bad = [place for place, name in enumerate(listing.names) if name in seen.gone or seen.facts[name].problem]
+    if len(bad) == len(listing):
+        raise ValueError(f"none of the {len(listing)} images below {listing.folder} can be decoded")
+    return listing.without(bad), len(bad)
+
+
+def check_files(tasks: Iterable[Task]) -> None:
+    """Raise BadImage for the first file that is listed but not there, before work starts."""
+    for task in tasks:
+        for split in ("train", "test"):
+            source = task.source(split) if task.revision else None
+            if isinstance(source, Listing) and (gone := source.gone):
+                more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+                raise BadImage(
+                    f"{task.name}: {source.folder / gone[0]}{more} listed but not there; mend the copy "
+                    "(data check names all), or leave them out with --on-bad-image skip"
+                )

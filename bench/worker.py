@@ -1,0 +1,82 @@
+"""The inside of a worker process: takes runs from a pipe one at a time, says each epoch, and ends with its parent."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from bench.attempt import Event, Failed, attempt
+from bench.execution import Execution
+from bench.sent import Sent
+from bench.train import Epoch
+
+__all__ = ["READY", "Attempt", "Order", "attempt_sent", "serve"]
+
+READY = "ready"  # what a worker says first
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run to do; `over` and `force` as in `perform`."""
+
+    sent: Sent
+    over: str
+    force: bool
+
+
+Attempt = Callable[[Order, Path, Execution, Callable[[Epoch], None]], Event]
+
+
+def attempt_sent(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]) -> Event:
+    """What a worker does with an order."""
+    try:
+        run = order.sent.run()
+    except Exception as error:  # as in `attempt`: no single run may end the grid
+        return Failed(f"{type(error).__name__}: {error}")
+    return attempt(run, root, how, watch, order.over, order.force)
+
+
+def serve(pipe: Connection, root: Path, how: Execution, threads: int, diary: Path, act: Attempt) -> None:
+    """Serve until the pipe closes. Whatever is printed goes to `diary`, which the parent reads if this process dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    if how.device.type == "cuda":
+        torch.cuda.set_device(how.device)
+    pipe.send(READY)
+    while True:
+        try:
+            order = pipe.recv()
+        except EOFError:
+            return
+        _write_to(diary)
+        pipe.send(act(order, root, how, pipe.send))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed stops at once; its claim is then that of a process that is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _write_to(diary: Path) -> None:
+    """Begin the diary anew; a crash inside a library says there where it was."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    handle = os.open(diary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    faulthandler.enable()

@@ -1,0 +1,135 @@
+"""Anyone's own images: `folder:PATH`, with the images of each class in a folder of its name.
+
+PATH holds train/ and test/ (or val/, which is then scored), each with the class folders, or the class folders
+themselves; those are split by `seed`, a fifth of each class for the test. `shots=10` trains on ten images a class.
+"""
+
+import dataclasses
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.base import Suite, Task
+from datasets.copies import Look, located
+from datasets.decoding import ENDINGS
+from datasets.elsewhere import elsewhere
+from datasets.lists import Entry, Lines
+
+__all__ = ["SUITE"]
+
+HOW = "folder:PATH[:shots=10][:seed=0], PATH with train/CLASS/…, test/CLASS/… or with CLASS/…"
+TEST_SHARE = 5  # one image in so many is scored where the folder is not split
+Classes = Mapping[str, Sequence[str]]  # from the name of a class to its images, below the folder
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A folder and its options, as they stand behind the name of the suite."""
+
+    path: Path
+    shots: int | None = None
+    seed: int = 0
+
+
+def _parsed(options: str) -> Wanted:
+    """Options are read from the right, since a path may hold colons."""
+    path, numbers = options, dict[str, int]()
+    while ":" in path and (word := path.rpartition(":")[2]).partition("=")[0] in ("shots", "seed"):
+        name, _, value = word.partition("=")
+        if not value.isdecimal() or (name == "shots" and int(value) < 1):
+            raise ValueError(f"suite folder: {word!r} is no whole number; write {HOW}")
+        path, numbers[name] = path.rpartition(":")[0], int(value)
+    if not path:
+        raise ValueError(f"suite folder needs a path; write {HOW}")
+    return Wanted(Path(path).expanduser(), numbers.get("shots"), numbers.get("seed", 0))
+
+
+def _suite(options: str) -> Suite:
+    wanted = _parsed(options)
+    if not wanted.path.is_dir():
+        raise ValueError(f"suite folder: there is no folder {wanted.path}; write {HOW}")
+    splits = _splits(wanted)
+    names = sorted(splits["train"])
+    _check(wanted, splits, names)
+    lines = {split: Lines(tuple(_entries(classes, names))) for split, classes in splits.items()}
+    look = Look(wanted.path, "class folders", lines, dict.fromkeys(lines, wanted.path), names=tuple(names))
+    label = wanted.path.resolve().name + (f"-shots{wanted.shots}" if wanted.shots else "")
+    sizes = {split: len(part.entries) for split, part in lines.items()}
+    task = located(Task(label, "own", len(names), sizes, elsewhere(label)), look)
+    return dataclasses.replace(
+        SUITE,
+        title=f"Your own images: {len(names)} classes",
+        groups=("own",),
+        tasks=(task,),
+        look=lambda known, data: look,
+    )
+
+
+def _splits(wanted: Wanted) -> dict[str, Classes]:
+    """The classes of train and test, by looking at how the folder is laid out."""
+    parts = {split: wanted.path / split for split in ("train", "val", "test") if (wanted.path / split).is_dir()}
+    if "train" in parts and len(parts) > 1:
+        test = "test" if "test" in parts else "val"
+        train = _classes(wanted.path, parts["train"])
+        found = {"train": train, "test": _classes(wanted.path, parts[test])}
+    else:
+        found = _divided(_classes(wanted.path, parts.get("train", wanted.path)), wanted.seed)
+    if wanted.shots:
+        found["train"] = _few(found["train"], wanted.shots, wanted.seed)
+    return found
+
+
+def _classes(root: Path, folder: Path) -> Classes:
+    """Every folder below with the images anywhere in it; hidden ones are left out."""
+    found = {}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        images = [path for path in place.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()]
+        shown = sorted(str(path.relative_to(root)) for path in images if not path.name.startswith("."))
+        if shown:
+            found[place.name] = shown
+    return found
+
+
+def _shuffled(name: str, images: Sequence[str], seed: int) -> list[str]:
+    return random.Random(f"{seed} {name}").sample(images, len(images))
+
+
+def _divided(classes: Classes, seed: int) -> dict[str, Classes]:
+    orders = {name: _shuffled(name, images, seed) for name, images in classes.items()}
+    return {
+        "train": {name: sorted(order[max(1, len(order) // TEST_SHARE) :]) for name, order in orders.items()},
+        "test": {name: sorted(order[: max(1, len(order) // TEST_SHARE)]) for name, order in orders.items()},
+    }
+
+
+def _few(classes: Classes, shots: int, seed: int) -> Classes:
+    for name, images in classes.items():
+        if len(images) < shots:
+            there = len(images)
+            raise ValueError(f"suite folder: class {name!r} has {there} training images, fewer than shots={shots}")
+    return {name: sorted(_shuffled(name, images, seed)[:shots]) for name, images in classes.items()}
+
+
+def _check(wanted: Wanted, splits: Mapping[str, Classes], names: Sequence[str]) -> None:
+    if len(names) < 2 or not splits["test"]:
+        raise ValueError(f"suite folder: {wanted.path} has no two folders with images; write {HOW}")
+    if unknown := sorted(splits["test"].keys() - set(names)):
+        raise ValueError(f"suite folder: class {unknown[0]!r} is scored but has no training images in {wanted.path}")
+    if empty := [name for name in names if not splits["train"][name]]:
+        raise ValueError(f"suite folder: class {empty[0]!r} has but one image, and needs two")
+
+
+def _entries(classes: Classes, names: Sequence[str]) -> list[Entry]:
+    return [(image, label) for label, name in enumerate(names) for image in classes.get(name, ())]
+
+
+SUITE = Suite(
+    name="folder",
+    title=f"Your own images: {HOW}",
+    groups=(),
+    tasks=(),
+    recipe="common",
+    backbone="vit_base_patch16_224.orig_in21k",
+    vary=_suite,
+)

@@ -1,0 +1,91 @@
+"""A split whose images lie on disk: which files, which labels, how many bytes. Images are decoded when asked for."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from datasets.base import Example
+from datasets.decoding import decode
+from datasets.lists import Entry
+from datasets.preprocessing import Preprocessing
+
+GONE = -1  # in place of the size of a file that is not there
+__all__ = ["Listing", "Listings", "listing", "revision"]
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Images by name below `folder`, with their labels and file sizes, in the order of the list."""
+
+    folder: Path
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    sizes_bytes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Example]:
+        for name, label in zip(self.names, self.labels, strict=True):
+            yield decode(self.folder / name), label
+
+    def pixels(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
+        """Give one image as uint8, 3 x size x size; raises BadImage."""
+        return preprocessing.pixels(decode(self.folder / self.names[index]), size)
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes whenever a name, a label or the size of a file does."""
+        rows = zip(self.names, self.labels, self.sizes_bytes, strict=True)
+        text = "\n".join(f"{name} {label} {size}" for name, label, size in rows)
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+    @property
+    def gone(self) -> list[str]:
+        """The names of files that are listed but not there."""
+        return [name for name, size in zip(self.names, self.sizes_bytes, strict=True) if size == GONE]
+
+    def without(self, places: Sequence[int]) -> "Listing":
+        """Give the listing without the images at `places`."""
+        gone = frozenset(places)
+        kept = [place for place in range(len(self)) if place not in gone]
+        return Listing(
+            self.folder,
+            tuple(self.names[place] for place in kept),
+            tuple(self.labels[place] for place in kept),
+            tuple(self.sizes_bytes[place] for place in kept),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Listings:
+    """The splits of a task on disk; a `Source` that other processes can be sent."""
+
+    splits: Mapping[str, Listing]
+
+    def __call__(self, split: str) -> Listing:
+        return self.splits[split]
+
+
+def listing(folder: Path, entries: Sequence[Entry]) -> Listing:
+    """Look up every file."""
+    names, labels = tuple(name for name, _ in entries), tuple(label for _, label in entries)
+    return Listing(folder, names, labels, tuple(_size_bytes(folder / name) for name in names))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return GONE
+
+
+def revision(splits: Mapping[str, Listing], names: Sequence[str]) -> str:
+    """Give eight hexadecimal digits over what is trained on and scored, and over the names of the classes if known."""
+    text = f"{splits['train'].digest} {splits['test'].digest}" + (f" {list(names)}" if names else "")
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]

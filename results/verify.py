@@ -1,0 +1,69 @@
+"""Checks a folder of results file by file: what is sound, what is not and why, and what killed processes left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from results.claims import Holder, holder_of
+from results.costs import load_costs
+from results.store import Damaged, load, path_of
+
+__all__ = ["Findings", "verify"]
+
+
+@dataclass
+class Findings:
+    """Paths are relative to the folder. Complaints say what to do; leftovers and claims harm nothing."""
+
+    records: int = 0
+    costs: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    misplaced: dict[str, str] = field(default_factory=dict)  # sound, but not where its run is looked for
+    set_aside: list[str] = field(default_factory=list)  # damaged ones of which the run was done again
+    leftovers: list[str] = field(default_factory=list)  # temporary files of processes that were killed
+    claimed: dict[str, str] = field(default_factory=dict)  # runs that somebody is at, and who
+
+    def sound(self) -> bool:
+        """Whether every file can be trusted and found."""
+        return not (self.damaged or self.misplaced)
+
+
+def verify(root: Path) -> Findings:
+    """Read every file below `root`; nothing is changed."""
+    found = Findings()
+    for path in sorted((root / "runs").rglob("*.json")):
+        _verify_record(root, path, found)
+    costs, complaints = load_costs(root)
+    found.costs = len(costs)
+    found.damaged |= dict(complaint.replace(f"{root}/", "").split(": ", 1) for complaint in complaints)
+    found.set_aside = [_name(root, path) for path in sorted(root.rglob("*.damaged"))]
+    found.leftovers = [_name(root, path) for path in sorted(root.rglob(".*.tmp"))]
+    for path in sorted((root / "claims").rglob("*.claim")):
+        holder = holder_of(path)
+        if holder is not None:
+            found.claimed[_name(root, path)] = _described(holder)
+    return found
+
+
+def _verify_record(root: Path, path: Path, found: Findings) -> None:
+    try:
+        record = load(path)
+    except (Damaged, OSError) as error:
+        found.damaged[_name(root, path)] = str(error).replace(f"{path}: ", "")
+        return
+    expected = path_of(root, record.identity)
+    if expected != path:
+        found.misplaced[_name(root, path)] = f"it belongs at {_name(root, expected)}"
+        return
+    found.records += 1
+
+
+def _described(holder: Holder) -> str:
+    if not holder.host:
+        return "being written, or left by a process that was killed"
+    return f"process {holder.pid} on {holder.host}" + (", which has ended" if holder.gone() else "")
+
+
+def _name(root: Path, path: Path) -> str:
+    return str(path.relative_to(root))

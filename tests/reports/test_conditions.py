@@ -1,0 +1,41 @@
+"""Captions say what was done to the images, and how many were left out."""
+
+import dataclasses
+
+from reports.conditions import conditions, preprocessing
+from reports.protocol import comparisons
+from results import frame
+
+VPT = {
+    "name": "vpt",
+    "interpolation": "bilinear",
+    "resize": "squash",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "decode": "any",
+    "image_size": 224,
+}
+DTL = VPT | {"name": "dtl", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "decode": "jpeg75"}
+
+
+def test_every_preset_in_use_is_described(make) -> None:
+    runs = frame(dataclasses.replace(make(method), preprocessing=how) for method, how in (("lora", VPT), ("dtl", DTL)))
+    assert preprocessing(runs) == (
+        "Images as by dtl: jpeg75, squash to 224, bicubic, mean 0.5, std 0.5; "
+        "vpt: as in the file, squash to 224, bilinear, mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225. "
+    )
+    (comparison,) = comparisons(runs)
+    assert preprocessing(runs) in conditions(comparison)
+
+
+def test_records_that_do_not_say_are_not_guessed(make) -> None:
+    assert preprocessing(frame([make()])) == ""
+
+
+def test_images_that_were_left_out_are_counted(make) -> None:
+    record = make("lora", "dtd")
+    some = dataclasses.replace(record, score=dataclasses.replace(record.score, skipped_images={"test": 3}))
+    (comparison,) = comparisons(frame([some, make("lora", "cifar")]))
+    assert conditions(comparison).endswith("Left out, since they cannot be decoded: 3 of dtd (test).")
+    (comparison,) = comparisons(frame([record]))
+    assert "Left out" not in conditions(comparison)
