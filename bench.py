@@ -202,8 +202,8 @@ def grid(
 
     if not dry_run:
         check_folder(out, "--out")
-    words = epochs, batch_size, precision, attention, preprocessing
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
+    words = [word and word.value for word in (precision, attention)]
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, *words, preprocessing, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
     how = Execution(device_of(device.value), Keep(kinds_of(keep), results), reading)
     outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)

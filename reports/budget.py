@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from reports.alike import Alike, alike
 from reports.base import Cell, Column, Figure, Table
 from reports.canvas import panel
+from reports.ends import make_room, name_ends
 from reports.metrics import Metric
 from reports.order import in_order
 from reports.palette import look
@@ -64,26 +66,33 @@ def _cell(batch: float) -> Cell:
 
 
 def _figure(name: str, caption: str, lines: Lines) -> Figure:
+    fits = {
+        method: [(size, batch) for size in CARDS if (batch := fitting(points, size * 2**30)) >= 1]
+        for method, points in lines.items()
+    }
+    fits = {method: points for method, points in fits.items() if points}
     with panel(caption, "memory of the card (GiB)", "largest batch that fits (images)") as (drawing, axes):
-        for method, points in lines.items():
-            fits = [(size, batch) for size in CARDS if (batch := fitting(points, size * 2**30)) >= 1]
-            style = look(method)
-            axes.plot(
-                [size for size, _ in fits],
-                [batch for _, batch in fits],
-                color=style.line,
-                linewidth=0.9,
-                marker=style.marker,
-                markerfacecolor=style.color,
-                markeredgecolor="black",
-                markeredgewidth=0.5,
-                markersize=4.5,
-                label=method,
-            )
+        for method, points in fits.items():
+            _draw(axes, method, points)
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             scale("log")
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_locator(NullLocator())
         axes.set_xticks([size for size in CARDS if size != 11])  # no room beside 12
-        axes.legend(frameon=False, fontsize=6.5)
+        make_room(drawing, 1, fits or [""])
+    name_ends(axes, list(fits), [points[-1] for points in fits.values()])
     return Figure(f"budget-{name}", caption, drawing)
+
+
+def _draw(axes: Axes, method: str, points: Sequence[tuple[int, float]]) -> None:
+    style = look(method)
+    axes.plot(
+        *zip(*points, strict=True),
+        color=style.line,
+        linewidth=0.9,
+        marker=style.marker,
+        markerfacecolor=style.color,
+        markeredgecolor="black",
+        markeredgewidth=0.5,
+        markersize=4.5,
+    )

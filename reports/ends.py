@@ -48,7 +48,7 @@ def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, floa
     """A name for each end (x, y of the data), in a column on the right of the axes. The layout must be final."""
     pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
     frame = axes.bbox
-    places = (axes.transData.transform(np.array(ends)) / pixel).tolist()
+    places = (axes.transData.transform(np.array(ends).reshape(-1, 2)) / pixel).tolist()
     heights = apart([y for _, y in places], STEP, frame.y0 / pixel, frame.y1 / pixel)
     for name, (x, y), height, end in zip(names, places, heights, ends, strict=True):
         axes.annotate(

@@ -36,8 +36,14 @@ def write_all(
     reads_costs = records is None and any(name in COST_REPORTS for name in picked)
     runs = _runs(root, records, console) if any(reads_runs(name) for name in picked) else None
     costs = _costs(root, code, console) if reads_costs else None
-    items = {name: _items(name, runs, costs, console) for name in picked}
-    paths = [path for name in picked for item in items[name] for path in _write(item, out, console)]
+    fed = [name for name in picked if _reads(name, runs, costs)]
+    items: dict[str, Sequence[Item]] = {}
+    paths: list[Path] = []
+    for name in fed:
+        items[name] = _items(name, runs, costs)
+        paths += [path for item in items[name] for path in _write(item, out, console)]
+    if empty := [name for name in fed if not items[name]]:
+        _say(console, f"{', '.join(empty)}: nothing to show yet")
     return [*paths, *_page(items, runs, costs, out, console)] if names is None and paths else paths
 
 
@@ -78,17 +84,15 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
     return cost_frame(kept)
 
 
-def _items(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None, console: Console) -> Sequence[Item]:
-    """The tables and figures of one report; nothing where there are no records for it."""
-    if name not in COST_REPORTS:
-        items = None if runs is None else find(name)(runs)
-    elif reads_runs(name):
-        items = None if costs is None and runs is None else find(name)(costs, runs)
-    else:
-        items = None if costs is None else find(name)(costs)
-    if items is not None and not items:
-        _say(console, f"{name}: nothing to show yet")
-    return told_apart(items or [])
+def _reads(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> bool:
+    """Whether there are records of a kind that the report reads."""
+    return (runs is not None and reads_runs(name)) or (costs is not None and name in COST_REPORTS)
+
+
+def _items(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> Sequence[Item]:
+    """The tables and figures of one report, of the records that it reads."""
+    wanted = [costs] if name in COST_REPORTS else []
+    return told_apart(find(name)(*wanted, *([runs] if reads_runs(name) else [])))
 
 
 def _write(item: Item, out: Path, console: Console) -> list[Path]:

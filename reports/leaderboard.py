@@ -31,7 +31,7 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 def budgets(peaks: Sequence[float]) -> list[int]:
     """8, 12, 16, 24, 32 and so on, as cards come, from the first that any peak fits to the first that all fit."""
-    powers = range(max(1, math.floor(math.log2(min(peaks)))), math.ceil(math.log2(max(peaks))) + 1)
+    powers = range(max(1, math.floor(math.log2(min(peaks)))), max(1, math.ceil(math.log2(max(peaks)))) + 1)
     sizes = [size for power in powers for size in (2**power, 3 * 2 ** (power - 1))]
     return [size for size in sizes if size >= min(peaks)][: 1 + sum(min(peaks) <= size < max(peaks) for size in sizes)]
 

@@ -17,7 +17,7 @@ def figure(item: Figure, png: bytes) -> str:
     """The picture with its caption."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     width, height = (round(INCH * inches) for inches in item.drawing.get_size_inches())
-    about = f'alt="{escape(item.name)}: {escape(item.caption)}" width="{width}" height="{height}"'
+    about = f'alt="{escape(item.name)}" width="{width}" height="{height}"'
     image = f'<img src="{source}" {about}>'
     return _framed(item, image, "")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -22,15 +22,9 @@ MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two 
 
 Groups = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Cell]  # by task
+Outcome = tuple[str, float | None]  # status and score of a run
+Outcomes = dict[str, list[Outcome]]  # by task
 Average = Callable[[Mapping[str, float | None]], float | None]
-
-
-class Result(NamedTuple):
-    """What a table needs to know of a run."""
-
-    seed: int
-    status: str
-    score: float | None
 
 
 @dataclass(frozen=True)
@@ -61,23 +55,32 @@ def memory(lines: Sequence[Summary]) -> str:
 
 
 def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
-    tasks = [task for tasks in groups.values() for task in tasks]
-    results, parts = _results(runs, tasks), _parts(runs, tasks)
-    cells = {task: _score(known) for task, known in results.items()}
-    seeds = [
-        {task: _score([result for result in known if result.seed == seed]) for task, known in results.items()}
-        for seed in set(runs["seed"])
-    ]
+    tasks = [task for names in groups.values() for task in names]
+    found, by_seed = _outcomes(runs)
+    cells = {task: _score(found.get(task, ())) for task in tasks}
+    seeds = [{task: _score(outcomes.get(task, ())) for task in tasks} for outcomes in by_seed]
     averaged = partial(_averaged, cells, seeds)
     return Summary(
         label,
         runs,
         cells,
-        groups={group: averaged(partial(_mean_over, tasks)) for group, tasks in groups.items()},
+        groups={group: averaged(partial(_mean_over, names)) for group, names in groups.items()},
         headline=averaged(partial(mean_of_group_means, groups=groups)),
-        plain=averaged(partial(_mean_over, list(parts))),
-        costs={name: _cost(runs, name, parts) for name in COSTS},
+        plain=averaged(partial(_mean_over, tasks)),
+        costs={name: _cost(runs, name, tasks) for name in COSTS},
     )
+
+
+def _outcomes(runs: pd.DataFrame) -> tuple[Outcomes, list[Outcomes]]:
+    """Status and score of each run by its task: of all seeds together, and of each seed."""
+    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
+    together: Outcomes = {}
+    apart: dict[int, Outcomes] = {}
+    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
+        outcome = str(status), _float(score)
+        together.setdefault(task, []).append(outcome)
+        apart.setdefault(seed, {}).setdefault(task, []).append(outcome)
+    return together, list(apart.values())
 
 
 def _averaged(cells: Cells, seeds: Sequence[Cells], average: Average) -> Cell:
@@ -90,28 +93,12 @@ def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> floa
     return plain_mean(scores[task] for task in tasks)
 
 
-def _results(runs: pd.DataFrame, tasks: Sequence[str]) -> dict[str, list[Result]]:
-    """By task; as plain values, since a large grid has many and slices of a table are slow."""
-    found: dict[str, list[Result]] = {task: [] for task in tasks}
-    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
-    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
-        found[task].append(Result(seed, status, _float(score)))
-    return found
-
-
-def _parts(runs: pd.DataFrame, tasks: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The costs of each task."""
-    costs = runs[["task", *(name for name in COSTS if name in runs)]]
-    known = dict(iter(costs.groupby("task", sort=False)))
-    return {task: known.get(task, costs.iloc[:0]) for task in tasks}
-
-
-def _score(results: Sequence[Result]) -> Cell:
+def _score(outcomes: Sequence[Outcome]) -> Cell:
     """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
-    failed = [result.status for result in results if result.status != "ok"]
+    failed = [status for status, _ in outcomes if status != "ok"]
     if failed:
         return Cell(word=failed[0])
-    scores = [result.score for result in results]
+    scores = [score for _, score in outcomes]
     return Cell(plain_mean(scores), _spread(scores))
 
 
@@ -121,12 +108,16 @@ def _spread(scores: Sequence[float | None]) -> float | None:
     return stdev(present_scores) if len(present_scores) == len(scores) > 1 else None
 
 
-def _cost(runs: pd.DataFrame, name: str, parts: Mapping[str, pd.DataFrame]) -> Cell:
+def _cost(runs: pd.DataFrame, name: str, tasks: Sequence[str]) -> Cell:
+    """The mean over tasks of the means over seeds; a task without runs leaves none."""
     if name not in runs:
         return Cell()
     if name in MEASURED and len(values(runs, "where_device")) > 1:
         return Cell(word="mixed")
-    return Cell(plain_mean(plain_mean(map(_float, part[name])) for part in parts.values()))
+    by_task: dict[str, list[float | None]] = {task: [] for task in tasks}
+    for task, value in zip(runs["task"], runs[name], strict=True):
+        by_task[task].append(_float(value))
+    return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
 
 
 def _float(value: Any) -> float | None:

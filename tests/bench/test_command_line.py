@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_grid_trains_reports_and_then_has_nothing_to_do(finished: Path) -> None:
     again = call(*SMALL, *where(finished), folder=finished)
     assert "0 runs done now, 4 were there" in again
     assert records(finished) == kept
-    for suffix in (".csv", ".md", ".tex", ".png", ".pdf"):
+    for suffix in (".csv", ".md", ".tex", ".png", ".pdf", ".html"):
         assert list((finished / "out").rglob(f"*{suffix}")), suffix
 
 
@@ -79,6 +80,18 @@ def test_a_damaged_record_is_named_set_aside_and_done_again(finished: Path) -> N
     assert victim.with_name(victim.name + ".damaged").exists()
     accuracy = records(finished)[victim.name]["score"]["test_accuracy"]
     assert accuracy == before[victim.name]["score"]["test_accuracy"]
+
+
+def test_weights_that_were_kept_predict_and_others_say_how_to_keep_them(finished: Path) -> None:
+    record = str(next((finished / "results" / "runs").rglob("linear*.json")))
+    image = str(next((finished / "out").rglob("tradeoff*.png")))
+    shown = call("predict", record, image, folder=finished, code=2)
+    again = shlex.split(shown.partition("make them with python bench.py ")[2].strip())
+    assert "1 runs done now" in call(*again, "--out", str(finished / "out"), folder=finished)
+    answer = json.loads(call("predict", record, image, "--json", "--top", "3", folder=finished))
+    guesses = answer["images"][image]
+    assert [1 > guess["probability"] > 0 for guess in guesses] == [True] * 3
+    assert 0 < sum(guess["probability"] for guess in guesses) <= 1
 
 
 def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
@@ -139,6 +152,8 @@ def claimed_by(folder: Path) -> None:
         (["--precision", "fp8"], "fp32"),
         (["--device", "cuda"], "--device cpu"),
         (["report", "acuracy"], "did you mean 'accuracy'"),
+        (["--keep", "wieghts"], "known: features, weights"),
+        (["predict", "no.json", "no.png"], "below results/runs"),
         (["--results", "/dev/null/results"], "cannot write"),
     ],
 )

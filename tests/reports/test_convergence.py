@@ -1,0 +1,61 @@
+"""Curves over epochs: means of curves of one length, with a name at every end that covers no other."""
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Annotation, Text
+
+from reports import find
+from reports.convergence import curve
+from reports.ends import STEP, apart
+from results import Record, Score, frame
+
+
+def trained(record: Record, losses: list[float], epochs: int, evaluations: list[list[float]] | None = None) -> Record:
+    score = Score(0.5, None, evaluations or [], losses, [1 - loss / 4 for loss in losses])
+    return dataclasses.replace(record, score=score, recipe=record.recipe | {"epochs": epochs})
+
+
+def test_the_curve_is_the_mean_at_the_same_epochs() -> None:
+    assert curve([[[1, 2.0], [2, 1.0]], [[1, 4.0], [2, 2.0]]]).tolist() == [[1, 3], [2, 1.5]]
+    assert curve([[[1, 2.0], [2, 1.0]], [[1, 4.0]]]) is None
+    assert curve([[[1, 2.0]]]) is None
+    assert curve([]) is None
+
+
+def test_the_last_stage_is_shown_and_its_epochs_count_from_one(make) -> None:
+    records = [
+        trained(make("lora"), [3.0, 2.0, 1.0], 3),
+        trained(make("head2toe"), [3.0, 2.0, 1.0, 2.5, 1.5, 0.5], 3, [[5.0, 0.2], [6.0, 0.4]]),
+    ]
+    (figure,) = find("convergence")(frame(records))
+    loss, accuracy, test = figure.drawing.axes
+    assert [line.get_xydata().tolist() for line in loss.lines] == [
+        [[1, 2.5], [2, 1.5], [3, 0.5]],
+        [[1, 3.0], [2, 2.0], [3, 1.0]],
+    ]
+    assert accuracy.lines[0].get_ydata()[-1] == pytest.approx(100 * (1 - 0.5 / 4))
+    assert [line.get_xydata().tolist() for line in test.lines] == [[[2, 20], [3, 40]]]
+
+
+def test_names_of_many_methods_do_not_cover_each_other(make) -> None:
+    records = [trained(make(f"method_{i}"), [2.0, 1.0 + i / 1000], 2) for i in range(20)]
+    (figure,) = find("convergence")(frame(records))
+    figure.drawing.draw_without_rendering()  # which gives annotations their places
+    for axes in figure.drawing.axes:
+        names = [child for child in axes.get_children() if isinstance(child, Annotation)]
+        boxes = sorted((Text.get_window_extent(name) for name in names), key=lambda box: box.y0)
+        assert len(boxes) == 20
+        assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+        assert boxes[-1].x1 <= figure.drawing.bbox.x1
+
+
+@given(st.lists(st.floats(0, 200), max_size=25))
+def test_places_are_apart_in_order_and_inside(wanted: list[float]) -> None:
+    places = apart(wanted, STEP, 0, 200)
+    for (one, a), (other, b) in pairwise(sorted(zip(wanted, places, strict=True))):
+        assert b - a >= STEP - 1e-6 or one == other
+    assert all(-1e-6 <= place <= 200 + 1e-6 for place in places)
