@@ -36,7 +36,7 @@ def report(runs: pd.DataFrame) -> list[Table | Figure]:
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
     yield from pair(SUITE, comparison, notes, _layout(comparison))
     curves = list(_curves(comparison))
-    if any(curve.points for curve in curves):
+    if any(curve.points for curve in curves if not curve.printed):
         caption = f"{conditions(comparison)} {LEGEND}"
         yield Figure(f"{comparison.name}-figure", caption, draw(curves, caption))
 
