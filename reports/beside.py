@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.base import Cell, Column, Table
@@ -146,7 +146,7 @@ def _gap(ours: Cell, theirs: Cell, place: Place) -> Cell:
 
 
 def _share(text: str) -> float:
-    return float(text) / METRICS["test_accuracy"].scale
+    return float(text.strip("()")) / METRICS["test_accuracy"].scale
 
 
 def _without_best(column: Column) -> Column:
@@ -155,16 +155,19 @@ def _without_best(column: Column) -> Column:
 
 
 def _notes(known: Sequence[Beside]) -> list[str]:
-    printed = [row for each in known for row in each.rows]
+    printed = [row for each in known for row in each.rows if row.notes]
     unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
-    places: dict[str, list[str]] = {}
+    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
     for row in printed:
-        for note in row.notes:
-            places.setdefault(note, []).append(f"{row.source}, {row.row}")
-    notes = [f"{'; '.join(dict.fromkeys(rows))}: {note}." for note, rows in places.items()]
+        alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
+    notes = [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
     if unbest:
         notes.append(f"No best epoch on test was recorded for {', '.join(unbest)}: no difference to rows chosen so.")
     return notes
+
+
+def _places(sources: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{source} ({', '.join(rows)})" for source, rows in sources.items())
 
 
 def _chosen(rows: Sequence[Printed]) -> bool:
