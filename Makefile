@@ -8,7 +8,7 @@ demo: setup  ## train every method on the embedded suite, then show the table an
 	$(PYTHON) bench.py
 
 test: setup lint types  ## everything that must hold
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
 
 setup: .venv/complete  ## a virtual environment with the pinned dependencies (about 6 GB)
 

@@ -59,6 +59,22 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class CacheFeatures(StrEnum):
+    """Whether frozen features are computed once."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+class Compile(StrEnum):
+    """What is compiled of a training step."""
+
+    off = "off"
+    kernels = "kernels"
+    graphs = "graphs"
+
+
 class Autograd(StrEnum):
     """Which tensors are kept for the backward pass."""
 
@@ -168,6 +184,16 @@ def grid(
     decode_workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode images; one a core if left out.")
     ] = None,
+    cache_features: Annotated[
+        CacheFeatures, typer.Option(help="Compute what is frozen once, not in every epoch; [b]auto[/b]: where it pays.")
+    ] = CacheFeatures.auto,
+    feature_limit: Annotated[
+        str | None,
+        typer.Option(metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
+    ] = None,
+    compile_: Annotated[
+        Compile, typer.Option("--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps.")
+    ] = Compile.off,
     results: Results = ROOT / "results",
     out: Output = ROOT / "reports" / "out",
     keep: Annotated[
@@ -198,6 +224,7 @@ def grid(
     from bench.folder import check_folder
     from bench.keep import kinds_of
     from bench.request import Request, device_of
+    from bench.speed_options import SpeedOptions
     from reports import write_all
 
     if not dry_run:
@@ -205,7 +232,8 @@ def grid(
     words = [word and word.value for word in (precision, attention)]
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, *words, preprocessing, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
-    how = Execution(device_of(device.value), Keep(kinds_of(keep), results), reading)
+    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(results)
+    how = Execution(device_of(device.value), keep=Keep(kinds_of(keep), results), reading=reading, **speed)
     outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)

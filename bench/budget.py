@@ -16,12 +16,12 @@ UNITS = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6}
 SECOND = 33  # the batch that, with a batch of 1, gives the first slope
 
 
-def bytes_of(text: str) -> int:
+def bytes_of(text: str, option: str = "--budget") -> int:
     """The bytes that "12GiB" or "800 MB" says; raises WrongCall."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
     units = {unit.lower(): size for unit, size in UNITS.items()}
     if found is None or found[2].lower() not in units:
-        raise WrongCall(f"{text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
+        raise WrongCall(f"{option} {text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
     return int(float(found[1]) * units[found[2].lower()])
 
 

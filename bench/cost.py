@@ -17,6 +17,7 @@ from bench.measure import Measured, measure
 from bench.networks import count
 from bench.plan import plan, plan_inference
 from bench.provenance import where
+from bench.utilisation import utilisation
 from methods import Network, Unsupported
 from results import CostRecord, Figures
 
@@ -39,7 +40,7 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
     try:
         figures = planned(case)
         if device is not None:
-            figures = _with(figures, measure(case, device))
+            figures = _used(_with(figures, measure(case, device)), case, device)
         return _record(case, device, figures)
     except Unsupported as error:
         return _record(case, device, Figures(), "unsupported", str(error))
@@ -90,6 +91,16 @@ def _trainable_bytes(network: Network) -> int:
 
 def _with(figures: Figures, measured: Measured) -> Figures:
     return dataclasses.replace(figures, **dataclasses.asdict(measured))
+
+
+def _used(figures: Figures, case: Case, device: torch.device) -> Figures:
+    """The figures with the share of the device's peak."""
+    if device.type != "cuda" or figures.train_images_per_second is None:
+        return figures
+    flops = (figures.train_flops_frozen or 0) + (figures.train_flops_trained or 0)
+    name = torch.cuda.get_device_name(device)
+    share = utilisation(flops, figures.train_images_per_second, name, case.recipe.precision)
+    return dataclasses.replace(figures, utilisation=share)
 
 
 def _record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,14 +37,18 @@ def on_device(split: Split, device: torch.device) -> Split:
     return Split(split.images.to(device), split.labels.to(device))
 
 
-def shuffled(split: Split, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over a split that is on the device; the order comes from the generator, so from the run's seed."""
+def shuffled(split: Any, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Any, Tensor]]:
+    """One epoch over a split that is on the device, or over its states (bench/states.py), as the split has them.
+
+    The order comes from the generator, so from the run's seed.
+    """
     total = len(split.labels)
-    indices = torch.randperm(total, generator=order).to(split.labels.device)
+    indices = torch.randperm(total, generator=order)
+    rows, labels = indices.to(split.images.device), indices.to(split.labels.device)
     end = total - total % batch_size if drop_last and total >= batch_size else total
     for start in range(0, end, batch_size):
-        chosen = indices[start : min(start + batch_size, end)]
-        yield split.images[chosen], split.labels[chosen]
+        part = slice(start, min(start + batch_size, end))
+        yield split.images[rows[part]], split.labels[labels[part]]
 
 
 def picked(split: Split | Streamed, places: list[int]) -> Split:

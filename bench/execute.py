@@ -12,14 +12,19 @@ from typing import Any
 
 import torch
 
+from bench.case import Case
+from bench.compiled import compiled
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
+from bench.feed import Feed, store_for
 from bench.keep import Keeper
+from bench.measure import Peaks, training_peaks
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.provenance import where
+from bench.recent import load
 from bench.run import Run
-from bench.splits import load_split, whole
+from bench.splits import whole
 from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
@@ -27,7 +32,7 @@ from datasets.preprocessing import PRESETS
 from methods import Method, Network, Unsupported
 from methods.backbone import Backbone
 from methods.recipe import Recipe
-from results import Cost, Record, Score
+from results import Cost, Record, Score, Speedups
 
 __all__ = ["execute"]
 
@@ -45,6 +50,7 @@ class Trace:
     reserved_bytes: int | None = None
     kept: dict[str, str] = field(default_factory=dict)
     skipped_images: dict[str, int] = field(default_factory=dict)
+    feed: Feed | None = None
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -52,6 +58,13 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
 
     Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
     """
+    record = _attempt(run, how, watch)
+    if record.status == "oom" and how.cache_features != "off" and store_for(how).clear():
+        return _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what was kept was in the way
+    return record
+
+
+def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
     trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
@@ -77,10 +90,10 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
 
 def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    device, keeper = how.device, Keeper(how.keep, run.backbone.weights is None)
-    normalise = _normaliser(run, device)
-    train_split = on_device(whole(_load(run, "train", how, trace)), device)
-    test_split = _load(run, "test", how, trace)
+    device, normalise = how.device, _normaliser(run, how.device)
+    keeper = Keeper(how.keep, run.backbone.weights is None)
+    trace.feed = feed = Feed(run, how, normalise)
+    train_split, test_split = _load(run, how, trace)
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -89,20 +102,22 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
         _read_peaks(device, trace)
         every = run.recipe.evaluate_every
         if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
-            _test(run, network, test_split, normalise, device, trace)
+            _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
         watch(epoch)
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
-        train(network, train_split, normalise, run.recipe, run.seed, after)
+        stage = feed.training(network, train_split)
+        train(compiled(network, how.compile), stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
-    _test(run, network, test_split, normalise, device, trace)
+    _test(run, network, feed, test_split, normalise, device, trace)
     trace.kept = keeper.write(run, network, test_split, normalise, device)
 
 
 def _test(
     run: Run,
     network: Network,
+    feed: Feed,
     split: Split | Streamed,
     normalise: Normaliser,
     device: torch.device,
@@ -110,7 +125,7 @@ def _test(
 ) -> None:
     """Test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, split, normalise, run.recipe, device, run.task.scored)
+    value = accuracy(network, feed.testing(network, split), normalise, run.recipe, device, run.task.scored)
     trace.evaluations.append([float(len(trace.epochs)), value])
     trace.test_seconds = time.perf_counter() - started
 
@@ -130,11 +145,12 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, split: str, how: Execution, trace: Trace) -> Split | Streamed:
-    loaded = load_split(run.task, split, PRESETS[run.recipe.preprocessing], run.backbone.image_size, how.reading)
-    if loaded.skipped:
-        trace.skipped_images[split] = loaded.skipped
-    return loaded.split
+def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split, Split | Streamed]:
+    """The training split on the device, and the test split."""
+    train_split, test_split = load(run, "train", how.reading, in_memory=True), load(run, "test", how.reading)
+    found = {"train": train_split.skipped, "test": test_split.skipped}
+    trace.skipped_images = {name: count for name, count in found.items() if count}
+    return on_device(whole(train_split.split), how.device), test_split.split
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
@@ -175,22 +191,26 @@ def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: st
         recipe=dataclasses.asdict(run.recipe),
         status=status,  # type: ignore[arg-type]
         score=score,
-        cost=_observed(run, trace, cost),
+        cost=_observed(run, device, trace, cost),
         where=where(device),
         reason=reason,
         place=run.place,
         kept=trace.kept if finished else {},
         preprocessing=_described(run),
+        speedups=trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups(),
     )
 
 
-def _observed(run: Run, trace: Trace, cost: Cost) -> Cost:
-    """The planned cost with what the run itself showed."""
+def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost) -> Cost:
+    """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
+    peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
+    if trace.feed is not None and trace.feed.cached:
+        peaks = training_peaks(Case(run.backbone, run.resolved, run.task.classes, run.recipe), device)
     return dataclasses.replace(
         cost,
-        peak_bytes=trace.peak_bytes,
-        reserved_bytes=trace.reserved_bytes,
+        peak_bytes=peaks.allocated,
+        reserved_bytes=peaks.reserved,
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-__all__ = ["Execution", "Keep", "Reading"]
+__all__ = ["CacheLimits", "Execution", "Keep", "Reading"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class CacheLimits:
+    """Bytes that frozen features may take in each place; None is a quarter of the memory there is."""
+
+    device: int | None = None
+    host: int | None = None  # pinned memory beside a CUDA device
+    disk: int = 20 * 2**30
+
+
+@dataclass(frozen=True)
 class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
+    _: KW_ONLY
     keep: Keep = Keep()
     reading: Reading = Reading()
+    cache_features: Literal["auto", "on", "off"] = "auto"
+    cache_limits: CacheLimits = CacheLimits()
+    cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
+    compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits

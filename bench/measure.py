@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from bench.speed import STEPS, WARMUP, Timing, timed
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "Peaks", "measure", "training_peaks"]
 
 PEAK_STEPS = 3  # after the first, which has no optimiser state yet
 
@@ -71,16 +72,40 @@ def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int =
     )
 
 
+@cache
+def training_peaks(case: Case, device: torch.device) -> Peaks:
+    """Of training steps, beyond what this process holds on the device already; all None on a CPU, or out of memory."""
+    if device.type != "cuda":
+        return Peaks()
+    with torch.random.fork_rng(devices=[device]):
+        _clear(device)
+        held = torch.cuda.memory_allocated(device)
+        try:
+            peaks = _train_peaks(_step_of(case, device), device)
+        except torch.OutOfMemoryError:
+            return Peaks()
+    assert peaks.allocated is not None
+    return Peaks(peaks.allocated - held)  # what is reserved belongs to the whole process
+
+
 def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
     _clear(device)
-    step = training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+    step = _step_of(case, device)
+    peaks = _train_peaks(step, device)
+    return timed(step, device, warmup, steps), peaks
+
+
+def _step_of(case: Case, device: torch.device) -> Callable[[], None]:
+    return training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+
+
+def _train_peaks(step: Callable[[], None], device: torch.device) -> Peaks:
     before = _retries(device)
     step()
     _reset(device)
     for _ in range(PEAK_STEPS):
         step()
-    peaks = _peaks(device, before)
-    return timed(step, device, warmup, steps), peaks
+    return _peaks(device, before)
 
 
 def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:

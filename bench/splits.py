@@ -13,7 +13,7 @@ from bench.execution import Reading
 from bench.streamed import Streamed, streamed
 from datasets import Preprocessing, Split, Task
 from datasets.decoding import BadImage
-from datasets.listing import Listing
+from datasets.listing import Listing, Listings
 
 __all__ = ["Loaded", "check_files", "load_split", "whole"]
 
@@ -30,9 +30,9 @@ class Loaded:
 
 def load_split(task: Task, name: str, preprocessing: Preprocessing, size: int, how: Reading) -> Loaded:
     """In memory where it is small, else decoded as it is read. Raises BadImage, and ValueError."""
-    source = task.source(name) if name in task.sizes else None
-    if not isinstance(source, Listing):
+    if not isinstance(task.source, Listings) or name not in task.sizes:
         return Loaded(task.load(name, preprocessing, size))
+    source = task.source(name)
     listing, skipped = without_bad(source, how) if how.on_bad_image == "skip" else (source, 0)
     found = streamed(listing, preprocessing, size, how)
     return Loaded(whole(found) if found.size_bytes <= IN_MEMORY_BYTES else found, skipped)

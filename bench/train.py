@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +18,17 @@ from bench.data import Normaliser, batches, shuffled
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
 from bench.schedules import rate_at
+from bench.states import Stored
 from bench.streamed import Streamed
 from datasets.base import Split
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Diverged", "Epoch", "accuracy", "train"]
+__all__ = ["TEST_BATCH", "Diverged", "Epoch", "accuracy", "train"]
 
 TEST_BATCH = 256
+
+Input = Tensor | dict[str, Tensor]  # normalised images, or frozen states by name
 
 
 class Diverged(Exception):
@@ -42,9 +46,15 @@ class Epoch:
 
 
 def train(
-    network: Network, split: Split, normalise: Normaliser, recipe: Recipe, seed: int, after: Callable[[Epoch], None]
+    network: Network,
+    split: Split | Stored,
+    normalise: Normaliser,
+    recipe: Recipe,
+    seed: int,
+    after: Callable[[Epoch], None],
 ) -> None:
-    """Train in place on a split that is on the device; `after` is called when an epoch is over, off the clock.
+    """Train in place on a split that is on the device, or on its states; `after` is called, off the clock, when an
+    epoch is over.
 
     Raises Diverged after the first epoch whose mean loss is not finite.
     """
@@ -63,7 +73,7 @@ def train(
 @torch.inference_mode()
 def accuracy(
     network: Network,
-    split: Split | Streamed,
+    split: Split | Streamed | Stored,
     normalise: Normaliser,
     recipe: Recipe,
     device: torch.device,
@@ -73,9 +83,12 @@ def accuracy(
     network.eval()
     classes = torch.tensor(among, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for images, labels in batches(split, TEST_BATCH, device):
+    pairs: Iterator[tuple[Any, Tensor]]
+    pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, TEST_BATCH, device)
+    for images, labels in pairs:
+        rows = images if isinstance(images, dict) else normalise(images)
         with autocast(device.type, recipe.precision):
-            logits = network(normalise(images))
+            logits = _logits(network, rows)
         chosen = classes[logits[:, classes].argmax(dim=1)] if among else logits.argmax(dim=1)
         correct += (chosen == labels).sum()
     return correct.item() / len(split.labels)
@@ -85,7 +98,7 @@ def _epoch(
     network: Network,
     optimizer: Optimizer,
     scaler: GradScaler,
-    split: Split,
+    split: Split | Stored,
     normalise: Normaliser,
     recipe: Recipe,
     number: int,
@@ -97,7 +110,8 @@ def _epoch(
     steps = steps_in_epoch(len(split.labels), recipe)
     for step, (images, labels) in enumerate(shuffled(split, recipe.batch_size, recipe.drop_last, order)):
         _set_rate(optimizer, network.rate * rate_at(recipe, number, step, steps))
-        loss, hit = _step(network, optimizer, scaler, normalise(images), labels, recipe)
+        rows = images if isinstance(images, dict) else normalise(images)
+        loss, hit = _step(network, optimizer, scaler, rows, labels, recipe)
         losses.append(loss * len(labels))
         hits.append(hit)
         seen += len(labels)
@@ -105,17 +119,22 @@ def _epoch(
 
 
 def _step(
-    network: Network, optimizer: Optimizer, scaler: GradScaler, images: Tensor, labels: Tensor, recipe: Recipe
+    network: Network, optimizer: Optimizer, scaler: GradScaler, rows: Input, labels: Tensor, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """One update; the loss and the number of right answers, without waiting for the device."""
-    with autocast(images.device.type, recipe.precision):
-        logits = network(images).float()
+    with autocast(labels.device.type, recipe.precision):
+        logits = _logits(network, rows).float()
         loss = loss_of(network, logits, labels)
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def _logits(network: Network, rows: Input) -> Tensor:
+    """Of normalised images, or of frozen states that were computed before."""
+    return network.adapt(network.features_of(rows)) if isinstance(rows, dict) else network(rows)
 
 
 def steps_in_epoch(images: int, recipe: Recipe) -> int:

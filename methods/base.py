@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
-import torch
 from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods.settings import check
+from methods.states import IMAGES, named_steps, observe
 from methods.steps import Step, leading_frozen, steps_of
 
 __all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported", "written"]
@@ -26,15 +26,26 @@ class Network(nn.Module):
     """`forward = adapt ∘ extract`: what is frozen runs first and without a graph, what learns comes after.
 
     Subclasses have a `head`, the trainable classifier, whose parameters the papers leave out of their counts.
+    Those that say which states of the backbone they need (`needs`, methods/states.py), and make features of them,
+    let a run compute the states once: `features_of(observe(images))` is `extract(images)`.
     """
 
     head: nn.Module
     rate: float = 1.0  # share of the recipe's learning rate at which it is trained
+    needs: tuple[str, ...] = (IMAGES,)  # names of the states that `features_of` reads
     printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 
     def extract(self, images: Tensor) -> Any:
         """Frozen features of normalised images (B×3×H×W); in evaluation mode the same for an image every time."""
         raise NotImplementedError
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The states in `needs` of normalised images: what is worth keeping of an image from epoch to epoch."""
+        return {IMAGES: images}
+
+    def features_of(self, states: Mapping[str, Tensor]) -> Any:
+        """What `extract` returns, from the states in `needs`; cheap, and may be random in training."""
+        return self.extract(states[IMAGES])
 
     def adapt(self, features: Any) -> Tensor:
         """Logits (B×classes) from what `extract` returned; everything a gradient passes through."""
@@ -62,7 +73,9 @@ class Entangled(Network):
     def __init__(self, vit: VisionTransformer | SwinTransformer) -> None:
         super().__init__()
         self.vit = vit
-        self.frozen_steps = leading_frozen(self._steps())
+        steps = self._steps()
+        self.frozen_steps = leading_frozen(steps)
+        self.needs = ((IMAGES, *named_steps(steps))[self.frozen_steps],)
 
     def _steps(self) -> list[Step]:
         return steps_of(self.vit)
@@ -72,12 +85,17 @@ class Entangled(Network):
         """The classifier."""
         return self.vit.get_classifier()
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> Tensor:
         """The output of the last step below everything that learns; the images themselves if there is none."""
-        for step in self._steps()[: self.frozen_steps]:
-            images = step.run(images)
-        return images
+        return self.features_of(self.observe(images))
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """That output, under its name."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+        """The one state that is needed."""
+        return states[self.needs[0]]
 
     def adapt(self, features: Tensor) -> Tensor:
         """The remaining steps."""

@@ -10,6 +10,7 @@ read and what block M wrote is extracted. States are not kept but made again fro
 A hierarchical backbone (Swin) begins a new state in every stage, and has a kernel for every stage, used or not.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from methods.base import Method, Network, Unsupported
 from methods.chain import Link, chain_of
 from methods.settings import Count, Layer, Positive
-from methods.steps import embed
+from methods.states import observe, written
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -55,23 +56,27 @@ class Disentangled(Network):
         self.kernels = kernels  # by stage; empty without a convolution
         self.start = start
         self.beta = beta
+        chain = chain_of(vit)
+        below = [i for i in range(start + 1) if str(i) in reads and chain[i].stage == chain[start].stage]
+        self.inputs = {str(i): written(_step(chain, i) - 1) for i in below}  # a state ends with its stage
+        self.needs = (*self.inputs.values(), written(_step(chain, start)))
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
         """The classifier."""
         return self.vit.get_classifier()
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
         """What blocks 1..M read, where a state that is used needs it, and what block M wrote."""
-        x, inputs = embed(self.vit, images), {}
-        for i, link in enumerate(chain_of(self.vit)[: self.start + 1]):
-            if link.merge is not None:
-                x, inputs = link.merge(x), {}
-            if str(i) in self.reads:
-                inputs[str(i)] = x
-            x = link.block(x)
-        return inputs, x
+        return self.features_of(self.observe(images))
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The same by name."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
+        """The same from its names."""
+        return {i: states[name] for i, name in self.inputs.items()}, states[self.needs[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
         """The first injection, then blocks M+1 and up with theirs, pooling and head."""
@@ -113,6 +118,11 @@ class Disentangled(Network):
             return self.vit.forward_head(self.vit.norm(x))
         feature = self.vit.fc_norm(self.vit.norm(x[:, self.vit.num_prefix_tokens :].mean(dim=1)))
         return self.head(self.vit.head_drop(feature))
+
+
+def _step(chain: list[Link], block: int) -> int:
+    """The place of a block (from 0) among the steps of the backbone, the first of which is the embedding."""
+    return 1 + block + sum(link.merge is not None for link in chain[: block + 1])
 
 
 class Dtl(Method, name="dtl"):

@@ -10,6 +10,7 @@ All of the backbone is extracted, in evaluation mode also while the side network
 block has its rung, the head reads the class token, the pruning goes by the weights' size (not by Fisher information).
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from methods.base import Method, Network, Unsupported
 from methods.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.settings import Count
-from methods.steps import embed
+from methods.states import observe, written
 
 TEMPERATURE = 0.1  # of the gates
 
@@ -59,6 +60,7 @@ class Ladder(Network):
         self.side_norm = norm
         self.up = projection(width, vit.embed_dim)
         self.pool = pool
+        self.needs = tuple(written(i) for i in range(len(vit.blocks) + 1))
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
@@ -71,13 +73,17 @@ class Ladder(Network):
         self.vit.eval()
         return self
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:
         """The embedding and what each block wrote."""
-        outputs = [embed(self.vit, images)]
-        for block in self.vit.blocks:
-            outputs.append(block(outputs[-1]))
-        return outputs
+        return self.features_of(self.observe(images))
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The same by name."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
+        """The same as a list."""
+        return [states[name] for name in self.needs]
 
     def adapt(self, features: list[Tensor]) -> Tensor:
         """The ladder from the embedding up, and the head on one side token or on the mean of the patches."""

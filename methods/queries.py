@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from methods.base import Unsupported
 
-__all__ = ["Kept", "check_blocks", "read", "walk"]
+__all__ = ["Kept", "check_blocks", "kept_of", "read", "walk"]
 
 Kept = Tensor | tuple[Tensor, Tensor]  # u (B×N×D), or keys and values (B×heads×N×d_h)
 
@@ -47,6 +47,17 @@ def walk(vit: VisionTransformer, tokens: Tensor, to_the_end: bool = True) -> tup
             tokens, what = _step(block, tokens)
             kept.append(what)
     return tokens, kept
+
+
+@torch.no_grad()
+def kept_of(block: nn.Module, tokens: Tensor) -> Kept:
+    """What `walk` keeps of a frozen block that reads these tokens, without the block's own work on them."""
+    attention, normed = block.attn, block.norm1(tokens)
+    if not _folds(attention):
+        _, key, value = _heads(attention, attention.qkv(normed))
+        return key.contiguous(), value.contiguous()
+    kind = normed.device.type
+    return normed.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else normed
 
 
 def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -32,6 +33,20 @@ class Probe(Network):
         """The features (B×M)."""
         return self.source(images)
 
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The states that the source needs."""
+        return self.source.needs
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """These states."""
+        return self.source.observe(images)
+
+    @torch.no_grad()
+    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+        """The features (B×M), from their states."""
+        return self.source.features_of(states)
+
     def adapt(self, features: Tensor) -> Tensor:
         """The head."""
         if not self.coefficient or not torch.is_grad_enabled():
@@ -53,10 +68,19 @@ class Picked(nn.Module):
     def __init__(self, source: nn.Module, order: Tensor) -> None:
         super().__init__()
         self.source = source
+        self.needs = source.needs
         self.register_buffer("order", order)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.source(images)[:, self.order]
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The states that the source needs."""
+        return self.source.observe(images)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+        """The chosen features, from their states."""
+        return self.source.features_of(states)[:, self.order]
 
 
 class GroupLasso(Function):

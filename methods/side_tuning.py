@@ -7,6 +7,7 @@ With f the pooled feature of the frozen backbone (B×D) and g that of a side net
 alpha is one scalar that starts at 0, the projection has no bias. No gradient enters the backbone.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 from torchvision.models import AlexNet_Weights, alexnet
 
 from methods.base import Method, Network, Unsupported
-from methods.steps import Step, steps_of
+from methods.states import IMAGES, POOLED, observe
 from methods.weights import WeightsError
 
 LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
@@ -45,6 +46,8 @@ class SideNetwork(nn.Module):
 class SideTuned(Network):
     """The backbone's feature and the side network's, mixed."""
 
+    needs = POOLED, IMAGES
+
     def __init__(self, vit: VisionTransformer, side: SideNetwork) -> None:
         super().__init__()
         self.vit = vit
@@ -56,22 +59,23 @@ class SideTuned(Network):
         """The classifier."""
         return self.vit.get_classifier()
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone's feature, and the images for the side network."""
-        x = images
-        for step in self._steps():
-            x = step.run(x)
-        return x, images
+        return self.features_of(self.observe(images))
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The same by name."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same as a pair."""
+        return states[POOLED], states[IMAGES]
 
     def adapt(self, features: tuple[Tensor, Tensor]) -> Tensor:
         """The side network, the mixture and the head."""
         feature, images = features
         share = torch.sigmoid(self.alpha)
         return self.head(share * feature + (1 - share) * self.side(images))
-
-    def _steps(self) -> list[Step]:
-        return steps_of(self.vit)[:-1]  # all but the head
 
 
 class SideTuning(Method, name="side_tuning"):

@@ -19,25 +19,22 @@ __all__ = ["Step", "embed", "leading_frozen", "pool", "steps_of"]
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the forward pass, and the parameters that it uses."""
+    """A part of the forward pass, and what gives the parameters that it uses: steps are made often, these rarely."""
 
     run: Callable[[Tensor], Tensor]
-    parameters: tuple[nn.Parameter, ...]
+    parameters: Callable[[], Iterable[nn.Parameter]]
 
 
 def steps_of(vit: VisionTransformer | SwinTransformer) -> list[Step]:
     """Embedding, one step a block (one a part, where a method put a sequence there), pooling with the norm, head."""
     head = vit.get_classifier()
     parts = [part for link in chain_of(vit) for module in (link.merge, link.block) for part in _parts(module)]
-    blocks = [Step(part, _parameters([part])) for part in parts]
-    after = _parameters(getattr(vit, name, None) for name in ("norm", "fc_norm", "attn_pool"))
-    elsewhere = {id(p) for p in (*_parameters([*parts, head]), *after)}
-    before = tuple(p for p in vit.parameters() if id(p) not in elsewhere)
+    after = [getattr(vit, name, None) for name in ("norm", "fc_norm", "attn_pool")]
     return [
-        Step(lambda images: embed(vit, images), before),
-        *blocks,
-        Step(lambda tokens: pool(vit, tokens), after),
-        Step(head, _parameters([head])),
+        Step(lambda images: embed(vit, images), lambda: _others(vit, [*parts, *after, head])),
+        *(Step(part, part.parameters) for part in parts),
+        Step(lambda tokens: pool(vit, tokens), lambda: _parameters(after)),
+        Step(head, head.parameters),
     ]
 
 
@@ -61,13 +58,18 @@ def pool(vit: VisionTransformer | SwinTransformer, tokens: Tensor) -> Tensor:
 
 def leading_frozen(steps: Sequence[Step]) -> int:
     """How many steps at the start have no parameter that learns."""
-    return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters), steps))
+    return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters()), steps))
 
 
 def _parts(module: nn.Module | None) -> Iterable[nn.Module]:
     if module is None:
         return ()
     return module if isinstance(module, nn.Sequential) else (module,)
+
+
+def _others(vit: nn.Module, modules: Iterable[nn.Module | None]) -> Iterable[nn.Parameter]:
+    elsewhere = {id(p) for p in _parameters(modules)}
+    return (p for p in vit.parameters() if id(p) not in elsewhere)
 
 
 def _parameters(modules: Iterable[nn.Module | None]) -> tuple[nn.Parameter, ...]:

@@ -15,7 +15,7 @@ those of the plain form, --attention eager: queries pass all of qkv, and the las
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -23,8 +23,9 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Method, Network
-from methods.queries import Kept, check_blocks, read, walk
+from methods.queries import Kept, check_blocks, kept_of, read, walk
 from methods.settings import Count, Number
+from methods.states import EMBEDDED, observe, written
 from methods.steps import embed
 from methods.synthesis import Gathering, Synthesis
 
@@ -37,6 +38,7 @@ class Synthesised(Network):
         depth, width = len(vit.blocks), vit.embed_dim
         self.vit = vit
         self.trains_blocks = method.kem == "trainable"
+        self.needs = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
         self.tokens = nn.Parameter(torch.empty(depth, method.tokens, width).uniform_(-1, 1))
         self.carry_scale = nn.Parameter(torch.full((1,), method.carry_scale))
         self.attention_scales, self.ffn_scales = (
@@ -59,6 +61,16 @@ class Synthesised(Network):
         """What queries read of each block; the embedded tokens where the blocks learn."""
         tokens = embed(self.vit, images)
         return tokens if self.trains_blocks else self._kept(tokens)
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """What each block read, by name."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
+        """What `extract` returns, from its states."""
+        if self.trains_blocks:
+            return states[EMBEDDED]
+        return [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=True)]
 
     def adapt(self, features: list[Kept] | Tensor) -> Tensor:
         """Queries through the synthesis and the frozen blocks, and the head."""

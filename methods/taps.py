@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -25,16 +25,24 @@ class Taps(nn.Module):
     def __init__(self, vit: VisionTransformer, size: int, class_token: ClassToken) -> None:
         super().__init__()
         self.vit, self.size, self.class_token = vit, size, class_token
-        self.counts = self._sizes()  # features of each group
+        self.widths = self._sizes()  # features of each group
+        self.counts = self.widths  # those of them that stay
+        self.needs = (f"taps {size} {class_token}",)
         self.register_buffer("order", None)  # those that stay, counted from the start of their group
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        groups = self._groups(images)
-        if self.order is not None:
-            chosen = self.order.split(self.counts)
-            groups = (group[:, some] for group, some in zip(groups, chosen, strict=True))
-        return torch.cat([functional.normalize(group, dim=1) for group in groups], dim=1)
+        return self._normalised(self._groups(images))
+
+    @torch.no_grad()
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """All pooled features (B×M) as they come, under one name."""
+        return {self.needs[0]: torch.cat(list(self._groups(images)), dim=1)}
+
+    @torch.no_grad()
+    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+        """The same as `forward`, from these."""
+        return self._normalised(iter(states[self.needs[0]].split(self.widths, dim=1)))
 
     @torch.no_grad()
     def narrow(self, selected: Tensor) -> None:
@@ -44,6 +52,13 @@ class Taps(nn.Module):
         starts = ends.roll(1).index_fill(0, ends.new_zeros(1), 0)
         self.order = (selected - starts[group])[group.argsort(stable=True)]
         self.counts = group.bincount(minlength=len(ends)).tolist()
+
+    def _normalised(self, groups: Iterator[Tensor]) -> Tensor:
+        """Those that stay, each group at length 1."""
+        if self.order is not None:
+            chosen = self.order.split(self.counts)
+            groups = (group[:, some] for group, some in zip(groups, chosen, strict=True))
+        return torch.cat([functional.normalize(group, dim=1) for group in groups], dim=1)
 
     def _groups(self, images: Tensor) -> Iterator[Tensor]:
         """The pooled groups, one at a time as the blocks run, so that nothing is kept at full length."""

@@ -11,7 +11,7 @@ Parameters without the head: D·T a block, 9,216·T on ViT-B/16; the head reads 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Method, Network
-from methods.queries import Kept, check_blocks, read, walk
+from methods.queries import Kept, check_blocks, kept_of, read, walk
 from methods.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
+from methods.states import POOLED, observe, written
 from methods.steps import embed, pool
 from methods.vpt import prompt_bound
 
@@ -40,6 +41,7 @@ class Reader(nn.Module):
         self.weights = nn.Parameter(torch.ones(shape[:2])) if method.pool == "weighted" else None
         self.dropout = nn.Dropout(method.dropout)
         self.pool, self.normalize = method.pool, method.normalize
+        self.needs = (*(written(i) for i in range(shape[0])), POOLED)
         self.width = vit.embed_dim * (1 + shape[0] * (method.tokens if method.pool == "none" else 1))
 
     @torch.no_grad()
@@ -47,6 +49,20 @@ class Reader(nn.Module):
         """What queries read of each block, and the backbone's own feature (B×D)."""
         tokens, kept = walk(self.vit, embed(self.vit, images))
         return kept, self._unit(pool(self.vit, tokens))
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """What each block read, and the backbone's own feature, by name."""
+        return observe(self.vit, images, self.needs)
+
+    @torch.no_grad()
+    def keep_of(self, states: Mapping[str, Tensor]) -> Features:
+        """What `keep` returns, from its states."""
+        kept = [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=False)]
+        return kept, self._unit(states[POOLED])
+
+    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+        """The features that the head reads (B×M), from their states."""
+        return self.summarise(self.keep_of(states))
 
     def summarise(self, features: Features) -> Tensor:
         """The features that the head reads (B×M)."""
@@ -78,10 +94,19 @@ class Queried(Network):
         super().__init__()
         self.reader = reader
         self.head = head
+        self.needs = reader.needs
 
     def extract(self, images: Tensor) -> Features:
         """What queries read of each block, and the backbone's own feature."""
         return self.reader.keep(images)
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """What each block read, and the backbone's own feature, by name."""
+        return self.reader.observe(images)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> Features:
+        """What `extract` returns, from its states."""
+        return self.reader.keep_of(states)
 
     def adapt(self, features: Features) -> Tensor:
         """Queries through the frozen blocks, and the head."""

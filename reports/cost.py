@@ -20,7 +20,7 @@ SHOWN = (
     "planned_weights_bytes", "planned_batch_bytes", "planned_features_bytes", "planned_activations_bytes",
     "planned_gradients_bytes", "planned_optimizer_bytes",
     "macs", "macs_modules", "train_flops_frozen", "train_flops_trained",
-    "train_images_per_second", "inference_images_per_second", "checkpoint_bytes",
+    "train_images_per_second", "inference_images_per_second", "utilisation", "checkpoint_bytes",
 )  # fmt: skip
 LEGEND = (
     "Peak memory is that of a training step from the second on; a multiply-add counts as two FLOP; speeds are those of "

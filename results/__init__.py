@@ -4,7 +4,7 @@ from results.costs import Conditions, CostRecord, Figures, cost_frame, load_cost
 from results.frame import frame
 from results.kept import KEPT, NotKept, has_kept, kept_path, load_kept, read_kept, root_of, save_kept
 from results.quoted import quoted
-from results.record import Cost, Identity, Record, Score, Where
+from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "NotKept",
     "Record",
     "Score",
+    "Speedups",
     "Where",
     "cost_frame",
     "frame",

@@ -71,6 +71,7 @@ class Figures:
     train_images_per_second_range: list[float] = field(default_factory=list)  # 10 % and 90 % of the steps
     inference_images_per_second: float | None = None
     inference_images_per_second_range: list[float] = field(default_factory=list)
+    utilisation: float | None = None  # share of the device's peak FLOPs in training, frozen and trained work together
     unstable: bool | None = None  # a range wider than 5 % of its median
 
 

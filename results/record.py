@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from results.checked import build, defaults
 
-__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Where", "from_dict", "to_dict"]
+__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
 
 SCHEMA = 1
 
@@ -61,13 +61,28 @@ class Cost:
     printed_extra: int | None = None  # in the source's printed count beside `trainable`: registered there, never used
     planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
     planned_breakdown: dict[str, int] = field(default_factory=dict)
-    peak_bytes: int | None = None  # CUDA allocator, allocated bytes during this run's training; None on a CPU
+    peak_bytes: int | None = None  # CUDA allocator, allocated in training; on a fresh network where features are kept
     reserved_bytes: int | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     train_seconds: float | None = None
     test_seconds: float | None = None
     train_images: int | None = None
     test_images: int | None = None
+
+
+@dataclass(frozen=True)
+class Speedups:
+    """What a run did once or otherwise than the plain loop; times and peaks of such a run are not the method's own."""
+
+    feature_cache: str | None = None  # where frozen features were kept in training: "device", "host", "disk"
+    feature_cache_reason: str | None = None  # why they were computed in every epoch
+    feature_cache_bytes: int | None = None  # what is kept of the training images
+    feature_cache_type: str | None = None  # of the numbers kept, e.g. "float32"
+    feature_cache_seconds: float | None = None  # of computing them, before the first epoch; 0 where they were there
+    feature_cache_same: bool | None = None  # whether a few images gave the same last digits in another batch
+    cached_peak_bytes: int | None = None  # of CUDA's allocator in training, the features on the device included
+    test_cached: bool = False  # whether the test images' features were kept as well
+    compiled: str | None = None  # "kernels" or "graphs" (--compile)
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,7 @@ class Record:
     place: int = 0  # of the task in its suite, for the order of columns
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
     preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
+    speedups: Speedups = field(default_factory=Speedups)
     schema: int = SCHEMA
 
 

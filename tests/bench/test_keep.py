@@ -31,7 +31,7 @@ def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept(root: Path, method: str, kinds: frozenset[str] = BOTH) -> Record:
-    record = execute(run(method, epochs=1), Execution(torch.device("cpu"), Keep(kinds, root)))
+    record = execute(run(method, epochs=1), Execution(torch.device("cpu"), keep=Keep(kinds, root)))
     results.save(root, record)
     return record
 
@@ -68,7 +68,7 @@ def test_only_what_learned_is_kept_where_the_backbone_is_a_file(tmp_path: Path) 
     from tests.bench.tiny import SUITE
 
     (asked,) = plan_grid(find("demo"), parse_list("linear"), SUITE, SUITE.tasks[:1], "demo", [0], {"epochs": 1})
-    record = execute(asked, Execution(torch.device("cpu"), Keep(BOTH, tmp_path)))
+    record = execute(asked, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
     arrays = results.load_kept(tmp_path, record, "weights")
     assert sorted(arrays) == ["0.vit.head.bias", "0.vit.head.weight"]
 

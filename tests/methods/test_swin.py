@@ -36,7 +36,7 @@ def test_its_steps_are_the_network_and_hold_every_parameter(swin: SwinTransforme
     for step in steps:
         images = step.run(images)
     torch.testing.assert_close(images, expected)
-    assert sorted(id(p) for step in steps for p in step.parameters) == sorted(map(id, swin.parameters()))
+    assert sorted(id(p) for step in steps for p in step.parameters()) == sorted(map(id, swin.parameters()))
 
 
 def test_the_authors_method_and_the_plain_ones_work_on_it() -> None:

@@ -1,0 +1,141 @@
+"""Frozen states on disk: memory-mapped, checksummed, bounded, and shared by the processes of a machine.
+
+A state is a file of numbers (NumPy's format, no pickles) that is called by its content, and a note that is called by
+what it is and says which file that is. Both are written whole, so two processes that write the same only do it twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.feature_places import Held
+from results import slug, write_whole
+
+__all__ = ["OnDisk"]
+
+SPARE = 2**30  # bytes of the disk that stay free
+ABANDONED = 24 * 3600  # seconds after which an unfinished file has no writer any more
+RAW = {torch.bfloat16: torch.int16}  # types that NumPy lacks, by the one whose bytes they borrow
+
+
+class OnDisk:
+    """States in `folder`, together at most `limit` bytes; what was used longest ago goes first."""
+
+    word = "disk"
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        self._open: dict[tuple[Hashable, str], Tensor] = {}
+        self._unfinished: dict[tuple[Hashable, str], Path] = {}
+
+    def get(self, key: Hashable, name: str) -> Tensor | None:
+        """The state, mapped and checked once; None where there is none, or only a damaged one, which is removed."""
+        if (key, name) not in self._open:
+            note = self._note(key, name)
+            try:
+                content = json.loads(note.read_bytes())
+                file = self.folder / content["file"]
+                _check(file, content["sha256"])
+                self._open[key, name] = _mapped(file, getattr(torch, content["type"]))
+            except FileNotFoundError:
+                return None
+            except (OSError, ValueError, KeyError, TypeError):
+                note.unlink(missing_ok=True)
+                return None
+        return self._open[key, name]
+
+    def make_room(self, size: int, held: Held) -> bool:
+        """Remove files that were used longest ago, of any process, until `size` bytes fit."""
+        del held  # a file that is removed stays readable for those who have it open
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        files = sorted(self.folder.glob("*.npy"), key=_used)
+        taken = sum(_size(file) for file in files)
+        if size > self.limit:
+            return False
+        for file in files:
+            if taken + size <= self.limit and shutil.disk_usage(self.folder).free > size + SPARE:
+                break
+            taken -= _size(file)
+            file.unlink(missing_ok=True)
+        return shutil.disk_usage(self.folder).free > size + SPARE
+
+    def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        """A mapped file under a temporary name."""
+        handle, path = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+        os.close(handle)
+        self._unfinished[key, name] = Path(path)
+        numbers = np.lib.format.open_memmap(path, "w+", _numpy(kind), shape)
+        return torch.from_numpy(numbers).view(kind)
+
+    def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
+        """Call the file by its content, then write the note, without which nobody finds it."""
+        path, kind = self._unfinished.pop((key, name)), str(filled.dtype).removeprefix("torch.")
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        final = self.folder / f"{digest[:24]}.npy"
+        os.replace(path, final)
+        about = {"file": final.name, "sha256": digest, "type": kind, "state": name, "of": str(key)}
+        write_whole(self._note(key, name), json.dumps(about, indent=1).encode())
+        self._open[key, name] = _mapped(final, filled.dtype)
+        return self._open[key, name]
+
+    def _note(self, key: Hashable, name: str) -> Path:
+        digest = hashlib.sha256(str(key).encode()).hexdigest()[:24]
+        return self.folder / f"{digest}-{slug(name)}.json"
+
+    def _sweep(self) -> None:
+        """Remove what processes left that were killed, and notes whose files are gone."""
+        for file in self.folder.glob("*.tmp"):
+            if time.time() - _used(file) > ABANDONED:
+                file.unlink(missing_ok=True)
+        for note in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                if not (self.folder / json.loads(note.read_bytes())["file"]).is_file():
+                    note.unlink(missing_ok=True)
+
+
+def _check(path: Path, digest: str) -> None:
+    """Remove a file that does not hold what was put there, and raise ValueError."""
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            path.unlink(missing_ok=True)
+            raise ValueError("its content does not match its checksum")
+    os.utime(path)  # used now
+
+
+def _mapped(path: Path, kind: torch.dtype) -> Tensor:
+    """The numbers of a file; one who writes to them gets a copy of his own."""
+    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False)).view(kind)
+
+
+def _numpy(kind: torch.dtype) -> np.dtype[Any]:
+    return torch.empty(0, dtype=RAW.get(kind, kind)).numpy().dtype
+
+
+def _used(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # another process removed it
+        return 0.0
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,150 @@
+"""Frozen states that are computed once, for all epochs, methods, settings and seeds that read them.
+
+One store a process; it looks for a state on the device, in memory and on disk before it computes it, and computes it
+without a graph, in evaluation mode, in the run's precision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.execution import CacheLimits
+from bench.feature_files import OnDisk
+from bench.feature_places import InMemory, Place, memory_of
+
+__all__ = ["Kept", "Key", "Store", "store_of"]
+
+Observe = Callable[[Tensor], dict[str, Tensor]]  # from images as a split has them to states by name
+Batches = Callable[[], Iterable[Tensor]]  # the images in order, on the device; called where something is missing
+PROBE = 3  # images that are computed twice
+
+
+@dataclass(frozen=True)
+class Key:
+    """All that the states of a split depend on, besides their names; its text is the same in every process."""
+
+    backbone: str
+    weights: str  # digest of the file, version of timm's hub, or seed of random ones
+    data: tuple[Hashable, ...]
+    numerics: tuple[str, ...]  # statistics of the input, precision, kernel, device, versions
+    lasting: bool  # whether a change of the data would change the key: without that, nothing goes to disk
+    source: Hashable = field(repr=False)  # of the images; tells tasks of one name apart while the process lives
+
+
+@dataclass(frozen=True)
+class Kept:
+    """States of a split by name, where they are, and the seconds that it took to compute those that were missing.
+
+    `same` says whether some images, computed once more in a smaller batch, gave the same last digits.
+    """
+
+    states: dict[str, Tensor]
+    places: tuple[str, ...]
+    seconds: float
+    same: bool | None
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return sum(state.nbytes for state in self.states.values())
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Their types, as stored."""
+        return tuple(dict.fromkeys(str(state.dtype).removeprefix("torch.") for state in self.states.values()))
+
+
+class Store:
+    """Places from fast to slow; the first one with room takes what is missing, all of it together."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+        self._held: set[Hashable] = set()
+        self._asked: set[Key] = set()
+
+    def asked_before(self, key: Key) -> bool:
+        """Whether this was asked already; the first time it was not."""
+        before = key in self._asked
+        self._asked.add(key)
+        return before
+
+    def hold(self, key: Hashable | None) -> None:
+        """The split that is trained on from now on stays in memory; None lets the last one go."""
+        self._held = set() if key is None else {key}
+
+    def find(self, key: Key, names: Sequence[str]) -> dict[str, tuple[Tensor, str]]:
+        """The states that are there, each with the word of its place."""
+        found = {}
+        for name in names:
+            for place in self._open_to(key):
+                if name not in found and (state := place.get(key, name)) is not None:
+                    found[name] = state, place.word
+        return found
+
+    def place_for(self, key: Key, size: int) -> Place | None:
+        """The first place that makes room for `size` bytes."""
+        held = {*self._held, key}
+        return next((place for place in self._open_to(key) if place.make_room(size, held.__contains__)), None)
+
+    def kept(self, key: Key, sizes: Mapping[str, int], count: int, batches: Batches, observe: Observe) -> Kept | None:
+        """The named states of all `count` images; None where they fit nowhere. `sizes` are bytes an image, at most."""
+        found = self.find(key, tuple(sizes))
+        missing = [name for name in sizes if name not in found]
+        place = self.place_for(key, count * sum(sizes[name] for name in missing)) if missing else None
+        if missing and place is None:
+            return None
+        started, same = time.perf_counter(), None
+        if place is not None:
+            filled, same = _fill(place, key, missing, count, batches, observe)
+            found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+        states = {name: found[name][0] for name in sizes}
+        places = tuple(dict.fromkeys(found[name][1] for name in sizes))
+        return Kept(states, places, time.perf_counter() - started if missing else 0.0, same)
+
+    def clear(self) -> bool:
+        """Let go what is in memory; whether there was anything."""
+        shelves = [place.shelf for place in self.places if isinstance(place, InMemory)]
+        used = any(shelf.used() for shelf in shelves)
+        for shelf in shelves:
+            shelf.clear()
+        return used
+
+    def _open_to(self, key: Key) -> list[Place]:
+        return [place for place in self.places if key.lasting or isinstance(place, InMemory)]
+
+
+def _fill(
+    place: Place, key: Key, names: Sequence[str], count: int, batches: Batches, observe: Observe
+) -> tuple[dict[str, Tensor], bool]:
+    """States of all images, and whether the first few come out the same in another batch."""
+    filled: dict[str, Tensor] = {}
+    start, first = 0, torch.empty(0)
+    for images in batches():
+        first = first if start else images[:PROBE]
+        for name, state in ((name, state) for name, state in observe(images).items() if name in names):
+            if name not in filled:
+                filled[name] = place.blank(key, name, (count, *state.shape[1:]), state.dtype)
+            filled[name][start : start + len(images)].copy_(state)
+        start += len(images)
+    again = observe(first)
+    return filled, all(torch.equal(filled[name][:PROBE].to(again[name].device), again[name]) for name in names)
+
+
+@cache
+def store_of(device: torch.device, limits: CacheLimits, folder: Path | None) -> Store:
+    """The store of this process."""
+    quarter = memory_of(device) // 4
+    places: list[Place] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
+    if device.type == "cuda":
+        host = memory_of(torch.device("cpu")) // 4 if limits.host is None else limits.host
+        places.append(InMemory("host", host, device))
+    if folder is not None:
+        places.append(OnDisk(folder, limits.disk))
+    return Store(places)

@@ -1,0 +1,43 @@
+"""Frozen states by name: what the steps of an unchanged backbone give for an image.
+
+Equal names mean equal numbers, whichever method asks, so what was computed for one serves the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from timm.models import SwinTransformer, VisionTransformer
+from torch import Tensor
+
+from methods.steps import Step, steps_of
+
+__all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "written"]
+
+Backbone = VisionTransformer | SwinTransformer
+IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
+
+
+def written(step: int) -> str:
+    """The name of what a step between embedding and pooling wrote: of a plain transformer, what block `step` wrote."""
+    return f"step {step}" if step else EMBEDDED
+
+
+def named_steps(steps: Sequence[Step]) -> list[str]:
+    """The names of what the steps of a backbone write, in order: all but the head."""
+    return [*(written(i) for i in range(len(steps) - 2)), POOLED]
+
+
+@torch.no_grad()
+def observe(vit: Backbone, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """The states of these names for normalised images (B×3×H×W), which are themselves one of them."""
+    steps, wanted = steps_of(vit), set(names)
+    states, x = {IMAGES: images}, images
+    for name, step in zip(named_steps(steps), steps, strict=False):
+        if wanted <= states.keys():
+            break
+        x = step.run(x)
+        if name in wanted:
+            states[name] = x
+    return {name: states[name] for name in names}

@@ -1,0 +1,171 @@
+"""A run that reads frozen states computed once gives the same numbers, to the last digit, as one that does not."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bench.feed
+from bench.execute import execute
+from bench.execution import CacheLimits, Execution
+from bench.feed import store_for
+from bench.run import Run
+from datasets import Task
+from results import Cost, Record, Speedups, load, save
+from tests.bench.tiny import CLASSES, examples, run
+from tests.methods.small import SPECS, network_of
+
+CPU = torch.device("cpu")
+OFF = Execution(CPU, cache_features="off")
+STAGED = ["vqt:keep=0.5", "head2toe:size=24:fraction=0.25"]
+
+
+@pytest.fixture(autouse=True)
+def _no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning takes longer than these runs and is not what is tested here."""
+    monkeypatch.setattr(bench.execute, "planned_cost", lambda *_: Cost())
+
+
+@pytest.fixture
+def auto() -> Execution:
+    """A store of its own."""
+    store_for(Execution(CPU)).clear()
+    return Execution(CPU)
+
+
+def asked(spec: str, **recipe: Any) -> Run:
+    """Two epochs with a last batch that is not full, tested after each."""
+    return run(spec, **{"epochs": 2, "batch_size": 5, "evaluate_every": 1, **recipe})
+
+
+def lasting(spec: str, **recipe: Any) -> Run:
+    """The same on data that have a revision."""
+    task = Task("colours", "natural", CLASSES, {"train": 12, "test": 10}, examples, "1")
+    return dataclasses.replace(asked(spec, **recipe), task=task)
+
+
+@pytest.mark.parametrize("attention", ["fused", "eager"])
+def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
+    """One store serves all of them, so that most read what another one left."""
+    store_for(Execution(CPU)).clear()
+    for spec in [*SPECS, *STAGED] if attention == "fused" else ["vqt", "synqt", "lst", *STAGED]:
+        plain, cached = (
+            execute(asked(spec, attention=attention), how) for how in (OFF, Execution(CPU, cache_features="on"))
+        )
+        assert cached.score == plain.score, spec
+        assert plain.speedups == Speedups(feature_cache_reason="switched off")
+        learns = "images" in network_of(spec).needs and len(network_of(spec).needs) == 1
+        assert cached.speedups.feature_cache == (None if learns else "device"), spec
+        assert cached.speedups.feature_cache_same in (None, True)  # None: nothing was left to compute
+
+
+def test_states_of_one_method_serve_another(auto: Execution) -> None:
+    first, second, third = (execute(asked(spec), auto).speedups for spec in ("lst", "dtl", "linear"))
+    assert first.feature_cache_seconds > 0
+    assert second.feature_cache_seconds == 0
+    assert second.feature_cache_bytes == first.feature_cache_bytes * 8 // 13  # embedding and 7 of 12 blocks
+    assert third.feature_cache_seconds > 0  # the pooled feature was not there
+
+
+def test_seeds_of_random_weights_do_not_share(auto: Execution) -> None:
+    first, other, again = (execute(dataclasses.replace(asked("linear"), seed=seed), auto) for seed in (0, 1, 0))
+    assert [record.speedups.feature_cache_seconds > 0 for record in (first, other, again)] == [True, True, False]
+    assert first.score == again.score != other.score
+
+
+def test_the_frozen_part_is_computed_once(auto: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    original = bench.feed.batches
+    monkeypatch.setattr(bench.feed, "batches", lambda *given: seen.append(len(given[0])) or original(*given))
+    execute(asked("vqt:keep=0.5"), auto)  # three stages of two epochs, tested in between
+    assert sorted(seen) == [10, 12]
+
+
+@pytest.mark.parametrize(
+    ("spec", "recipe", "reason"),
+    [
+        ("full", {}, "everything learns"),
+        ("lora", {}, "no more than the embedding is frozen"),
+        ("synqt", {"drop_path": 0.1}, "the frozen part is random in training"),
+        ("linear", {"backbone_dropout": 0.1}, "the frozen part is random in training"),
+        ("vqt:embedding_dropout=0.1", {}, "the frozen part is random in training"),
+    ],
+)
+def test_the_record_says_why_features_were_not_kept(auto: Execution, spec: str, recipe: Any, reason: str) -> None:
+    record = execute(asked(spec, **recipe), auto)
+    assert (record.speedups.feature_cache, record.speedups.feature_cache_reason) == (None, reason)
+    assert record.score == execute(asked(spec, **recipe), OFF).score
+
+
+def test_a_backbone_in_evaluation_mode_is_not_random(auto: Execution) -> None:
+    plain, cached = (execute(asked("lst", drop_path=0.1), how) for how in (OFF, auto))
+    assert cached.speedups.feature_cache == "device"
+    assert cached.score == plain.score
+
+
+def test_what_fits_nowhere_is_not_kept() -> None:
+    record = execute(asked("lst"), Execution(CPU, cache_limits=CacheLimits(device=100_000)))
+    assert record.speedups.feature_cache_reason == "the features fit nowhere within the limits"
+    assert record.score == execute(asked("lst"), OFF).score
+
+
+def test_memory_is_bounded() -> None:
+    how = Execution(CPU, cache_limits=CacheLimits(device=900_000))
+    for seed in range(4):
+        execute(dataclasses.replace(asked("lst"), seed=seed), how)
+    assert store_for(how).places[0].shelf.used() <= 900_000
+
+
+def test_what_does_not_fit_in_memory_goes_to_disk_and_is_found_there(tmp_path: Path) -> None:
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    first = execute(lasting("vqt", evaluate_every=0), how)
+    bench.feed.store_of.cache_clear()  # as another process would begin
+    second = execute(lasting("vqt", evaluate_every=0), how)
+    assert first.score == second.score == execute(lasting("vqt", evaluate_every=0), OFF).score
+    assert (first.speedups.feature_cache, second.speedups.feature_cache) == ("disk", "disk")
+    assert first.speedups.feature_cache_seconds > second.speedups.feature_cache_seconds == 0
+
+
+def test_data_without_a_revision_leave_nothing_on_disk(tmp_path: Path) -> None:
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    record = execute(asked("vqt"), how)
+    assert record.speedups.feature_cache is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_test_split_is_kept_when_it_is_scored_again(auto: Execution) -> None:
+    once, again = (execute(asked("vqt", evaluate_every=0), auto).speedups.test_cached for _ in range(2))
+    often = execute(asked("linear"), auto).speedups.test_cached
+    assert (once, again, often) == (False, True, True)
+
+
+def test_the_record_states_bytes_and_type_and_survives(auto: Execution, tmp_path: Path) -> None:
+    record: Record = execute(asked("linear"), auto)
+    assert (record.speedups.feature_cache_bytes, record.speedups.feature_cache_type) == (12 * 24 * 4, "float32")
+    assert load(save(tmp_path, record)) == record
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("spec", ["linear", "lst", "vqt", "head2toe"])
+def test_half_precision_is_close(auto: Execution, spec: str, precision: str) -> None:
+    plain, cached = (execute(asked(spec, precision=precision, epochs=1), how) for how in (OFF, auto))
+    assert cached.speedups.feature_cache == "device"
+    first = cached.score.train_losses[0]  # a stage after it may have selected another feature
+    assert first == pytest.approx(plain.score.train_losses[0], rel=2e-2)
+
+
+def test_what_is_kept_makes_way_when_memory_runs_out(auto: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, stored = bench.execute.train, []
+
+    def scarce(network: Any, split: Any, *rest: Any) -> None:
+        stored.append(isinstance(split, bench.feed.Stored))
+        if stored[-1]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        train(network, split, *rest)
+
+    monkeypatch.setattr(bench.execute, "train", scarce)
+    record = execute(asked("linear"), auto)
+    assert (record.status, stored) == ("ok", [True, False])
+    assert record.speedups.feature_cache is None

@@ -1,0 +1,55 @@
+"""What a user says about caches and compilation becomes how runs are carried out, and is in the record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bench.compiled
+from bench.errors import WrongCall
+from bench.execute import execute
+from bench.execution import CacheLimits, Execution
+from bench.speed_options import SpeedOptions
+from results import Cost
+from tests.bench.tiny import run
+
+CPU = torch.device("cpu")
+
+
+def limits(text: str | None) -> CacheLimits:
+    found: CacheLimits = SpeedOptions(feature_limit=text).fields(Path("results"))["cache_limits"]
+    return found
+
+
+def test_amounts_are_for_the_device_the_host_and_the_disk() -> None:
+    assert limits(None) == CacheLimits()
+    assert limits("1GiB") == CacheLimits(device=2**30)
+    assert limits("1GiB,2GB, 3MiB") == CacheLimits(2**30, 2 * 10**9, 3 * 2**20)
+
+
+@pytest.mark.parametrize("text", ["8", "1GiB,", "1GiB,2GiB,3GiB,4GiB"])
+def test_wrong_amounts_are_wrong_calls(text: str) -> None:
+    with pytest.raises(WrongCall, match="--feature-limit"):
+        limits(text)
+
+
+def test_features_lie_beside_the_records() -> None:
+    assert Execution(CPU, **SpeedOptions("on").fields(Path("here"))).cache_folder == Path("here/features")
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # of the compiler's own, by what it traces
+@pytest.mark.parametrize(("spec", "cache"), [("lora", "off"), ("head2toe", "auto")])
+def test_compiled_steps_are_recorded_and_train(monkeypatch: pytest.MonkeyPatch, spec: str, cache: Any) -> None:
+    """Traced, but run by PyTorch itself, since making kernels takes a minute."""
+    calls: list[Any] = []
+    trace = torch.compile
+    monkeypatch.setattr("bench.execute.planned_cost", lambda *_: Cost())
+    monkeypatch.setattr(torch, "compile", lambda *given, **how: calls.append(how) or trace(*given, **how))
+    monkeypatch.setitem(bench.compiled.HOW, "kernels", {"backend": "eager"})
+    plain, compiled = (
+        execute(run(spec), Execution(CPU, cache_features=cache, compile=how)) for how in ("off", "kernels")
+    )
+    assert (plain.speedups.compiled, compiled.speedups.compiled) == (None, "kernels")
+    assert calls
+    assert compiled.score.train_losses == pytest.approx(plain.score.train_losses, rel=1e-4)
