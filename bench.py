@@ -229,11 +229,11 @@ def grid(
 
     if not dry_run:
         check_folder(out, "--out")
-    words = [word and word.value for word in (precision, attention)]
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, *words, preprocessing, data)
+    words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
     speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(results)
-    how = Execution(device_of(device.value), keep=Keep(kinds_of(keep), results), reading=reading, **speed)
+    how = Execution(device_of(device.value), keep=Keep(kinds_of(keep), results.absolute()), reading=reading, **speed)
     outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)

@@ -22,6 +22,7 @@ from bench.shard import shard_of
 from bench.splits import check_files
 from datasets.decoding import BadImage
 from methods.weights import WeightsError
+from results import path_of
 
 __all__ = ["grid"]
 
@@ -42,6 +43,7 @@ def grid(
     runs = shard_of(grid_of(request), shard)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
+    _say_again(pending, root, how, force, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
@@ -63,6 +65,14 @@ def _complain(pending: Pending, console: Console) -> None:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
     for path, reason in pending.unreadable.items():
         console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
+
+
+def _say_again(pending: Pending, root: Path, how: Execution, force: bool, console: Console) -> None:
+    """How many runs have a record and are done again all the same, for what they did not keep."""
+    again = sum(path_of(root, run.identity()).is_file() for run in pending.left) - len(pending.damaged)
+    if again and not force:
+        kinds = ",".join(sorted(how.keep.kinds))
+        console.print(f"{again} runs are there but did not keep all of --keep {kinds}; they are done again")
 
 
 def _check_weights(runs: list[Run]) -> None:

@@ -42,7 +42,6 @@ def rebuild(record: Record, arrays: Mapping[str, np.ndarray], backbone: str | No
     try:
         method = METHODS[record.identity.method.partition(":")[0]](**record.method)
         recipe = Recipe(**record.recipe)
-        torch.manual_seed(record.identity.seed)
         network = build(source, method, record.classes, recipe)
     except WeightsError as error:
         raise WrongCall(str(error)) from error

@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from reports.alike import Alike, alike
 from reports.base import Cell, Column, Figure, Table
-from reports.canvas import panel
-from reports.ends import make_room, name_ends
+from reports.canvas import HEIGHT, panel
+from reports.ends import height_for, make_room, name_ends
 from reports.metrics import Metric
 from reports.order import in_order
 from reports.palette import look
@@ -71,7 +71,8 @@ def _figure(name: str, caption: str, lines: Lines) -> Figure:
         for method, points in lines.items()
     }
     fits = {method: points for method, points in fits.items() if points}
-    with panel(caption, "memory of the card (GiB)", "largest batch that fits (images)") as (drawing, axes):
+    height = height_for(len(fits), HEIGHT)
+    with panel(caption, "memory of the card (GiB)", "largest batch that fits (images)", height) as (drawing, axes):
         for method, points in fits.items():
             _draw(axes, method, points)
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
@@ -94,5 +95,5 @@ def _draw(axes: Axes, method: str, points: Sequence[tuple[int, float]]) -> None:
         markerfacecolor=style.color,
         markeredgecolor="black",
         markeredgewidth=0.5,
-        markersize=4.5,
+        markersize=4.5 * style.size,
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.tradeoff import LINE, PAPER, SMALL
 
-__all__ = ["WIDE", "panel", "panels"]
+__all__ = ["HEIGHT", "WIDE", "panel", "panels"]
 
 WIDTH, HEIGHT = 5.2, 3.2  # inches
 WIDE = 7.0  # inches: both columns of a paper
@@ -21,9 +21,9 @@ LETTERS = 24.2  # of the small print in an inch
 
 
 @contextmanager
-def panel(caption: str, x: str, y: str) -> Iterator[tuple[Drawing, Axes]]:
+def panel(caption: str, x: str, y: str, height: float = HEIGHT) -> Iterator[tuple[Drawing, Axes]]:
     """A drawing with one pair of axes, to be filled in the context."""
-    with panels(caption, 1, 1, WIDTH, HEIGHT) as (drawing, rows):
+    with panels(caption, 1, 1, WIDTH, height) as (drawing, rows):
         axes = rows[0][0]
         axes.set_xlabel(x)
         axes.set_ylabel(y)

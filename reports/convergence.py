@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from reports.base import Figure
 from reports.canvas import WIDE, panels
 from reports.conditions import conditions
-from reports.ends import make_room, name_ends
+from reports.ends import height_for, make_room, name_ends
 from reports.palette import look
 from reports.protocol import Comparison, comparisons
 from reports.summary import Summary, summaries
@@ -56,7 +56,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     absent = [line.label for line in lines if line.label not in known]
     left_out = f" Not shown, for want of runs, or of runs of one length: {', '.join(absent)}." if absent else ""
     caption = f"{conditions(comparison)} {LEGEND}{left_out}"
-    with panels(caption, 1, len(shown), WIDE, HEIGHT) as (drawing, rows):
+    with panels(caption, 1, len(shown), WIDE, height_for(len(known), HEIGHT)) as (drawing, rows):
         for axes, (title, curves) in zip(rows[0], shown.items(), strict=True):
             _draw(axes, title, curves)
         make_room(drawing, len(shown), known)
@@ -95,7 +95,7 @@ def _draw(axes: Axes, title: str, curves: Curves) -> None:
             color=style.line,
             linewidth=0.9,
             marker=style.marker,
-            markersize=3.2,
+            markersize=3.2 * style.size,
             markerfacecolor=style.color,
             markeredgecolor="black",
             markeredgewidth=0.4,

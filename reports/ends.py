@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-__all__ = ["apart", "make_room", "name_ends"]
+__all__ = ["apart", "height_for", "make_room", "name_ends"]
 
 SIZE = 6.0  # of the type
 STEP = 6.9  # points between two names
 LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.55", "shrinkA": 0, "shrinkB": 2.5, "relpos": (0, 0.5)}
 LETTER = 0.6  # width of a letter in its size
+AROUND = 0.75  # inches of a figure above and below its axes
 REACH = 15.0  # points from the end of a line to its name
 
 
@@ -36,6 +37,11 @@ def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list
     return [placed[place] for place in range(len(wanted))]
 
 
+def height_for(names: int, least: float) -> float:
+    """Inches of a figure in which so many names stand above each other."""
+    return max(least, STEP * names / 72 + AROUND)
+
+
 def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
     """Leave space for names on the right of each of so many columns of axes; before the layout is final."""
     engine = cast(ConstrainedLayoutEngine, drawing.get_layout_engine())
@@ -49,7 +55,7 @@ def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, floa
     pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
     frame = axes.bbox
     places = (axes.transData.transform(np.array(ends).reshape(-1, 2)) / pixel).tolist()
-    heights = apart([y for _, y in places], STEP, frame.y0 / pixel, frame.y1 / pixel)
+    heights = apart([y for _, y in places], STEP, frame.y0 / pixel, frame.y1 / pixel - SIZE / 2)
     for name, (x, y), height, end in zip(names, places, heights, ends, strict=True):
         axes.annotate(
             name,

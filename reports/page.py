@@ -31,15 +31,16 @@ Sections = Mapping[str, Sequence[Table | Figure]]  # by report
 def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | None, out: Path) -> Path:
     """The page of what was written to the folder `out` just before; the same bytes for the same content."""
     shown = {name: sections[name] for name in sorted(sections, key=_place) if sections[name]}
-    parts = [_section(name, items, out) for name, items in shown.items()]
-    main = [*parts[: len(FIRST)], _run(made(runs, costs)), *parts[len(FIRST) :]]
+    parts = {name: _section(name, items, out) for name, items in shown.items()}
+    before = {name: part for name, part in parts.items() if name in FIRST}
+    parts = before | {"run": _run(made(runs, costs))} | parts
     words = {
         "title": "petl-bench: memory and accuracy",
         "about": escape(_about(runs, costs)),
         "style": (FOLDER / "page.css").read_text(encoding="utf-8"),
         "script": (FOLDER / "page.js").read_text(encoding="utf-8"),
-        "contents": "\n".join(f'<a href="#{name}">{_title(name)}</a>' for name in [*shown, "run"]),
-        "main": "\n".join(main),
+        "contents": "\n".join(f'<a href="#{name}">{_title(name)}</a>' for name in parts),
+        "main": "\n".join(parts.values()),
     }
     page = Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(words)
     write_whole(out / NAME, page.encode())

@@ -18,6 +18,11 @@ class Look:
     marker: str
 
     @property
+    def size(self) -> float:
+        """Of the marker, to be multiplied with that of the others: a star looks small."""
+        return 1.45 if self.marker == "*" else 1.0
+
+    @property
     def line(self) -> str:
         """The colour of a line, which is darker where one in the method's own is hard to see."""
         return DARKER.get(self.color, self.color)
@@ -27,7 +32,7 @@ class Look:
 FAMILIES = {
     "whole network": ("#000000", {"full": "o", "bitfit": "s", "partial": "D"}),
     "head only": ("#F0E442", {"linear": "o", "head2toe": "s"}),
-    "side path": ("#D55E00", {"dtl": "o", "dtl_plus": "s", "lst": "D", "vqt": "^", "synqt": "*"}),
+    "side path": ("#D55E00", {"dtl": "o", "dtl_plus": "s", "lst": "D", "vqt": "^", "synqt": "*", "side_tuning": "v"}),
     "inside the blocks": (
         "#56B4E9",
         {
@@ -43,7 +48,6 @@ FAMILIES = {
             "ssf": ">",
             "noah": "h",
             "repadapter": "d",
-            "side_tuning": "*",
         },
     ),
 }

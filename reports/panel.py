@@ -75,7 +75,7 @@ def _draw_point(axes: Axes, point: Point) -> None:
         color=style.color,
         ecolor="0.3",
         elinewidth=0.6,
-        markersize=MARKER,
+        markersize=MARKER * style.size,
         markeredgecolor="black",
         markeredgewidth=0.5,
         zorder=3,

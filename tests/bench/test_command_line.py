@@ -87,7 +87,9 @@ def test_weights_that_were_kept_predict_and_others_say_how_to_keep_them(finished
     image = str(next((finished / "out").rglob("tradeoff*.png")))
     shown = call("predict", record, image, folder=finished, code=2)
     again = shlex.split(shown.partition("make them with python bench.py ")[2].strip())
-    assert "1 runs done now" in call(*again, "--out", str(finished / "out"), folder=finished)
+    said = call(*again, "--out", str(finished / "out"), folder=finished)
+    assert "1 runs are there but did not keep all of --keep weights" in said
+    assert "1 runs done now" in said
     answer = json.loads(call("predict", record, image, "--json", "--top", "3", folder=finished))
     guesses = answer["images"][image]
     assert [1 > guess["probability"] > 0 for guess in guesses] == [True] * 3

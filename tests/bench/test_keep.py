@@ -1,10 +1,13 @@
 """What is kept of a run: enough to make its network again, and the features that reports look at."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import bench.execute
 import results
@@ -15,10 +18,11 @@ from bench.grid import look
 from bench.keep import _compact, kinds_of
 from bench.predict import predict
 from bench.rebuild import rebuild
-from methods import METHODS
+from methods import METHODS, Network
+from methods.backbone import BACKBONES, Backbone
 from results import Cost, Record
 from tests.bench.tiny import CLASSES, examples, run
-from tests.methods.small import batch
+from tests.methods.small import SMALL, batch, plain
 
 BOTH = frozenset(results.KEPT)
 OTHERS = ["vqt:keep=0.3", "synqt:kem=trainable", "lora:start=normal", "vqt:pool=weighted"]
@@ -30,24 +34,55 @@ def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.execute, "planned_cost", lambda *_: Cost())
 
 
-def kept(root: Path, method: str, kinds: frozenset[str] = BOTH) -> Record:
-    record = execute(run(method, epochs=1), Execution(torch.device("cpu"), keep=Keep(kinds, root)))
+def kept(root: Path, method: str, kinds: frozenset[str] = BOTH, backbone: Backbone = SMALL) -> Record:
+    asked = dataclasses.replace(run(method, epochs=1), backbone=backbone)
+    record = execute(asked, Execution(torch.device("cpu"), keep=Keep(kinds, root)))
     results.save(root, record)
     return record
 
 
-@pytest.mark.parametrize("method", [*sorted(METHODS), *OTHERS])
-def test_the_network_is_made_again(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = []
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
+    """The small network with weights in a file, under a name."""
+    path = tmp_path / "small.safetensors"
+    save_file(plain().state_dict(), path)
+    backbone = Backbone("stored", SMALL.architecture, path, "for tests")
+    monkeypatch.setitem(BACKBONES, "stored", backbone)
+    return backbone
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
+    """The networks that runs end with."""
+    seen: list[Network] = []
     tested = bench.execute.accuracy
-    monkeypatch.setattr(
-        bench.execute, "accuracy", lambda network, *rest: trained.append(network) or tested(network, *rest)
-    )
+
+    def watched(network: Network, *rest: Any) -> float:
+        seen.append(network)
+        return tested(network, *rest)
+
+    monkeypatch.setattr(bench.execute, "accuracy", watched)
+    return seen
+
+
+def outputs(network: Network) -> torch.Tensor:
+    with torch.inference_mode():
+        return network.eval()(batch()[0])
+
+
+@pytest.mark.parametrize("method", [*sorted(METHODS), *OTHERS])
+def test_the_network_is_made_again(method: str, tmp_path: Path, stored: Backbone, trained: list[Network]) -> None:
+    record = kept(tmp_path, method, backbone=stored)
+    torch.manual_seed(99)  # what is random and does not learn would be another
+    again = rebuild(record, results.load_kept(tmp_path, record, "weights"), None)
+    assert torch.equal(outputs(again.network), outputs(trained[-1]))
+
+
+@pytest.mark.parametrize("method", ["lora", "head2toe"])
+def test_a_backbone_of_random_weights_is_kept_whole(method: str, tmp_path: Path, trained: list[Network]) -> None:
     record = kept(tmp_path, method)
     again = rebuild(record, results.load_kept(tmp_path, record, "weights"), None)
-    images, _ = batch()
-    with torch.inference_mode():
-        assert torch.equal(again.network.eval()(images), trained[-1].eval()(images))
+    assert torch.equal(outputs(again.network), outputs(trained[-1]))
 
 
 def test_features_are_what_the_head_reads(tmp_path: Path) -> None:
@@ -61,16 +96,19 @@ def test_features_are_what_the_head_reads(tmp_path: Path) -> None:
         results.load_kept(tmp_path, record, "weights")
 
 
-def test_only_what_learned_is_kept_where_the_backbone_is_a_file(tmp_path: Path) -> None:
-    from bench.run import plan_grid
-    from methods.backbone import find
-    from methods.spec import parse_list
-    from tests.bench.tiny import SUITE
+def test_only_what_learned_is_kept_where_the_backbone_is_a_file(tmp_path: Path, stored: Backbone) -> None:
+    record = kept(tmp_path, "linear", backbone=stored)
+    assert sorted(results.load_kept(tmp_path, record, "weights")) == ["0.vit.head.bias", "0.vit.head.weight"]
 
-    (asked,) = plan_grid(find("demo"), parse_list("linear"), SUITE, SUITE.tasks[:1], "demo", [0], {"epochs": 1})
-    record = execute(asked, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+
+def test_another_weight_file_is_refused(tmp_path: Path, stored: Backbone) -> None:
+    record = kept(tmp_path, "linear", backbone=stored)
+    other = tmp_path / "other.safetensors"
+    save_file(plain(seed=1).state_dict(), other)
     arrays = results.load_kept(tmp_path, record, "weights")
-    assert sorted(arrays) == ["0.vit.head.bias", "0.vit.head.weight"]
+    with pytest.raises(WrongCall, match=r"name their file with --backbone stored=FILE"):
+        rebuild(record, arrays, f"stored={other}")
+    assert rebuild(record, arrays, f"stored={stored.weights}")
 
 
 def test_principal_scores_keep_every_distance() -> None:

@@ -76,6 +76,13 @@ def test_the_same_records_give_the_same_page(written: Path, tmp_path: Path) -> N
     assert (tmp_path / page.NAME).read_bytes() == written.read_bytes()
 
 
+def test_costs_alone_make_a_page_too(tmp_path: Path) -> None:
+    save_cost(tmp_path, cost_record("lora", 4.0))
+    write_all(tmp_path, None, tmp_path / "out", Console(file=io.StringIO(), width=100))
+    read = Read((tmp_path / "out" / page.NAME).read_text())
+    assert read.ids == ["run", "cost"]
+
+
 def test_some_reports_leave_the_page_alone(written: Path) -> None:
     before = written.stat().st_mtime_ns
     write_all(written.parents[1] / "results", ["accuracy"], written.parent, Console(file=io.StringIO(), width=100))
