@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -11,10 +11,10 @@ from reports.bubbles import Bubble, draw
 from reports.conditions import conditions
 from reports.counted import counted
 from reports.metrics import GIBIBYTES, METRICS, MILLIONS
-from reports.protocol import Comparison, values
+from reports.protocol import Comparison
 from reports.published import PRETRAINING, published
 from reports.suites import of_suite
-from reports.summary import Summary, summaries
+from reports.summary import Summary, memory, summaries
 from reports.vtab import SIZES, SUITE
 from results import quoted
 
@@ -38,27 +38,20 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 def _figure(comparison: Comparison) -> Figure | None:
     lines, printed = summaries(comparison), list(_printed(comparison))
-    memory = _memory(lines)
-    shown = {line.label: _ours(line, memory) for line in lines}
+    kind = memory(lines)
+    shown = {line.label: _ours(line, kind) for line in lines}
     ours = [bubble for bubble in shown.values() if bubble is not None]
     if not ours or not printed:
         return None
     absent = ", ".join(label for label, bubble in shown.items() if bubble is None)
     note = f" Not shown, since an average, a cost or any parameter is missing: {absent}." if absent else ""
-    caption = f"{conditions(comparison)} {LEGEND.format(KINDS[memory])}{note}"
+    caption = f"{conditions(comparison)} {LEGEND.format(KINDS[kind])}{note}"
     return Figure(f"tradeoff_published-{comparison.name}", caption, draw([*printed, *ours], caption))
 
 
-def _memory(lines: Sequence[Summary]) -> str:
-    """Measured where all were measured on one device, planned otherwise."""
-    devices = {device for line in lines for device in values(line.runs, "where_device")}
-    measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
-    return "peak_bytes" if measured else "planned_peak_bytes"
-
-
-def _ours(line: Summary, memory: str) -> Bubble | None:
+def _ours(line: Summary, kind: str) -> Bubble | None:
     """None where the average is not over the whole suite, a cost is missing, or nothing but the head learns."""
-    size, own = line.costs[memory].value, counted(line, COUNTED)
+    size, own = line.costs[kind].value, counted(line, COUNTED)
     whole = len(line.tasks) == sum(SIZES.values()) and line.headline.value is not None
     if not whole or not size or not own or line.headline.value is None:
         return None
