@@ -9,12 +9,12 @@ from reports.base import Cell, Column, Table
 from reports.conditions import conditions
 from reports.counted import CONVENTIONS, counted
 from reports.layout import Layout, Place
-from reports.means import group_means, mean_of_group_means, plain_mean
-from reports.metrics import METRICS, MILLIONS, Metric
+from reports.metrics import MILLIONS, Metric
 from reports.ours import seeds
 from reports.protocol import Comparison, present
 from reports.published import Printed, fitting
 from reports.summary import Summary, summaries
+from reports.theirs import gap, theirs
 
 __all__ = ["table"]
 
@@ -96,11 +96,11 @@ def _rows(each: Beside, layout: Layout, places: Sequence[Place]) -> Iterator[tup
     if best is not None and any(row.selection == "best_on_test" for row in each.rows):
         yield _ours(f"{label}, best epoch on test", best, places)
     for row in each.rows:
-        theirs = [_printed(row, layout, place) for place in places]
-        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *theirs)
+        printed = [theirs(row, layout, place) for place in places]
+        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *printed)
         ours = each.ours(row)
         if ours is not None:
-            gaps = [_gap(place.ours(ours), cell, place) for place, cell in zip(places, theirs, strict=True)]
+            gaps = [gap(place.ours(ours), cell, place) for place, cell in zip(places, printed, strict=True)]
             yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
 
 
@@ -114,39 +114,6 @@ def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
         return Cell(), Cell(), Cell()
     value = float(row.parameters) / MILLIONS
     return Cell(value, printed=row.parameters), Cell(counted(line, row.counted)), Cell(word=CONVENTIONS[row.counted])
-
-
-def _printed(row: Printed, layout: Layout, place: Place) -> Cell:
-    """The number as it was printed; a mean that was not, from the printed tasks and in parentheses."""
-    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
-    if place.name in known:
-        return Cell(_share(known[place.name]), printed=known[place.name])
-    value = _mean(row, layout, place) if place.whole else None
-    return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
-
-
-def _mean(row: Printed, layout: Layout, place: Place) -> float | None:
-    scores: dict[str, float | None] = {task: _share(text) for task, text in row.scores.items()}
-    if place.kind == "group":
-        return group_means(scores, layout.groups)[place.name]
-    if place.name == "mean_of_groups":
-        return mean_of_group_means(scores, layout.groups)
-    if place.name == "mean_of_tasks":
-        return plain_mean(scores.get(task) for tasks in layout.groups.values() for task in tasks)
-    return None
-
-
-def _gap(ours: Cell, theirs: Cell, place: Place) -> Cell:
-    """Ours minus theirs, with its sign."""
-    if ours.value is None or theirs.value is None or place.column.metric is None:
-        return Cell()
-    gap = ours.value - theirs.value
-    shown = round(gap * place.column.metric.scale, place.column.metric.digits) + 0.0  # no minus before a zero
-    return Cell(gap, printed=f"{shown:+.{place.column.metric.digits}f}")
-
-
-def _share(text: str) -> float:
-    return float(text.strip("()")) / METRICS["test_accuracy"].scale
 
 
 def _without_best(column: Column) -> Column:
