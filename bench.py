@@ -320,7 +320,8 @@ def report(
     except ValueError as error:
         raise WrongCall(str(error)) from error
     code = None
-    if wanted := [name for name in picked if name in COST_REPORTS]:
+    wanted = [name for name in picked if name in COST_REPORTS]
+    if wanted and (names or (results / "cost").is_dir()):  # what follows imports torch
         from bench.cost import code_digest
         from bench.wanted import prepare
 

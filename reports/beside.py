@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.base import Cell, Column, Table
 from reports.conditions import conditions
 from reports.counted import CONVENTIONS, counted
 from reports.layout import Layout, Place
-from reports.means import group_means, mean_of_group_means, plain_mean
-from reports.metrics import METRICS, MILLIONS, Metric
+from reports.metrics import MILLIONS, Metric
 from reports.ours import seeds
 from reports.protocol import Comparison, present
 from reports.published import Printed, fitting
 from reports.summary import Summary, summaries
+from reports.theirs import gap, theirs
 
 __all__ = ["table"]
 
@@ -96,11 +96,11 @@ def _rows(each: Beside, layout: Layout, places: Sequence[Place]) -> Iterator[tup
     if best is not None and any(row.selection == "best_on_test" for row in each.rows):
         yield _ours(f"{label}, best epoch on test", best, places)
     for row in each.rows:
-        theirs = [_printed(row, layout, place) for place in places]
-        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *theirs)
+        printed = [theirs(row, layout, place) for place in places]
+        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *printed)
         ours = each.ours(row)
         if ours is not None:
-            gaps = [_gap(place.ours(ours), cell, place) for place, cell in zip(places, theirs, strict=True)]
+            gaps = [gap(place.ours(ours), cell, place) for place, cell in zip(places, printed, strict=True)]
             yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
 
 
@@ -116,55 +116,25 @@ def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
     return Cell(value, printed=row.parameters), Cell(counted(line, row.counted)), Cell(word=CONVENTIONS[row.counted])
 
 
-def _printed(row: Printed, layout: Layout, place: Place) -> Cell:
-    """The number as it was printed; a mean that was not, from the printed tasks and in parentheses."""
-    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
-    if place.name in known:
-        return Cell(_share(known[place.name]), printed=known[place.name])
-    value = _mean(row, layout, place) if place.whole else None
-    return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
-
-
-def _mean(row: Printed, layout: Layout, place: Place) -> float | None:
-    scores: dict[str, float | None] = {task: _share(text) for task, text in row.scores.items()}
-    if place.kind == "group":
-        return group_means(scores, layout.groups)[place.name]
-    if place.name == "mean_of_groups":
-        return mean_of_group_means(scores, layout.groups)
-    if place.name == "mean_of_tasks":
-        return plain_mean(scores.get(task) for tasks in layout.groups.values() for task in tasks)
-    return None
-
-
-def _gap(ours: Cell, theirs: Cell, place: Place) -> Cell:
-    """Ours minus theirs, with its sign."""
-    if ours.value is None or theirs.value is None or place.column.metric is None:
-        return Cell()
-    gap = ours.value - theirs.value
-    shown = round(gap * place.column.metric.scale, place.column.metric.digits) + 0.0  # no minus before a zero
-    return Cell(gap, printed=f"{shown:+.{place.column.metric.digits}f}")
-
-
-def _share(text: str) -> float:
-    return float(text) / METRICS["test_accuracy"].scale
-
-
 def _without_best(column: Column) -> Column:
     """Ours and theirs share a column here, so that none is marked as its best."""
     return replace(column, metric=column.metric and replace(column.metric, better=None))
 
 
 def _notes(known: Sequence[Beside]) -> list[str]:
-    printed = [row for each in known for row in each.rows]
+    printed = [row for each in known for row in each.rows if row.notes]
     unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
-    places: dict[str, list[str]] = {}
+    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
     for row in printed:
-        for note in row.notes:
-            places.setdefault(note, []).append(f"{row.source}, {row.row}")
-    notes = [f"{'; '.join(dict.fromkeys(rows))}: {note}." for note, rows in places.items()]
+        alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
+    notes = [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
     if unbest:
         notes.append(f"No best epoch on test was recorded for {', '.join(unbest)}: no difference to rows chosen so.")
     return notes
+
+
+def _places(sources: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{source} ({', '.join(rows)})" for source, rows in sources.items())
 
 
 def _chosen(rows: Sequence[Printed]) -> bool:

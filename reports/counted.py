@@ -14,6 +14,7 @@ __all__ = ["CONVENTIONS", "counted"]
 
 HEAD = 769  # scalars a class of the linear head of ViT-B/16, the one network whose printed counts are compared
 CIFAR = "cifar"
+COLUMNS = ("task", "classes", "trainable", "trainable_without_head", "printed_extra")
 
 CONVENTIONS = {
     "cifar_with_linear_head": "CIFAR-100, with a linear head",
@@ -29,7 +30,7 @@ CONVENTIONS = {
 def counted(line: Summary, convention: str) -> float | None:
     """Scalars of a line of ours, what the publication's code registers and never uses included; None where unknown."""
     if convention == "cifar_with_linear_head":
-        return _of_task(line, CIFAR, _with_linear_head)
+        return _by_task(line, _with_linear_head).get(CIFAR)
     if convention == "with_head_mean_of_tasks":
         return plain_mean(_by_task(line, lambda run: _sum(run, "trainable")).values())
     if convention in ("without_head", "without_head_mean_of_tasks"):
@@ -44,13 +45,11 @@ Count = Callable[[Run], float | None]
 
 
 def _by_task(line: Summary, count: Count) -> dict[str, float | None]:
-    """Tasks that the line lacks leave no mean, since a count may differ from task to task."""
-    return {task: _of_task(line, task, count) for task in line.tasks}
-
-
-def _of_task(line: Summary, task: str, count: Count) -> float | None:
-    runs = line.runs[line.runs["task"] == task].to_dict("records")
-    return count(runs[0]) if runs else None
+    """A task that the line lacks has no count and leaves no mean, since counts may differ from task to task."""
+    columns = [name for name in COLUMNS if name in line.runs]
+    first = line.runs[columns].drop_duplicates("task").to_dict("records")
+    known = {run["task"]: count(run) for run in first}
+    return {task: known.get(task) for task in line.tasks}
 
 
 def _without_head(run: Run) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,9 @@ def _runs(root: Path, records: Sequence[Path] | None, console: Console) -> pd.Da
     if not sound:
         _say(console, f"no records in {root / 'runs'}; run python bench.py first")
         return None
-    return frame(sound, root)
+    runs = frame(sound, root)
+    gc.freeze()  # all of this stays to the end; to look through it at every collection would take half of the time
+    return runs
 
 
 def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | None:

@@ -15,7 +15,7 @@ from reports.order import tasks_by_group
 from reports.pair import pair
 from reports.protocol import Comparison
 from reports.published import Printed, fitting, published
-from reports.shots import SETS, by_shots, set_and_shots
+from reports.shots import SETS, set_and_shots
 from reports.suites import of_suite
 from reports.summary import Summary, summaries
 
@@ -30,13 +30,13 @@ LEGEND = (
 
 def report(runs: pd.DataFrame) -> list[Table | Figure]:
     """A figure and two tables for each backbone and recipe."""
-    return [item for comparison, notes in of_suite(by_shots(runs), SUITE) for item in _items(comparison, notes)]
+    return [item for comparison, notes in of_suite(runs, SUITE) for item in _items(comparison, notes)]
 
 
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
     yield from pair(SUITE, comparison, notes, _layout(comparison))
     curves = list(_curves(comparison))
-    if any(curve.points for curve in curves):
+    if any(curve.points for curve in curves if not curve.printed):
         caption = f"{conditions(comparison)} {LEGEND}"
         yield Figure(f"{comparison.name}-figure", caption, draw(curves, caption))
 

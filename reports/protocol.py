@@ -18,6 +18,8 @@ __all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values"
 PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
 PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
 
+DATA = ("data", "preprocessing")  # revision of images and labels; what a preset did to the images
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -71,7 +73,7 @@ def values(runs: pd.DataFrame, column: str) -> list[str]:
 
 def present(value: Any) -> bool:
     """Whether a cell of the frame holds anything: pandas writes a missing number as NaN, which differs from itself."""
-    return value is not None and bool(value == value)
+    return value is not None and value != {} and bool(value == value)
 
 
 def _labelled(part: pd.DataFrame) -> pd.DataFrame:
@@ -90,13 +92,14 @@ def _mixed(runs: pd.DataFrame) -> list[str]:
     A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
     and no revision of the data may differ within a task, and the rest of the protocol nowhere.
     """
-    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "data"]
+    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_")) or column in DATA]
     differing = [column for column in settings if len(values(runs, column)) > 1]
     within = {column for column in differing if _differs_within_a_task(runs, column)}
-    protocol = {f"recipe_{field}" for field in PROTOCOL}
+    protocol = {f"recipe_{field}" for field in PROTOCOL} | {"preprocessing"}
     by_task = [column for column in differing if column not in protocol | within | {"data"}]
     anywhere = protocol - set(PER_TASK) if by_task else protocol
-    return [column for column in differing if column in within | anywhere]
+    mixed = [column for column in differing if column in within | anywhere]
+    return [column for column in mixed if column != "preprocessing" or "recipe_preprocessing" not in mixed]
 
 
 def _differs_within_a_task(runs: pd.DataFrame, column: str) -> bool:

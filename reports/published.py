@@ -23,12 +23,14 @@ PRETRAINING = {
     "": "in21k",  # a file of unknown weights: those of most tables, which captions say
 }
 SELECTIONS = {"last": "last", "best_on_test": "best", "": "epoch unknown"}
+HOW = {"digitised": "read off the figure", "second-hand": "read in another source"}
+QUANTITIES = ("accuracy", "group_mean", "average", "parameters")
 ROW = ["source", "table", "row", "method", "setting", "backbone", "pretraining"]
 
 
 @dataclass(frozen=True)
 class Printed:
-    """One row of a publication; numbers are text, as they were printed, in %, and parameters in millions."""
+    """One row of a publication; numbers are text, in % and millions, and in parentheses where they were not printed."""
 
     source: str
     row: str
@@ -54,6 +56,7 @@ def published(subject: str, comparison: Comparison) -> list[Printed]:
     if network not in NETWORKS or known is None:
         return []
     lines = quoted(subject)
+    lines = lines[lines["quantity"].isin(QUANTITIES)]
     same = lines["pretraining"].str.removesuffix("-augreg") == known.removesuffix("-augreg")
     fits = lines[same & (lines["backbone"] == NETWORKS[network]) & (lines["method"] != "")]
     return [row for _, part in fits.groupby(ROW, sort=False) for row in _rows(part)]
@@ -103,10 +106,18 @@ def _row(lines: pd.DataFrame, selection: str) -> Printed:
         averages=_values(lines, "average", "convention"),
         parameters=next(iter(parameters["value"]), ""),
         counted=next(iter(parameters["convention"]), ""),
-        notes=tuple(dict.fromkeys(part for note in lines["note"] if note for part in note.split("; "))),
+        notes=_notes(lines),
     )
 
 
+def _notes(lines: pd.DataFrame) -> tuple[str, ...]:
+    """How the numbers were obtained, where they were not read where they were printed; and what a card says of them."""
+    obtained = [HOW[how] for how in lines["how"] if how in HOW]
+    said = [part for note in lines["note"] if note for part in note.split("; ")]
+    return tuple(dict.fromkeys([*obtained, *said]))
+
+
 def _values(lines: pd.DataFrame, quantity: str, key: str) -> dict[str, str]:
-    part = lines[lines["quantity"] == quantity]
-    return dict(zip(part[key], part["value"], strict=True))
+    """What was worked out from printed numbers and not printed itself is in parentheses."""
+    part = lines[lines["quantity"] == quantity].to_dict("records")
+    return {line[key]: f"({line['value']})" if line["how"] == "recomputed" else line["value"] for line in part}

@@ -46,7 +46,8 @@ def _check(hint: Any, value: Any, name: str) -> Any:
         return None if value is None else _check(get_args(hint)[0], value, name)
     if get_origin(hint) is list:
         _expect(isinstance(value, list), name, "a list")
-        return [_check(get_args(hint)[0], item, name) for item in value]
+        inner = get_args(hint)[0]
+        return value if all(type(item) is inner for item in value) else [_check(inner, item, name) for item in value]
     if get_origin(hint) is dict:
         _expect(isinstance(value, dict), name, "an object")
         return {key: _check(get_args(hint)[1], item, name) for key, item in value.items()}

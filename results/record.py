@@ -34,7 +34,7 @@ class Identity:
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any part does; a part at its default counts as absent."""
-        parts = {key: value for key, value in dataclasses.asdict(self).items() if value != defaults(Identity).get(key)}
+        parts = {key: value for key, value in vars(self).items() if value != defaults(Identity).get(key)}
         text = json.dumps(parts, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -1,16 +1,18 @@
 """Mixed protocols never share a row: seeds, data, precision and failures, in the tables of suites."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reports import Table, find
 from reports.suites import of_suite
+from reports.writing import write
 from results import Record, frame
 from tests.reports.from_print import record
 
-BIRDS, CARS = "cub_200_2011", "stanford_cars"
-SCORES = {BIRDS: 0.884, "nabirds": 0.842, "oxford_flowers102": 0.988, "stanford_dogs": 0.912, CARS: 0.794}
+BIRDS, CARS = "cub", "stanford_cars"
+SCORES = {BIRDS: 0.884, "nabirds": 0.842, "oxford_flowers": 0.988, "stanford_dogs": 0.912, CARS: 0.794}
 
 
 def runs(method: str = "lora", **told: Any) -> list[Record]:
@@ -121,3 +123,32 @@ def test_fgvc_has_the_published_mean_beside_ours() -> None:
     assert means(table) == ["88.40"]
     assert shown(beside, "method") == ["bitfit", "- VPT, FGVC (last)", "- difference"]
     assert means(beside) == ["88.40", "88.41", "-0.01"]
+
+
+REPORTS_OF_SUITES = {
+    "vtab": "vtab",
+    "ablation_synqt": "vtab",
+    "tradeoff_published": "vtab",
+    "fgvc": "fgvc",
+    "few_shot": "few_shot",
+    "domain": "domain",
+}
+ODD = r"50%_of $x$ & {y} #1 \z ~^ <b> | `a` *b* [c]"
+IDENTITY = ["backbone", "method", "suite", "task", "recipe", "seed", "group", "classes", "status", "reason"]
+
+
+@pytest.mark.parametrize(("name", "suite"), REPORTS_OF_SUITES.items())
+def test_never_fails_for_want_of_numbers(name: str, suite: str, tmp_path: Path) -> None:
+    told = {"suite": suite, "group": "natural"}
+    cases = {
+        "one record": [record("lora", "cifar", 0.5, **told)],
+        "nothing worked": [record("synqt:kem=trainable", "cifar", None, status="diverged", **told)],
+        "no scores": [record("synqt", "cifar", None, **told)],
+        "odd names": [record(ODD, ODD, 0.5, backbone=ODD, **told)],
+        "odd backbone of a known network": [record("synqt", "cifar", 0.5, backbone="vit_base_patch16_224.x", **told)],
+    }
+    for case, known in cases.items():
+        runs = frame(known)
+        for item in [*find(name)(runs), *find(name)(runs[IDENTITY])]:
+            assert write(item, tmp_path), case
+    assert find(name)(frame([])) == []
