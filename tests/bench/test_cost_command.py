@@ -24,6 +24,7 @@ from bench.provenance import where
 from bench.published_cases import published_cases
 from bench.wanted import prepare, wanted
 from results import CostRecord, Figures, cost_frame, load_costs
+from tests.methods.small import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = [
@@ -56,7 +57,7 @@ QUIET = Console(quiet=True)
 
 
 def ask(folder: Path, budget: str | None = None, explain: bool = False, **words: object) -> list[dict]:
-    request = CostRequest(**{"backbone": "random:small", "classes": 5, "batch_size": 4, **words})
+    request = CostRequest(**{"backbone": SMALL.name, "classes": 5, "batch_size": 4, **words})
     return json.loads(document(cost(request, "auto", True, explain, budget, folder, QUIET)))
 
 
@@ -98,7 +99,7 @@ def test_a_row_has_every_field_and_is_kept(tmp_path: Path) -> None:
 
 def test_a_plan_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.cost.measure", lambda *_: Measured(train_images_per_second=7.0))
-    request = CostRequest(methods="lora", backbone="random:small", classes=5, batch_size=4)
+    request = CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4)
     for planned in (False, True):
         cost(request, "cpu", planned, False, None, tmp_path, QUIET)
     found, _ = load_costs(tmp_path)
@@ -107,11 +108,11 @@ def test_a_plan_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_device_measures_what_was_only_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (case,) = asked = cases_of(CostRequest(methods="lora", backbone="random:small", classes=5, batch_size=4))
+    (case,) = asked = cases_of(CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4))
     settled: list[Case] = []
     monkeypatch.setattr("bench.wanted.wanted", lambda _: asked)
     monkeypatch.setattr("bench.wanted.settle", lambda missing, *_: settled.extend(missing))
-    cost(CostRequest("lora", "random:small", 5, 4), "auto", True, False, None, tmp_path, QUIET)
+    cost(CostRequest("lora", SMALL.name, 5, 4), "auto", True, False, None, tmp_path, QUIET)
     prepare(["budget"], tmp_path, QUIET)
     assert not settled
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
