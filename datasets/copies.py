@@ -134,9 +134,9 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
     if missing:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ValueError(
-            f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({names}); name the folder with "
-            f"--data, choose others with --tasks, see what is there with `python bench.py data check {suite.name}`, "
-            f"or get them with `python bench.py data fetch {suite.name}`"
+            f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({names}); name the folder "
+            f"with --data, choose others with --tasks, or see `python bench.py data check {suite.name}` and "
+            f"`python bench.py data fetch {suite.name}`"
         )
     return found
 
