@@ -65,7 +65,7 @@ def test_a_bad_image_fails_or_is_counted_as_asked(own: Path, tmp_path: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/test/000001.jpg").write_bytes(b"no image")
     outcome = run(own, tmp_path / "r", Reading(workers=0))
-    assert "000001.jpg: cannot be decoded" in outcome.failed[0].read_text()
+    assert "000001.jpg: is no image of a kind" in outcome.failed[0].read_text()
     assert run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip")).done == 1
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {"test": 1}
