@@ -14,7 +14,7 @@ __all__ = ["ahead", "clean_processes", "cores"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AHEAD = 3  # results that each process may have waiting
+AHEAD = 2  # results that each process may have waiting
 
 
 class _Applied(Dataset[Any]):
