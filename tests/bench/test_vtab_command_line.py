@@ -52,6 +52,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 runs done now" in done.stdout
+    assert "than published: dtd (12 and 6 instead of 1,000 and 1,880), eurosat" in done.stdout
     found = records(tmp_path / "results")
     assert [record["identity"]["task"] for record in found] == ["dtd", "eurosat", "kitti"]
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
