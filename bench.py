@@ -373,6 +373,19 @@ def data_check(
     raise typer.Exit(0 if all(task.sound for task in checked) else 1)
 
 
+@data_app.command("fetch")
+@guarded
+def data_fetch(
+    suite: Annotated[str, typer.Argument(help="A suite that is published as a whole: [b]vtab[/b].")],
+    data: Data = ROOT / "data",
+) -> None:
+    """Download a suite and unpack it; a call that was stopped goes on where it was."""
+    from bench.data_fetch import fetch
+
+    place = fetch(suite, data, _console())
+    _console().print(f"{place} is complete; look at it with: python bench.py data check {suite}", soft_wrap=True)
+
+
 @records_app.command("check")
 @guarded
 def check_results(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-__all__ = ["ahead", "cores"]
+__all__ = ["ahead", "clean_processes", "cores"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AHEAD = 3  # results that each process may have waiting
+AHEAD = 2  # results that each process may have waiting
 
 
 class _Applied(Dataset[Any]):
@@ -34,6 +35,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def clean_processes() -> ForkServerContext:
+    """Processes that are forked from a server, which imports what takes long once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "PIL.Image", "bench.streamed"])
+    return context
+
+
 def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """Apply a function that can be sent to other processes; without workers, here.
 
@@ -42,8 +50,6 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
     """
     if workers < 1 or len(items) < 2 or multiprocessing.current_process().daemon:
         return map(function, items)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "PIL.Image"])  # once, not in each process
     return iter(
         DataLoader(
             _Applied(function, items),
@@ -51,7 +57,7 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
             num_workers=min(workers, len(items)),
             prefetch_factor=AHEAD,
             collate_fn=_same,
-            multiprocessing_context=context,
+            multiprocessing_context=clean_processes(),
         )
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+import datasets
 from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.folder import check_folder
@@ -41,6 +42,7 @@ def grid(
     _log_to(console)
     count = workers_of(how.device, workers)
     runs = shard_of(grid_of(request), shard)
+    _say_sizes(request, runs, console)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
     _say_again(pending, root, how, force, console)
@@ -82,6 +84,22 @@ def _check_weights(runs: list[Run]) -> None:
     except WeightsError as error:
         raise WrongCall(str(error)) from error
     logging.getLogger("methods.weights").setLevel(logging.WARNING)  # said once is enough
+
+
+def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
+    """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
+    published = {task.name: task.sizes for task in datasets.suite(request.suite).tasks}
+    found = {run.task.name: run.task.sizes for run in runs}
+    other = [
+        f"{name} ({sizes['train']:,} and {sizes['test']:,} instead of {published[name]['train']:,} "
+        f"and {published[name]['test']:,})"
+        for name, sizes in found.items()
+        if any(sizes[split] != published[name][split] for split in ("train", "test"))
+    ]
+    if other:
+        more = f" and {len(other) - 3} more tasks" if len(other) > 3 else ""
+        text = f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def _check_files(runs: list[Run]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-
 from bench.ahead import cores
 from bench.data_scan import scan
 from bench.execution import Reading
-from bench.streamed import Streamed, streamed
+from bench.streamed import Streamed, room_for, streamed
 from datasets import Preprocessing, Split, Task
 from datasets.decoding import BadImage
 from datasets.listing import Listing, Listings
@@ -42,7 +40,7 @@ def whole(found: Split | Streamed) -> Split:
     """All images in memory."""
     if isinstance(found, Split):
         return found
-    images = torch.empty(len(found), 3, found.size, found.size, dtype=torch.uint8)
+    images = room_for(len(found), found.size)
     start = 0
     for block in found.blocks():
         images[start : start + len(block)] = block

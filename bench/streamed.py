@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +22,9 @@ from datasets.base import Split
 from datasets.decoding import BadImage
 from datasets.listing import Listing
 
-__all__ = ["Streamed", "streamed"]
+__all__ = ["Streamed", "room_for", "streamed"]
 
-BLOCK = 16  # images that a process decodes at a time
+BLOCK = 32  # images that a process decodes at a time
 SHARED = Path("/dev/shm")  # the memory through which they come
 
 
@@ -53,7 +54,7 @@ class Streamed:
         for block in self.blocks():
             waiting.append(block)
             while (count := sum(map(len, waiting))) >= batch_size or (count and start + count == len(self)):
-                joined = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+                joined = torch.cat(waiting, out=room_for(count, self.size))
                 images, rest = joined[:batch_size], joined[batch_size:]
                 waiting = [rest] if len(rest) else []
                 yield images, self.labels[start : start + len(images)]
@@ -61,7 +62,7 @@ class Streamed:
 
     def picked(self, places: list[int]) -> Split:
         """Some of the images, in memory. Raises BadImage."""
-        images = [self.listing.pixels(place, self.preprocessing, self.size) for place in places]
+        images = [self.listing.view(place, self.preprocessing, self.size) for place in places]
         return Split(torch.stack(images), self.labels[places])
 
     def blocks(self) -> Iterator[Tensor]:
@@ -98,7 +99,7 @@ class Streamed:
     def _processes(self) -> int:
         """As many as may work ahead without filling the shared memory, which is small in some containers."""
         block_bytes = BLOCK * 3 * self.size**2
-        room = shutil.disk_usage(SHARED).free // 4 if SHARED.is_dir() else 0
+        room = shutil.disk_usage(SHARED).free // 2 if SHARED.is_dir() else 0
         return min(self.workers, room // (block_bytes * (AHEAD + 1)))
 
     def _key(self) -> str:
@@ -114,6 +115,11 @@ def _modified_ns(path: Path) -> int:
         return os.stat(path).st_mtime_ns
     except OSError:
         return 0  # decoding says that it is gone
+
+
+def room_for(images: int, size: int) -> Tensor:
+    """Memory for images; numpy asks for large pages, and touching small ones first takes longer than copying."""
+    return torch.from_numpy(np.empty((images, 3, size, size), np.uint8))
 
 
 def streamed(listing: Listing, preprocessing: Preprocessing, size: int, how: Reading) -> Streamed:
@@ -133,4 +139,7 @@ def _decode(listing: Listing, preprocessing: Preprocessing, size: int, start: in
 
 def _pixels(listing: Listing, preprocessing: Preprocessing, size: int, places: range) -> Tensor:
     indices = range(places.start, min(places.stop, len(listing)))
-    return torch.stack([listing.pixels(index, preprocessing, size) for index in indices])
+    images = room_for(len(indices), size)
+    for place, index in enumerate(indices):
+        images[place] = listing.view(index, preprocessing, size)
+    return images

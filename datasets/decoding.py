@@ -5,13 +5,14 @@ Pillow alone takes a PNG whose checksums are wrong and a JPEG that ends too earl
 
 import io
 import warnings
+import zlib
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 __all__ = ["ENDINGS", "BadImage", "decode", "decoded", "read"]
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # nothing that starts another program
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # none that starts a program; JPEG opens MPO
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
 MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa", "LAB", "HSV"))
 MOST_BYTES = 1 << 28
@@ -54,6 +55,8 @@ def decoded(data: bytes) -> Image.Image:
             image.load()
         except BadImage:
             raise
+        except UnidentifiedImageError as error:
+            raise BadImage("is no image of a kind that is read here") from error
         except Exception as error:  # decoders raise nearly anything on damaged bytes
             raise BadImage(f"cannot be decoded ({str(error)[:200] or type(error).__name__})") from error
     return image
@@ -67,7 +70,25 @@ def _check(image: Image.Image, data: bytes) -> None:
         raise BadImage(f"pixels of kind {image.mode} have more than 8 bits; convert the image to 8 bits")
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise BadImage("is animated or has several pages; keep one")
-    if image.format in ("JPEG", "MPO") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if image.format in ("JPEG", "MPO") and not _ended_jpeg(data):
         raise BadImage("the JPEG ends too early")
-    if image.format == "PNG":
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # the checksums of all chunks
+    if image.format == "PNG" and not _whole_png(memoryview(data)):
+        raise BadImage("the PNG ends too early or one of its checksums is wrong")
+
+
+def _ended_jpeg(data: bytes) -> bool:
+    """Whether an end was written and no scan begins behind it; a small preview inside has an end of its own."""
+    end = data.rfind(b"\xff\xd9")
+    return end >= 0 and data.find(b"\xff\xda", end) < 0
+
+
+def _whole_png(data: memoryview) -> bool:
+    """Whether all chunks to the last are there and are what their checksums say."""
+    place, name = 8, b""
+    while name != b"IEND":
+        end = place + 8 + int.from_bytes(data[place : place + 4])
+        name = bytes(data[place + 4 : place + 8])
+        if end + 4 > len(data) or zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        place = end + 4
+    return True

@@ -34,9 +34,9 @@ class Listing:
         for name, label in zip(self.names, self.labels, strict=True):
             yield decode(self.folder / name), label
 
-    def pixels(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
-        """Give one image as uint8, 3 x size x size; raises BadImage."""
-        return preprocessing.pixels(decode(self.folder / self.names[index]), size)
+    def view(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
+        """Give one image as uint8, 3 x size x size, to be copied; raises BadImage."""
+        return preprocessing.view(decode(self.folder / self.names[index]), size)
 
     @cached_property
     def digest(self) -> str:

@@ -54,12 +54,17 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image, size: int) -> Tensor:
         """Give the image as uint8, 3 x size x size; an image of that size keeps its pixels."""
-        colour = _decoded(image, self.decode).convert("RGB")
+        return self.view(image, size).contiguous()
+
+    def view(self, image: Image.Image, size: int) -> Tensor:
+        """Give the same, with channels last in memory: for who copies it anyway."""
+        colour = _decoded(image, self.decode)
+        colour = colour if colour.mode == "RGB" else colour.convert("RGB")  # which would copy it
         if self.resize != "squash":
             colour = _middle(self._larger(colour, round(size * MARGIN)), size)
         elif colour.size != (size, size):
             colour = colour.resize((size, size), FILTERS[self.interpolation])
-        return torch.from_numpy(np.array(colour)).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(colour)).permute(2, 0, 1)
 
     def _larger(self, image: Image.Image, side: int) -> Image.Image:
         width, height = image.size

@@ -1,9 +1,8 @@
 """A call that cannot be carried out is refused with one sentence before any work starts."""
 
+import dataclasses
 import io
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,19 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(datasets.SUITES, "tiny", SUITE)
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Takes back what the command line does to the loggers of a process that has only one call."""
-    loggers = [logging.getLogger(name) for name in ("methods", "methods.weights")]
-    before = [(logger.level, logger.handlers[:]) for logger in loggers]
-    yield
-    for logger, (level, handlers) in zip(loggers, before, strict=True):
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
-
-
 def request(**words: Any) -> Request:
     return Request(**{"suite": "tiny", "methods": "linear", **words})
+
+
+def test_the_seed_of_a_run_chooses_the_list_that_was_drawn_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = SUITE.tasks[0]
+    draws = tuple(dataclasses.replace(task, revision=f"draw {number}") for number in range(3))
+    drawn = dataclasses.replace(SUITE, tasks=(dataclasses.replace(draws[0], draws=draws),))
+    monkeypatch.setitem(datasets.SUITES, "tiny", drawn)
+    runs = grid_of(request(seeds="2,0"))
+    assert [(run.seed, run.identity().changes["data"]) for run in runs] == [(2, "draw 2"), (0, "draw 0")]
+    with pytest.raises(WrongCall, match=r"colours has lists for the seeds 0\.\.2, not for 3"):
+        grid_of(request(seeds="0..3"))
 
 
 def test_what_is_left_out_comes_from_the_suite() -> None:

@@ -54,6 +54,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 runs done now" in done.stdout
+    assert "than published: dtd (12 and 6 instead of 1,000 and 1,880), eurosat" in done.stdout
     found = records(tmp_path / "results")
     assert [record["identity"]["task"] for record in found] == ["dtd", "eurosat", "kitti"]
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
@@ -67,7 +68,7 @@ def test_a_bad_image_fails_or_is_counted_as_asked(own: Path, tmp_path: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/test/000001.jpg").write_bytes(b"no image")
     outcome = run(own, tmp_path / "r", Reading(workers=0))
-    assert "000001.jpg: cannot be decoded" in outcome.failed[0].read_text()
+    assert "000001.jpg: is no image of a kind" in outcome.failed[0].read_text()
     assert run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip")).done == 1
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {"test": 1}
