@@ -32,7 +32,7 @@ def load(run: Run, split: str, how: Reading, in_memory: bool = False) -> Loaded:
 def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
     """What decides every pixel of a split, apart from a source that changes without a new revision."""
     task = run.task
-    data = run.suite, task.name, task.revision, tuple(sorted(task.sizes.items()))
+    data = run.suite, task.name, task.revision, task.draw, tuple(sorted(task.sizes.items()))
     return *data, split, run.recipe.preprocessing, run.backbone.image_size
 
 

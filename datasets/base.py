@@ -37,17 +37,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """One dataset to adapt to; `sizes` has "train", "test" and perhaps "val"."""
+    """One dataset to adapt to; `sizes` has "train", "test" and perhaps "val".
+
+    `revision` is part of a run's identity. Of images on disk it is made of lists, labels, names and file sizes and not
+    of their content, which takes minutes to read: an image that is replaced by one of the same size does not change it.
+    """
 
     name: str
     group: str
     classes: int
     sizes: Mapping[str, int]
     source: Source = field(repr=False, compare=False)
-    revision: str = ""  # changes whenever images or labels do; part of a run's identity
+    revision: str = ""  # changes with images and labels; one for all draws, since the seed says which of them it is
+    draw: int = 0  # which of the lists that were drawn, one a seed
     draws: tuple["Task", ...] = field(default=(), repr=False, compare=False)  # one a seed, where lists were drawn
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the classes, where they are known
     note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
+    known: tuple[str, ...] = field(default=(), compare=False)  # kinds of defects that the published copy has too
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
 

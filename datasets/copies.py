@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from datasets.base import NotHere, Suite, Task
 from datasets.listing import Listing, Listings, listing, revision
 from datasets.lists import BadList, Entry, Lines, read
 
-__all__ = ["Layout", "Look", "folder_of", "images_of", "locate", "located", "look_at", "out_of_range", "read_lists"]
+__all__ = ["Layout", "Look", "folders_of", "images_of", "locate", "located", "look_at", "out_of_range", "read_lists"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,6 @@ class Layout:
     name: str
     lists: Mapping[str, tuple[str, ...]]
     images: tuple[str, ...] = (".", "images")  # the first below which a listed image lies
-    remapped: bool = False  # labels are any numbers; the classes are their places in order
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Look:
         return {*self.training, "test"} <= self.splits.keys()
 
 
-def folder_of(data: Path, below: Iterable[str], names: Iterable[str]) -> Path | None:
-    """Give the first folder with one of the names, dashes and case aside, in `data` or in a folder `below` it."""
+def folders_of(data: Path, below: Iterable[str], names: Iterable[str]) -> list[Path]:
+    """Give every folder with one of the names, dashes and case aside, in `data` or in a folder `below` it."""
     wanted = [_plain(name) for name in names]
+    found: dict[Path, None] = {}
     for parent in (data / name for name in below):
-        known = {_plain(name): parent / name for name in reversed(_folders(parent))}
-        if found := [known[name] for name in wanted if name in known]:
-            return found[0]
-    return None
+        known = [(wanted.index(_plain(name)), name) for name in _folders(parent) if _plain(name) in wanted]
+        found |= dict.fromkeys(parent / name for _, name in sorted(known))
+    return list(found)
 
 
 def _plain(name: str) -> str:
@@ -67,21 +67,22 @@ def _folders(parent: Path) -> list[str]:
         return []
 
 
-def look_at(folder: Path | None, layouts: Sequence[Layout], training: tuple[str, ...] = ("train",)) -> Look:
-    """Read the lists of the layout of which most is there; the first one wins a tie."""
-    if folder is None:
+def look_at(folders: Sequence[Path], layouts: Sequence[Layout], training: tuple[str, ...] = ("train",)) -> Look:
+    """Read the lists of the folder and layout of which most is there; the first ones win a tie."""
+    if not folders:
         return Look(None, training=training)
     needed = (*training, "test")
-    layout = max(layouts, key=lambda layout: sum(_there(folder, layout, split) for split in needed))
+    folder, layout = max(
+        product(folders, layouts), key=lambda pair: sum(_there(pair[0], pair[1], split) for split in needed)
+    )
     if not any(_there(folder, layout, split) for split in needed):
         return Look(folder, missing=tuple(name for split in needed for name in layouts[0].lists[split]))
     splits = {
         split: read_lists(folder, names) for split, names in layout.lists.items() if _there(folder, layout, split)
     }
     missing = [name for split in layout.lists for name in layout.lists[split] if not (folder / name).is_file()]
-    lines = _remapped(splits) if layout.remapped else splits
-    images = {split: images_of(folder, part.entries, layout.images) for split, part in lines.items()}
-    return Look(folder, layout.name, lines, images, tuple(dict.fromkeys(missing)), training)
+    images = {split: images_of(folder, part.entries, layout.images) for split, part in splits.items()}
+    return Look(folder, layout.name, splits, images, tuple(dict.fromkeys(missing)), training)
 
 
 def _there(folder: Path, layout: Layout, split: str) -> bool:
@@ -101,15 +102,6 @@ def read_lists(folder: Path, names: Iterable[str]) -> Lines:
 @cache
 def _read(path: Path, size_bytes: int, modified_ns: int) -> Lines:
     return read(path)
-
-
-def _remapped(splits: Mapping[str, Lines]) -> dict[str, Lines]:
-    labels = sorted({label for part in splits.values() for _, label in part.entries})
-    place = {label: index for index, label in enumerate(labels)}
-    return {
-        split: Lines(tuple((name, place[label]) for name, label in part.entries), part.problems)
-        for split, part in splits.items()
-    }
 
 
 def images_of(folder: Path, entries: Sequence[Entry], among: Sequence[str]) -> Path:
@@ -146,7 +138,11 @@ def located(task: Task, look: Look) -> Task:
     if not look.complete:
         raise NotHere(f"{task.name} is not there")
     splits = {split: _listing(task, look, split) for split in look.splits}
-    draws = tuple(_with(task, look, {**splits, "train": splits[split]}) for split in look.training)
+    seen = revision([splits[split] for split in (*look.training, "test")], look.names)
+    draws = tuple(
+        dataclasses.replace(_with(task, look, {**splits, "train": splits[split]}), revision=seen, draw=number)
+        for number, split in enumerate(look.training)
+    )
     return draws[0] if len(draws) == 1 else dataclasses.replace(draws[0], draws=draws)
 
 
@@ -155,7 +151,6 @@ def _with(task: Task, look: Look, splits: Mapping[str, Listing]) -> Task:
         task,
         sizes={split: len(found) for split, found in splits.items()},
         source=Listings(splits),
-        revision=revision(splits, look.names),
         names=look.names,
         scored=tuple(sorted(set(splits["test"].labels))) if task.masked else (),
     )

@@ -3,20 +3,30 @@
 Pillow alone takes a PNG whose checksums are wrong and a JPEG that ends too early as they come; here both are refused.
 """
 
+import contextlib
 import io
+import os
+import re
+import stat
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PpmImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 __all__ = ["ENDINGS", "BadImage", "decode", "decoded", "read"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # none that starts a program; JPEG opens MPO
-ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
+ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
 MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa", "LAB", "HSV"))
 MOST_BYTES = 1 << 28
 MOST_PIXELS = 80_000_000  # a larger one is a mistake or an attack; below Pillow's own limit
+LONGEST_SIDE = 65_500  # of a JPEG, which some presets make of every image
+MOST_ELONGATED = 200  # longer to shorter side: cutting out the middle enlarges the shorter to 256
+BEGIN, END, SCAN, ALONE = 0xD8, 0xD9, 0xDA, 0x01  # markers of a JPEG; the last has no length behind it
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in a JPEG; the others are part of a scan
 
 
 class BadImage(ValueError):
@@ -34,7 +44,9 @@ def decode(path: Path) -> Image.Image:
 def read(path: Path) -> bytes:
     """Give the bytes of a file; raises BadImage, whose message does not name it."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadImage("is no regular file")
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BadImage(f"cannot be read ({error.strerror})") from error
@@ -43,12 +55,16 @@ def read(path: Path) -> bytes:
     return data
 
 
+def _at_once(path: str, flags: int) -> int:
+    """A named pipe would otherwise be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def decoded(data: bytes) -> Image.Image:
     """Give the image in `data`; raises BadImage. The format stays known, `image.format`."""
     if not data:
         raise BadImage("the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata; what matters is checked here
+    with _quiet():
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check(image, data)
@@ -62,11 +78,25 @@ def decoded(data: bytes) -> Image.Image:
     return image
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No word of odd metadata; what matters is checked here. Filters are the process's, so threads leave them alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _check(image: Image.Image, data: bytes) -> None:
     """Raise BadImage for what the decoder would accept but no protocol has a meaning for."""
     if image.width * image.height > MOST_PIXELS:
         raise BadImage(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}")
-    if image.mode not in MODES:
+    longer, shorter = max(image.size), min(image.size)
+    if longer > LONGEST_SIDE or longer > MOST_ELONGATED * shorter:
+        raise BadImage(f"{image.width} x {image.height} pixels are too long for their width")
+    if image.mode not in MODES or _bits(image, data) > 8:
         raise BadImage(f"pixels of kind {image.mode} have more than 8 bits; convert the image to 8 bits")
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise BadImage("is animated or has several pages; keep one")
@@ -76,10 +106,27 @@ def _check(image: Image.Image, data: bytes) -> None:
         raise BadImage("the PNG ends too early or one of its checksums is wrong")
 
 
+def _bits(image: Image.Image, data: bytes) -> int:
+    """Of a channel in the file: colours with 16 come out of Pillow cut down to 8."""
+    if image.format == "PNG":
+        return data[24]  # signature, length and name of the header, width, height
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))))
+    if isinstance(image, PpmImagePlugin.PpmImageFile) and image.tile[0].codec_name.startswith("ppm"):
+        return int(image.tile[0].args[-1]).bit_length()  # type: ignore[index,arg-type] # the highest value
+    return 8
+
+
 def _ended_jpeg(data: bytes) -> bool:
-    """Whether an end was written and no scan begins behind it; a small preview inside has an end of its own."""
-    end = data.rfind(b"\xff\xd9")
-    return end >= 0 and data.find(b"\xff\xda", end) < 0
+    """Whether the first image in the file has a scan and an end of its own; a preview in its header has another."""
+    place, scanned = 2, False
+    while marker := MARKER.search(data, place):
+        kind, place = data[marker.end() - 1], marker.end()
+        if kind in (BEGIN, END):
+            return scanned and kind == END
+        scanned = scanned or kind == SCAN
+        place += int.from_bytes(data[place : place + 2]) if kind != ALONE else 0
+    return False
 
 
 def _whole_png(data: memoryview) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets.base import Suite, Task
-from datasets.copies import Layout, Look, folder_of, look_at
+from datasets.copies import Layout, Look, folders_of, look_at
 from datasets.elsewhere import elsewhere
 from datasets.few_shot import FOLDERS, IMAGES, lists
 
@@ -29,20 +29,21 @@ ALIASES = MappingProxyType(  # other folder names in use; dashes and case are lo
         "imagenet": ("imagenet1k", "imagenet_1k"),
         "imagenet_v2": ("imagenetv2", "imagenetv2_matched_frequency"),
         "imagenet_sketch": ("imagenetsketch", "sketch"),
-        "imagenet_a": ("imageneta",),
+        "imagenet_a": ("imageneta", "imagenet_adversarial"),
         "imagenet_r": ("imagenetr", "imagenet_rendition"),
     }
 )
+PARENTS = (*FOLDERS, "domain-generalization", "domain_generalization", "data/domain-generalization", "domain")
 TRAIN = {split: files for split, files in lists(16).lists.items() if split.startswith("train")}
 SOURCE = Layout("NOAH's lists", {**TRAIN, "test": ("annotations/val_meta.list",)}, IMAGES)
 TARGET = Layout("NOAH's lists", {"test": ("annotations/val_meta.list",)}, IMAGES)
 
 
 def _look(task: Task, data: Path) -> Look:
-    source = look_at(_folder("imagenet", data), (SOURCE,), tuple(TRAIN))
+    source = look_at(_folders("imagenet", data), (SOURCE,), tuple(TRAIN))
     if task.name == "imagenet":
         return source
-    target = look_at(_folder(task.name, data), (TARGET,), ())
+    target = look_at(_folders(task.name, data), (TARGET,), ())
     training = {split: lines for split, lines in source.splits.items() if split in TRAIN}
     images = {split: source.images[split] for split in training}
     missing = tuple(f"imagenet/{name}" for split in TRAIN if split not in training for name in TRAIN[split])
@@ -55,8 +56,8 @@ def _look(task: Task, data: Path) -> Look:
     )
 
 
-def _folder(name: str, data: Path) -> Path | None:
-    return folder_of(data, (*FOLDERS, "domain"), (name, *ALIASES[name]))
+def _folders(name: str, data: Path) -> list[Path]:
+    return folders_of(data, PARENTS, (name, *ALIASES[name]))
 
 
 def _masked(options: str) -> Suite:

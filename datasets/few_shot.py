@@ -2,7 +2,7 @@
 
 A task is a set at a number of shots. The three lists that were drawn for it go with the seeds 0, 1 and 2 of a run, so
 that `--seeds 0..2` is the published protocol. A group is a number of shots: its mean is the mean over the sets. The
-lists of Pets with one shot have two lines a class, so numbers with them are not one-shot; `data check` says so.
+lists of Pets with one shot have two lines a class, which may be one image twice; `data check` says so.
 The sources augment training images, which is not done here.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets.base import Suite, Task
-from datasets.copies import Layout, Look, folder_of, look_at
+from datasets.copies import Layout, Look, folders_of, look_at
 from datasets.elsewhere import elsewhere
 
 __all__ = ["FOLDERS", "IMAGES", "SHOTS", "SUITE", "lists"]
@@ -34,9 +34,21 @@ ALIASES = MappingProxyType(  # other folder names in use; dashes and case are lo
     }
 )
 FOLDERS = ("few-shot", "few_shot", "fewshot", "data/few-shot", ".")
-IMAGES = (".", "images", "annotations")
+IMAGES = (
+    ".",
+    "images",
+    "annotations",
+    "train",
+    "val",
+    "images/train",
+    "images/val",
+    "jpg",
+)  # the last is CoOp's Flowers
 DEFECT = "pets-shots1", 74  # the published one-shot lists of Pets hold so many lines, two a class
-NOTE = "the published one-shot lists hold 74 lines, two for each of 37 classes: numbers with them are not one-shot"
+NOTE = (
+    "the published one-shot lists hold 74 lines for 37 classes: those of the seeds 0 and 1 name one image a class "
+    "twice, so it is seen twice an epoch; a list that names two images a class is not one-shot"
+)
 
 
 def lists(shots: int) -> Layout:
@@ -48,15 +60,16 @@ def lists(shots: int) -> Layout:
 
 def _look(task: Task, data: Path) -> Look:
     name, _, shots = task.name.partition("-shots")
-    folder = folder_of(data, FOLDERS, (name, *ALIASES.get(name, ())))
-    return look_at(folder, (lists(int(shots)),), tuple(f"train{seed}" for seed in SEEDS))
+    folders = folders_of(data, FOLDERS, (name, *ALIASES.get(name, ())))
+    return look_at(folders, (lists(int(shots)),), tuple(f"train{seed}" for seed in SEEDS))
 
 
 def _task(shots: int, name: str, classes: int, val: int, test: int) -> Task:
     task = f"{name}-shots{shots}"
     train = DEFECT[1] if task == DEFECT[0] else classes * shots
-    note = NOTE if task == DEFECT[0] else ""
-    return Task(task, f"{shots}-shot", classes, {"train": train, "val": val, "test": test}, elsewhere(task), note=note)
+    note, known = (NOTE, ("repeated",)) if task == DEFECT[0] else ("", ())
+    sizes = {"train": train, "val": val, "test": test}
+    return Task(task, f"{shots}-shot", classes, sizes, elsewhere(task), note=note, known=known)
 
 
 SUITE = Suite(

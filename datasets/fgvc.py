@@ -1,15 +1,18 @@
 """FGVC: five fine-grained sets with the JSON splits of the VPT protocol (vtab_protocol.md, 9).
 
-A split file is one JSON object from path to class id; ids become 0..C-1 in their order. Training is on train.json;
-the val split stays for tuning. The sources augment training images, which is not done here.
+A split file is one JSON object from path to class id; the ids of train become 0..C-1 in their order. Training is on
+train.json; the val split stays for tuning. The sources augment training images, which is not done here.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from datasets.base import Suite, Task
-from datasets.copies import Layout, Look, folder_of, look_at
+from datasets.copies import Layout, Look, folders_of, look_at
 from datasets.elsewhere import elsewhere
+from datasets.lists import Lines
 
 __all__ = ["SUITE"]
 
@@ -31,14 +34,32 @@ ALIASES = MappingProxyType(  # other folder names in use; dashes and case are lo
 LAYOUT = Layout(
     "JSON splits",
     {"train": ("train.json",), "val": ("val.json",), "test": ("test.json",)},
-    images=(".", "images", "Images"),
-    remapped=True,
+    images=(".", "images", "Images", "jpg"),
 )
 
 
 def _look(task: Task, data: Path) -> Look:
     names = (task.name, *ALIASES.get(task.name, ()))
-    return look_at(folder_of(data, ("fgvc", "FGVC", "."), names), (LAYOUT,))
+    look = look_at(folders_of(data, ("fgvc", "FGVC", "."), names), (LAYOUT,))
+    if "train" not in look.splits:
+        return look
+    ids = sorted({label for _, label in look.splits["train"].entries})
+    return dataclasses.replace(
+        look, splits={split: _as_classes(split, lines, ids, task.classes) for split, lines in look.splits.items()}
+    )
+
+
+def _as_classes(split: str, lines: Lines, ids: Sequence[int], classes: int) -> Lines:
+    """Give the places of class ids among those of train.json; an id that is not there, or is one too many, is wrong."""
+    place = {label: index for index, label in enumerate(ids)}
+    entries, problems = [], list(lines.problems)
+    for name, label in lines.entries:
+        if place.get(label, classes) < classes:
+            entries.append((name, place[label]))
+        else:
+            why = f"one more than {classes} classes" if label in place else "not in train.json"
+            problems.append(f"{split}.json: the class id {label} of {name} is {why}")
+    return Lines(tuple(entries), tuple(problems))
 
 
 SUITE = Suite(

@@ -2,6 +2,7 @@
 
 PATH holds train/ and test/ (or val/, which is then scored), each with the class folders, or the class folders
 themselves; those are split by `seed`, a fifth of each class for the test. `shots=10` trains on ten images a class.
+Files that are no images are left out, which is said once (datasets/class_folders.py).
 """
 
 import dataclasses
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import Suite, Task
+from datasets.class_folders import Classes, classes_of, parts_of
 from datasets.copies import Look, located
-from datasets.decoding import ENDINGS
 from datasets.elsewhere import elsewhere
 from datasets.lists import Entry, Lines
 
@@ -20,7 +21,6 @@ __all__ = ["SUITE"]
 
 HOW = "folder:PATH[:shots=10][:seed=0], PATH with train/CLASS/…, test/CLASS/… or with CLASS/…"
 TEST_SHARE = 5  # one image in so many is scored where the folder is not split
-Classes = Mapping[str, Sequence[str]]  # from the name of a class to its images, below the folder
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Wanted:
     path: Path
     shots: int | None = None
     seed: int = 0
+
+    def label(self) -> str:
+        """Give the name of the task, which says how the images were drawn."""
+        options = {"shots": self.shots, "seed": self.seed}
+        return self.path.resolve().name + "".join(f"-{name}{value}" for name, value in options.items() if value)
 
 
 def _parsed(options: str) -> Wanted:
@@ -54,7 +59,7 @@ def _suite(options: str) -> Suite:
     _check(wanted, splits, names)
     lines = {split: Lines(tuple(_entries(classes, names))) for split, classes in splits.items()}
     look = Look(wanted.path, "class folders", lines, dict.fromkeys(lines, wanted.path), names=tuple(names))
-    label = wanted.path.resolve().name + (f"-shots{wanted.shots}" if wanted.shots else "")
+    label = wanted.label()
     sizes = {split: len(part.entries) for split, part in lines.items()}
     task = located(Task(label, "own", len(names), sizes, elsewhere(label)), look)
     return dataclasses.replace(
@@ -68,26 +73,14 @@ def _suite(options: str) -> Suite:
 
 def _splits(wanted: Wanted) -> dict[str, Classes]:
     """The classes of train and test, by looking at how the folder is laid out."""
-    parts = {split: wanted.path / split for split in ("train", "val", "test") if (wanted.path / split).is_dir()}
+    parts = parts_of(wanted.path)
     if "train" in parts and len(parts) > 1:
-        test = "test" if "test" in parts else "val"
-        train = _classes(wanted.path, parts["train"])
-        found = {"train": train, "test": _classes(wanted.path, parts[test])}
+        test = next(part for part in ("test", "val") if part in parts)
+        found = {"train": classes_of(wanted.path, parts["train"]), "test": classes_of(wanted.path, parts[test])}
     else:
-        found = _divided(_classes(wanted.path, parts.get("train", wanted.path)), wanted.seed)
+        found = _divided(classes_of(wanted.path, parts.get("train", wanted.path)), wanted.seed)
     if wanted.shots:
         found["train"] = _few(found["train"], wanted.shots, wanted.seed)
-    return found
-
-
-def _classes(root: Path, folder: Path) -> Classes:
-    """Every folder below with the images anywhere in it; hidden ones are left out."""
-    found = {}
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        images = [path for path in place.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()]
-        shown = sorted(str(path.relative_to(root)) for path in images if not path.name.startswith("."))
-        if shown:
-            found[place.name] = shown
     return found
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 from torch import Tensor
 
 from datasets.base import Example
-from datasets.decoding import decode
+from datasets.decoding import BadImage, decode
 from datasets.lists import Entry
 from datasets.preprocessing import Preprocessing
 
-GONE = -1  # in place of the size of a file that is not there
+GONE = -1  # in place of the size of a file that is not there, or that cannot be read
 __all__ = ["Listing", "Listings", "listing", "revision"]
 
 
@@ -36,7 +37,12 @@ class Listing:
 
     def view(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
         """Give one image as uint8, 3 x size x size, to be copied; raises BadImage."""
-        return preprocessing.view(decode(self.folder / self.names[index]), size)
+        path = self.folder / self.names[index]
+        image = decode(path)
+        try:
+            return preprocessing.view(image, size)
+        except (ValueError, OSError, MemoryError) as error:
+            raise BadImage(f"{path}: cannot be preprocessed ({str(error)[:200] or type(error).__name__})") from error
 
     @cached_property
     def digest(self) -> str:
@@ -47,7 +53,7 @@ class Listing:
 
     @property
     def gone(self) -> list[str]:
-        """The names of files that are listed but not there."""
+        """The names of files that are listed but not there, or that cannot be read."""
         return [name for name, size in zip(self.names, self.sizes_bytes, strict=True) if size == GONE]
 
     def without(self, places: Sequence[int]) -> "Listing":
@@ -80,12 +86,13 @@ def listing(folder: Path, entries: Sequence[Entry]) -> Listing:
 
 def _size_bytes(path: Path) -> int:
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except OSError:
         return GONE
+    return status.st_size if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK) else GONE
 
 
-def revision(splits: Mapping[str, Listing], names: Sequence[str]) -> str:
+def revision(splits: Iterable[Listing], names: Sequence[str]) -> str:
     """Give eight hexadecimal digits over what is trained on and scored, and over the names of the classes if known."""
-    text = f"{splits['train'].digest} {splits['test'].digest}" + (f" {list(names)}" if names else "")
+    text = " ".join(split.digest for split in splits) + (f" {list(names)}" if names else "")
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]

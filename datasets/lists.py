@@ -5,6 +5,7 @@ list is either a list of one-entry objects or one object, from path to label.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,7 +34,7 @@ def read(path: Path) -> Lines:
     try:
         if path.stat().st_size > MOST_BYTES:
             return Lines((), (f"{path.name}: too large for a list",))
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a text with a mark
         pairs = list(_json(text) if path.suffix == ".json" else _text(text))
     except OSError as error:
         return Lines((), (f"{path.name}: cannot be read ({error.strerror})",))
@@ -81,6 +82,10 @@ def _wrong(name: Any, label: Any) -> str:
     """What is wrong with an entry, or nothing."""
     if not isinstance(name, str) or not name or "\0" in name:
         return f"no path in {name!r} {label!r}"
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return f"the path {name!r} is no name that a file can have here"
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         return f"the path {name!r} leaves the folder"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 Statistics = tuple[float, float, float]
 IMAGENET_MEAN: Statistics = (0.485, 0.456, 0.406)
@@ -22,8 +23,10 @@ HALF: Statistics = (0.5, 0.5, 0.5)
 ZERO: Statistics = (0.0, 0.0, 0.0)
 ONE: Statistics = (1.0, 1.0, 1.0)
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+UNFILTERED = "bilinear_unfiltered"
 RESIZES = ("squash", "squash_crop", "crop")
-MARGIN = 256 / 224  # what is resized to before the middle is cut out
+MARGIN = 256, 224  # what is resized to before the middle is cut out, for what is cut out
+LOSSY = ("JPEG", "MPO")
 DECODES = ("any", "png", "jpeg75")
 
 
@@ -34,10 +37,12 @@ class Preprocessing:
     `decode` is "any" (as the file is), "png" (refuse a lossy file) or "jpeg75" (pass a lossless image through JPEG, as
     the widespread export of VTAB-1k did). `resize` is "squash" (to a square, whatever the shape), "squash_crop" (to a
     larger square, and the middle of it) or "crop" (the shorter side to that length, and the middle square).
+    `interpolation` is Pillow's, which averages when it shrinks, or "bilinear_unfiltered": between the four nearest
+    pixels, as TensorFlow's default. That gives fractions there; here they are rounded to whole values.
     """
 
     name: str
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    interpolation: Literal["bicubic", "bilinear", "bilinear_unfiltered"] = "bicubic"
     resize: Literal["squash", "squash_crop", "crop"] = "squash"
     mean: Statistics | None = None
     std: Statistics | None = None
@@ -45,7 +50,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         for value, known in (
-            (self.interpolation, tuple(FILTERS)),
+            (self.interpolation, (*FILTERS, UNFILTERED)),
             (self.resize, RESIZES),
             (self.decode, DECODES),
         ):
@@ -61,16 +66,29 @@ class Preprocessing:
         colour = _decoded(image, self.decode)
         colour = colour if colour.mode == "RGB" else colour.convert("RGB")  # which would copy it
         if self.resize != "squash":
-            colour = _middle(self._larger(colour, round(size * MARGIN)), size)
-        elif colour.size != (size, size):
-            colour = colour.resize((size, size), FILTERS[self.interpolation])
+            colour = _middle(self._larger(colour, size * MARGIN[0] // MARGIN[1]), size)
+        else:
+            colour = self._resized(colour, (size, size))
         return torch.from_numpy(np.array(colour)).permute(2, 0, 1)
 
     def _larger(self, image: Image.Image, side: int) -> Image.Image:
         width, height = image.size
         shorter = min(image.size) if self.resize == "crop" else 0
         target = (side * width // shorter, side * height // shorter) if shorter else (side, side)
-        return image if image.size == target else image.resize(target, FILTERS[self.interpolation])
+        return self._resized(image, target)
+
+    def _resized(self, image: Image.Image, target: tuple[int, int]) -> Image.Image:
+        if image.size == target:
+            return image
+        if self.interpolation == UNFILTERED:
+            return _unfiltered(image, target)
+        return image.resize(target, FILTERS[self.interpolation])
+
+
+def _unfiltered(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    resized = functional.interpolate(pixels, target[::-1], mode="bilinear", align_corners=False, antialias=False)
+    return Image.fromarray(resized[0].round().byte().permute(1, 2, 0).numpy())
 
 
 def _middle(image: Image.Image, size: int) -> Image.Image:
@@ -79,19 +97,19 @@ def _middle(image: Image.Image, size: int) -> Image.Image:
 
 
 def _decoded(image: Image.Image, decode: str) -> Image.Image:
-    if decode == "png" and image.format == "JPEG":
-        raise ValueError('this preprocessing wants lossless images but found a JPEG; use decode="any" to accept it')
-    if decode != "jpeg75" or image.format == "JPEG":
+    lossy = image.format in LOSSY or image.info.get("compression") in ("jpeg", "webp")  # the latter inside a TIFF
+    if decode == "png" and (lossy or image.format == "WEBP"):  # which may be lossy
+        raise ValueError(f'wants lossless images but found {image.format}; use decode="any" to accept it')
+    if decode != "jpeg75" or image.format in LOSSY:
         return image
     data = io.BytesIO()
     image.convert("RGB").save(data, "JPEG")  # the library's defaults, as in the export: quality 75, 4:2:0
     return Image.open(data)
 
 
-# The original VPT loader resizes in TensorFlow without antialiasing; squashing here filters when it shrinks.
 _PRESETS = (
     Preprocessing("checkpoint"),
-    Preprocessing("vpt", "bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    Preprocessing("vpt", "bilinear_unfiltered", mean=IMAGENET_MEAN, std=IMAGENET_STD),
     Preprocessing("noah", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
     Preprocessing("noah_vpt", mean=HALF, std=HALF, decode="jpeg75"),
     Preprocessing("petl_vit", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),

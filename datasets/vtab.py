@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from datasets.base import Suite, Task
-from datasets.copies import Layout, Look, folder_of, look_at
+from datasets.copies import Layout, Look, folders_of, look_at
 from datasets.elsewhere import elsewhere
 
 __all__ = ["ALIASES", "LAYOUTS", "SUITE"]
@@ -63,11 +63,14 @@ LAYOUTS = tuple(
     for how, train in (("", ("train800val200",)), (", 800 and 200 joined", ("train800", "val200")))
     for name, ending in (("text lists", ".txt"), ("JSON lists", ".json"))
 )
+KNOWN = MappingProxyType(
+    dict.fromkeys(("dsprites_loc", "dsprites_ori"), ("duplicate",))
+)  # turned by 0 and by 360 degrees
 SIZES = MappingProxyType({"train": 1_000, "train800": 800, "val": 200})
 
 
 def _look(task: Task, data: Path) -> Look:
-    return look_at(folder_of(data, FOLDERS, (task.name, *ALIASES.get(task.name, ()))), LAYOUTS)
+    return look_at(folders_of(data, FOLDERS, (task.name, *ALIASES.get(task.name, ()))), LAYOUTS)
 
 
 SUITE = Suite(
@@ -75,7 +78,8 @@ SUITE = Suite(
     title="VTAB-1k: nineteen tasks with 1,000 training images; needs --data",
     groups=("natural", "specialized", "structured"),
     tasks=tuple(
-        Task(name, group, classes, {**SIZES, "test": test}, elsewhere(name)) for name, group, classes, test in ROWS
+        Task(name, group, classes, {**SIZES, "test": test}, elsewhere(name), known=KNOWN.get(name, ()))
+        for name, group, classes, test in ROWS
     ),
     recipe="paper",
     backbone="vit_base_patch16_224.orig_in21k",

@@ -96,7 +96,6 @@ def test_every_source_of_the_protocol_has_a_preset() -> None:
 
 def test_presets_say_what_the_sources_do() -> None:
     assert {name for name, preset in PRESETS.items() if preset.interpolation == "bilinear"} == {
-        "vpt",
         "v_petl_bench",
         "vpt_fgvc",
     }
