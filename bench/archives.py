@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from bench.errors import WrongCall
@@ -82,7 +82,8 @@ def _check(archive: Path, members: list[Member], folder: Path) -> None:
     """Raise WrongCall before anything is written."""
     for member in members:
         path = PurePosixPath(member.name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[:1] or "\0" in member.name or not path.name:
+        absolute = path.is_absolute() or PureWindowsPath(member.name).drive
+        if absolute or ".." in path.parts or "\0" in member.name or not path.name:
             if member.kind == "folder" and str(path) == ".":
                 continue
             raise WrongCall(f"{archive.name} is refused: its member {member.name!r} would leave the folder")

@@ -1,22 +1,20 @@
-"""Gets a suite that is published on the hub: downloads what is missing, unpacks it, puts it in place in one step."""
+"""Gets a suite that is published on the hub: downloads what is missing and puts it in place (bench/data_placing.py)."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # the base of all that a connection raises
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 import datasets
-from bench.archives import DamagedArchive, is_archive, unpack
+from bench.data_placing import put_in_place, tasks_in
 from bench.errors import WrongCall
 
 __all__ = ["fetch"]
@@ -33,14 +31,14 @@ def fetch(suite: str, data: Path, console: Console) -> Path:
     """The folder of the suite, now that it is there. A call that was stopped goes on where it was. Raises WrongCall."""
     _check_name(suite)
     place, downloads = data / suite, data / f".{suite}-download"
-    if place.exists():
-        console.print(f"{place} is there already; remove it to fetch it anew", markup=False, soft_wrap=True)
+    if _there(suite, place, console):
         return place
     try:
         data.mkdir(parents=True, exist_ok=True)
         with _alone(data / f".{suite}-fetch.lock"):
-            _download(PUBLISHED[suite], downloads, console)
-            _put_in_place(downloads, data / f".{suite}-unpacking", place, console)
+            if not _there(suite, place, console):  # another process may just have finished
+                _download(PUBLISHED[suite], downloads, console)
+                put_in_place(datasets.suite(suite), downloads, place, console)
     except HTTPError as error:
         raise WrongCall(
             f"{PUBLISHED[suite]} could not be fetched ({_first_line(error)}); call again to go on, or name a mirror in "
@@ -50,6 +48,16 @@ def fetch(suite: str, data: Path, console: Console) -> Path:
         why = error.strerror or _first_line(error)
         raise WrongCall(f"{suite} could not be fetched into {data}: {why}; call again to go on") from error
     return place
+
+
+def _there(suite: str, place: Path, console: Console) -> bool:
+    """Whether the folder holds tasks. An empty one may be put in its place."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return False
+    if not tasks_in(datasets.suite(suite), place):
+        raise WrongCall(f"{place} is there but no task of {suite} is in it; remove it, or choose another --data")
+    console.print(f"{place} is there already; remove it to fetch it anew", markup=False, soft_wrap=True)
+    return True
 
 
 def _check_name(suite: str) -> None:
@@ -74,76 +82,40 @@ def _alone(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WrongCall(f"another process is fetching into {lock.parent}; wait for it") from error
-        yield
-        lock.unlink()
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _mirror() -> str | None:
+    """As the library does, but at the time of the call. Raises WrongCall."""
+    mirror = os.environ.get("HF_ENDPOINT")
+    try:
+        address = urlsplit(mirror or "https://huggingface.co")
+        usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise WrongCall(f"HF_ENDPOINT={mirror!r} is no address; write https://HOST, or unset it")
+    return mirror or None
 
 
 def _download(repository: str, folder: Path, console: Console) -> None:
     """Every file of the repository as it is now, and as long as it should be; files that are complete are kept."""
-    mirror = os.environ.get("HF_ENDPOINT")  # as the library does, but at the time of the call
-    info = HfApi(endpoint=mirror).dataset_info(repository, files_metadata=True)
-    console.print(f"fetching {repository} ({len(info.siblings or [])} files)", markup=False, soft_wrap=True)
-    snapshot_download(repository, repo_type="dataset", revision=info.sha, local_dir=folder, endpoint=mirror)
+    mirror = _mirror()
+    try:
+        info = HfApi(endpoint=mirror).dataset_info(repository, files_metadata=True)
+        console.print(f"fetching {repository} ({len(info.siblings or [])} files)", markup=False, soft_wrap=True)
+        snapshot_download(repository, repo_type="dataset", revision=info.sha, local_dir=folder, endpoint=mirror)
+    except (HTTPError, OSError):
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what is no answer of a hub ends as these
+        raise WrongCall(
+            f"{mirror or 'the hub'} gave no usable answer for {repository} ({_first_line(error)}); name another mirror "
+            "in the environment variable HF_ENDPOINT"
+        ) from error
     for file in info.siblings or []:  # without a connection the library is content with what is there
         path = folder / file.rfilename
         if not path.is_file() or (file.size is not None and path.stat().st_size != file.size):
             raise WrongCall(f"{file.rfilename} of {repository} is not complete; call again to go on")
-
-
-def _put_in_place(downloads: Path, unpacking: Path, place: Path, console: Console) -> None:
-    """Unpack everything aside, then rename: a folder of the suite's name is complete."""
-    shutil.rmtree(unpacking, ignore_errors=True)  # of a call that was stopped
-    unpacking.mkdir()
-    files = [path for path in sorted(downloads.rglob("*")) if path.is_file() and not path.is_symlink()]
-    published = [path for path in files if path.relative_to(downloads).parts[0] != ".cache"]  # the hub library's own
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        for path in published:
-            relative = path.relative_to(downloads)
-            if is_archive(path):
-                bar = progress.add_task(f"unpacking {relative}", total=None)
-                _unpack_one(path, unpacking / relative.parent, partial(progress.advance, bar))
-            else:
-                _linked(path, unpacking / relative)
-    os.replace(_tasks_in(unpacking), place)
-    shutil.rmtree(unpacking, ignore_errors=True)
-    shutil.rmtree(downloads, ignore_errors=True)
-
-
-def _linked(path: Path, other: Path) -> None:
-    other.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, other)
-    except OSError:  # some file systems have no links
-        shutil.copyfile(path, other)
-
-
-def _unpack_one(archive: Path, parent: Path, advance: Callable[[int], None]) -> None:
-    """Into a folder of the archive's name, unless it holds that folder, or another single one, itself."""
-    folder = parent / archive.name.split(".")[0]
-    aside = parent / f"{folder.name}.unpacking"
-    aside.mkdir(parents=True)
-    try:
-        unpack(archive, aside, advance)
-    except DamagedArchive as error:
-        archive.unlink()  # so that the next call fetches it
-        raise WrongCall(f"{error} and has been removed; call again to fetch it anew") from error
-    inner = _inner(aside)
-    os.replace(inner, parent / inner.name if inner != aside else folder)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _tasks_in(folder: Path) -> Path:
-    """The folder whose folders are tasks: this one, or the single one in it that is no task itself."""
-    inner = _inner(folder)
-    return folder if _lists(inner) else inner
-
-
-def _inner(folder: Path) -> Path:
-    """The folder itself, or the one folder that is all it holds beside notes."""
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    return folders[0] if len(folders) == 1 and not _lists(folder) and folders[0].name != "images" else folder
-
-
-def _lists(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.startswith(("test.", "train"))]

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+import PIL
+
 from bench.ahead import ahead
+from datasets.decoding import RULES
 from datasets.inspection import Facts, inspect
 from results import write_whole
 
@@ -46,8 +49,8 @@ def scan(folder: Path, names: Iterable[str], workers: int, advance: Callable[[in
             facts |= zip(names_done, found, strict=True)
             advance(len(names_done))
     finally:  # also what was seen until someone stopped it
-        if left:
-            _remember(store, known | {name: (there[name], fact) for name, fact in facts.items()})
+        if left:  # what could not be read, as a file of somebody else, may be next time
+            _remember(store, known | {name: (there[name], fact) for name, fact in facts.items() if fact.digest})
     return Seen(facts, gone)
 
 
@@ -66,7 +69,8 @@ def _stamp(path: Path) -> Stamp | None:
 def _store(folder: Path) -> Path:
     """Beside no data, which may be read-only and belongs to others."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "petl-bench" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.json"
+    seen_by = f"{folder.resolve()} {RULES} {PIL.__version__}".encode(errors="surrogateescape")
+    return base / "petl-bench" / f"{hashlib.sha256(seen_by).hexdigest()[:16]}.json"
 
 
 def _remembered(store: Path) -> Known:

@@ -6,6 +6,7 @@ the first stays. The folder of an entry is touched when it is read, and the one 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -56,12 +57,13 @@ class DecodedImages:
             blocks = -(-shape[0] // entry.block)
             if (folder / IMAGES).stat().st_size != entry.images.nbytes or len(entry.checksums) != blocks:
                 raise ValueError("its size is wrong")
-            os.utime(folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # the latter is somebody else's
             return None
         except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             self.drop(key, str(error))
             return None
+        with contextlib.suppress(OSError):  # it may be read and not touched
+            os.utime(folder)
         return entry
 
     def drop(self, key: str, why: str) -> None:

@@ -58,6 +58,7 @@ class Making:
             self._file.flush()
             os.fsync(self._file.fileno())
             (self._folder / CHECKSUMS).write_text(json.dumps({"block": block, "crc32": self._checksums}))
+            os.chmod(self._folder, _open_as(os.fstat(self._file.fileno()).st_mode))
             os.rename(self._folder, place)
         except OSError as error:
             if not place.is_dir():
@@ -66,6 +67,12 @@ class Making:
     def _give_up(self, error: OSError) -> None:
         self._failed = True
         log.warning("decoded images are not kept: %s", error.strerror)
+
+
+def _open_as(file_mode: int) -> int:
+    """The mode of a folder for those who may read a file; a temporary one is for its owner alone."""
+    readers = file_mode & 0o444
+    return (file_mode & 0o666) | readers >> 2 | 0o700
 
 
 def begin(folder: Path, size_bytes: int, limit_bytes: int) -> Making | None:

@@ -10,7 +10,7 @@ from bench.run import Run
 from bench.shelf import Shelf
 from bench.splits import Loaded, load_split, whole
 from datasets.base import Split
-from datasets.preprocessing import PRESETS
+from datasets.preprocessing import PIXELS, PRESETS
 
 __all__ = ["load", "pixels_of"]
 
@@ -33,7 +33,7 @@ def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
     """What decides every pixel of a split, apart from a source that changes without a new revision."""
     task = run.task
     data = run.suite, task.name, task.revision, task.draw, tuple(sorted(task.sizes.items()))
-    return *data, split, run.recipe.preprocessing, run.backbone.image_size
+    return *data, split, PRESETS[run.recipe.preprocessing], PIXELS, run.backbone.image_size
 
 
 @cache

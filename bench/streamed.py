@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from torch import Tensor
 
@@ -19,8 +20,9 @@ from bench.decoded import DecodedImages, Entry
 from bench.execution import Reading
 from datasets import Preprocessing
 from datasets.base import Split
-from datasets.decoding import BadImage
+from datasets.decoding import RULES, BadImage
 from datasets.listing import Listing
+from datasets.preprocessing import PIXELS
 
 __all__ = ["Streamed", "room_for", "streamed"]
 
@@ -106,7 +108,8 @@ class Streamed:
         """What the pixels follow from: which files, as they are now, and how they are decoded."""
         listing, how = self.listing, self.preprocessing
         times = [_modified_ns(listing.folder / name) for name in listing.names]
-        parts = listing.folder.resolve(), listing.digest, times, how.decode, how.interpolation, how.resize, self.size
+        made = how.decode, how.interpolation, how.resize, self.size, PIXELS, RULES, PIL.__version__
+        parts = listing.folder.resolve(), listing.digest, times, *made
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from PIL import Image, PpmImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-__all__ = ["ENDINGS", "BadImage", "decode", "decoded", "read"]
+__all__ = ["ENDINGS", "RULES", "BadImage", "decode", "decoded", "read"]
 
+RULES = 2  # raised whenever other files are refused or other pixels come out; part of what is remembered about files
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # none that starts a program; JPEG opens MPO
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
 MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa", "LAB", "HSV"))
@@ -113,7 +114,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))))
     if isinstance(image, PpmImagePlugin.PpmImageFile) and image.tile[0].codec_name.startswith("ppm"):
-        return int(image.tile[0].args[-1]).bit_length()  # type: ignore[index,arg-type] # the highest value
+        return int(image.tile[0].args[-1]).bit_length()  # type: ignore[index] # the highest value
     return 8
 
 

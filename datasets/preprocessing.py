@@ -27,6 +27,7 @@ UNFILTERED = "bilinear_unfiltered"
 RESIZES = ("squash", "squash_crop", "crop")
 MARGIN = 256, 224  # what is resized to before the middle is cut out, for what is cut out
 LOSSY = ("JPEG", "MPO")
+PIXELS = 2  # raised whenever other pixels come of the same words; part of what decoded images are kept under
 DECODES = ("any", "png", "jpeg75")
 
 
