@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets import PRESETS, Suite, Task, locate, suite
+from datasets import PRESETS, Task, locate, suite
 from datasets.listing import Listing
 from tests.datasets.made import write
 
@@ -156,87 +156,3 @@ def test_targets_without_their_source_are_not_there(imagenets: Path, tmp_path: P
     look = domain.look(domain.tasks[3], tmp_path)  # type: ignore[misc]
     assert not look.complete
     assert any("imagenet/annotations/train_meta" in name for name in look.missing)
-
-
-# one's own folder
-
-
-def own(root: Path, *splits: str, classes: int = 3, each: int = 10) -> Path:
-    for split in splits or (".",):
-        for label in range(classes):
-            for number in range(each):
-                image(root / split / f"class {label}" / f"{split.strip('.')[:2]}{number}.png")
-    return root
-
-
-def only(found: Suite) -> Task:
-    (task,) = found.tasks
-    return task
-
-
-def test_a_folder_with_train_and_test(tmp_path: Path) -> None:
-    own(tmp_path / "birds", "train", "val", "test", each=4)
-    (tmp_path / "birds/train/class 1/notes.txt").write_text("no image")
-    image(tmp_path / "birds/train/.hidden/a.png")
-    found = suite(f"folder:{tmp_path / 'birds'}")
-    task = only(found)
-    assert (task.name, task.classes, dict(task.sizes)) == ("birds", 3, {"train": 12, "test": 12})
-    assert listing(task, "test").names[0] == "test/class 0/te0.png"
-    assert task.load("test", PLAIN, 4).labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    (again,) = locate(found, found.tasks, tmp_path)
-    assert again == task
-    assert again.names == ("class 0", "class 1", "class 2")
-
-
-def test_without_test_the_val_folder_is_scored(tmp_path: Path) -> None:
-    own(tmp_path, "train", "val", each=2)
-    assert listing(only(suite(f"folder:{tmp_path}")), "test").names[0].startswith("val/")
-
-
-def test_one_folder_is_split_by_seed(tmp_path: Path) -> None:
-    own(tmp_path)
-    first, again, other = (only(suite(f"folder:{tmp_path}{option}")) for option in ("", ":seed=0", ":seed=1"))
-    assert dict(first.sizes) == {"train": 24, "test": 6}
-    assert not {*listing(first, "train").names} & {*listing(first, "test").names}
-    assert first.revision == again.revision != other.revision
-    assert listing(first, "test").labels == (0, 0, 1, 1, 2, 2)
-
-
-def test_shots_are_that_many_of_each_class(tmp_path: Path) -> None:
-    own(tmp_path / "a:b", "train", "test", each=6)
-    task = only(suite(f"folder:{tmp_path / 'a:b'}:shots=2:seed=3"))
-    assert task.name == "a:b-shots2-seed3"
-    assert listing(task, "train").labels == (0, 0, 1, 1, 2, 2)
-    assert task.sizes["test"] == 18
-
-
-def test_a_renamed_class_is_another_revision(tmp_path: Path) -> None:
-    own(tmp_path, "train", "test", each=2)
-    before = only(suite(f"folder:{tmp_path}")).revision
-    for split in ("train", "test"):
-        (tmp_path / split / "class 2").rename(tmp_path / split / "class 9")
-    assert only(suite(f"folder:{tmp_path}")).revision != before
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ("", "needs a path"),
-        ("gone", "there is no folder"),
-        ("{root}:shots=no", "'shots=no' is no whole number"),
-        ("{root}:shots=0", "'shots=0' is no whole number"),
-        ("{root}:shots=99", "has 10 training images, fewer than shots=99"),
-        ("{root}/train/class 0", "has no two folders with images"),
-    ],
-)
-def test_a_folder_that_cannot_be_used_says_why(options: str, says: str, tmp_path: Path) -> None:
-    own(tmp_path, "train", "test")
-    with pytest.raises(ValueError, match=says):
-        suite("folder:" + options.replace("{root}", str(tmp_path)))
-
-
-def test_a_class_that_is_only_scored_is_an_error(tmp_path: Path) -> None:
-    own(tmp_path, "train", "test", each=2)
-    image(tmp_path / "test/stranger/a.png")
-    with pytest.raises(ValueError, match="class 'stranger' is scored but has no training images"):
-        suite(f"folder:{tmp_path}")

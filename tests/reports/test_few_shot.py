@@ -44,7 +44,7 @@ def test_the_table_is_the_published_one_when_the_runs_are_its_numbers() -> None:
     assert isinstance(beside, Table)
     assert [row[0].word for row in beside.rows] == ["lora", "- NOAH, few-shot figure (epoch unknown)", "- difference"]
     assert {cell.printed for cell in beside.rows[2][2:]} == {"+0.0", "+0.00"}
-    assert any("two images a class" in note for note in beside.notes)
+    assert any("two lines a class" in note for note in beside.notes)
     assert isinstance(figure, Figure)
 
 
