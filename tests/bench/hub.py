@@ -20,6 +20,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.files, self.cut = files, dict[str, int]()
+        self.welcome = b""  # what is answered instead of everything, where this is no hub at all
         self.asked: list[tuple[str, str | None]] = []  # file and range of each GET
 
     @property
@@ -42,7 +43,9 @@ class Answer(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
-        if path.startswith(f"/api/datasets/{REPOSITORY}/tree/"):
+        if self.server.welcome:
+            self._data(self.server.welcome)
+        elif path.startswith(f"/api/datasets/{REPOSITORY}/tree/"):
             rows = [{"type": "file", "path": n, "size": len(d), "oid": oid(d)} for n, d in self.server.files.items()]
             self._json(rows)
         elif path.startswith(f"/api/datasets/{REPOSITORY}"):
@@ -54,7 +57,9 @@ class Answer(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def _json(self, document: object) -> None:
-        data = json.dumps(document).encode()
+        self._data(json.dumps(document).encode())
+
+    def _data(self, data: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

@@ -13,8 +13,10 @@ from PIL import Image
 
 import datasets
 from bench.data_check import Checked, check_task, look_for
+from datasets import Task
+from datasets.copies import Look
 from datasets.inspection import Facts
-from tests.datasets.made import json_task, picture, text_task
+from tests.datasets.made import json_task, picture, text_task, write
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = {task.name: task for task in datasets.suite("vtab").tasks}
@@ -120,6 +122,60 @@ def test_the_second_time_only_changed_files_are_decoded(copy: Path, monkeypatch:
     check(copy)
     assert seen == [changed]
     assert first.sound
+
+
+def test_a_file_that_could_not_be_read_is_looked_at_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.data_scan.inspect", lambda path: Facts("", problem="cannot be read (Permission denied)"))
+        assert "Permission denied" in found(check(copy))["image"]
+    assert check(copy).sound
+
+
+def test_what_another_decoder_saw_does_not_count(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy / "dtd/images/test/000002.png").write_bytes(b"nothing")
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.__version__", "1.0")
+        patch.setattr("bench.data_scan.inspect", lambda path: Facts("x"))
+        assert "image" not in found(check(copy))
+    assert "image" in found(check(copy))
+
+
+def weights(task: Task, look: Look) -> dict[str, str]:
+    return {finding.kind: finding.weight for finding in check_task(task, look, 0).findings}
+
+
+@pytest.mark.parametrize(("name", "weight"), [("dsprites_ori", "note"), ("dtd", "defect")])
+def test_dsprites_has_the_same_picture_twice_itself(name: str, weight: str, tmp_path: Path) -> None:
+    task = TASKS[name]
+    json_task(tmp_path / name, task)
+    images = tmp_path / name / "images"
+    shutil.copy(images / "train800val200/000001.png", images / "test/000001.png")
+    ((_, look),) = look_for(datasets.suite("vtab"), [task], tmp_path)
+    assert weights(task, look)["duplicate"] == weight
+
+
+def test_the_one_shot_lists_of_pets_as_published_are_sound(tmp_path: Path) -> None:
+    few = datasets.suite("few_shot")
+    (pets,) = [task for task in few.tasks if task.name == "pets-shots1"]
+    folder = tmp_path / "few-shot/oxford-pets"
+    (folder / "annotations").mkdir(parents=True)
+    names = [f"class {label}.jpg" for label in range(37)]
+    named = {f"train_meta.list.num_shot_1.seed_{seed}": [name for name in names for _ in range(2)] for seed in range(3)}
+    named |= {"val_meta.list": ["v.jpg"], "test_meta.list": ["t.jpg"]}
+    for place, (name, files) in enumerate(named.items()):
+        for number, file in enumerate(dict.fromkeys(files)):
+            write(folder / "images" / str(place) / file, 1000 * place + number)
+        text = "".join(f"{place}/{file} {number // 2}\n" for number, file in enumerate(files))
+        (folder / "annotations" / name).write_text(text)
+    task = dataclasses.replace(pets, sizes={"train": 74, "val": 1, "test": 1})
+    ((_, look),) = look_for(few, [task], tmp_path)
+    checked = check_task(task, look, 0)
+    said = found(checked)
+    assert checked.sound
+    assert "37 images are listed more than once" in said["repeated"]
+    assert "one image a class twice" in said["published"]
+    assert "all images are JPEGs of quality 75" in said["re-encoded"]
+    assert "export" not in said["re-encoded"]
 
 
 def test_a_damaged_memory_is_forgotten(copy: Path, remembered: Path) -> None:

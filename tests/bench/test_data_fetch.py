@@ -161,6 +161,8 @@ def zip_of(name: str, content: bytes = b"x", mode: int = 0) -> bytes:
         ("a.zip", zip_of("/etc/own"), "would leave the folder"),
         ("a.zip", zip_of("../own"), "would leave the folder"),
         ("a.zip", zip_of("..\\own"), "would leave the folder"),
+        ("a.zip", zip_of("C:own"), "would leave the folder"),
+        ("a.zip", zip_of("C:/own"), "would leave the folder"),
         ("a.zip", zip_of("own", b"/etc", stat.S_IFLNK | 0o777), "is a link or a device"),
         ("a.tar", tar_of((member("own"), b"x"), (member("own"), b"y")), "File exists"),
         ("a.tar", tar_of((member("own"), b"x"), (member("own/more"), b"y")), "cannot be unpacked"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from bench import decoded_writing
 from bench.data import batches, picked
@@ -79,6 +80,19 @@ def test_a_small_split_is_in_memory_and_a_large_one_is_not(task: Task, monkeypat
     assert isinstance(load_split(task, "test", PRESET, 24, HERE).split, Streamed)
 
 
+def test_what_cannot_be_preprocessed_is_an_image_with_a_name(task: Task) -> None:
+    wants_lossless = dataclasses.replace(PRESET, decode="png")
+    source = task.source("test")
+    image = source.folder / source.names[0]  # type: ignore[attr-defined]
+    before = image.read_bytes()
+    try:
+        Image.open(image).save(image, "JPEG")
+        with pytest.raises(BadImage, match=rf"{image}: cannot be preprocessed \(wants lossless"):
+            joined(streamed(source, wants_lossless, 24, HERE))  # type: ignore[arg-type]
+    finally:
+        image.write_bytes(before)
+
+
 def kept(folder: Path, limit_bytes: int = 2**30) -> Reading:
     return dataclasses.replace(HERE, cache=folder.parent, cache_bytes=limit_bytes)
 
@@ -106,6 +120,53 @@ def test_another_size_or_preset_is_another_entry(task: Task, folder: Path) -> No
     bilinear = dataclasses.replace(stream(task, kept(folder)), preprocessing=PRESETS["vpt"])
     joined(bilinear)
     assert len(entries(folder)) == 3
+
+
+@pytest.mark.parametrize("name", ["bench.streamed.PIXELS", "bench.streamed.RULES", "PIL.__version__"])
+def test_another_decoder_is_another_entry(name: str, task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined(stream(task, kept(folder)))
+    monkeypatch.setattr(name, "another")
+    joined(stream(task, kept(folder)))
+    assert len(entries(folder)) == 2
+
+
+def test_an_entry_that_can_be_read_and_not_touched_is_used(
+    task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = joined(stream(task, kept(folder)))
+    monkeypatch.setattr("bench.streamed._pixels", None)
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("bench.decoded.os.utime", denied)
+    assert torch.equal(joined(stream(task, kept(folder))), first)
+    assert len(entries(folder)) == 1
+
+
+def test_an_entry_that_may_not_be_read_is_left_alone(
+    task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = joined(stream(task, kept(folder)))
+
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert torch.equal(joined(stream(task, kept(folder))), first)
+    assert len(entries(folder)) == 1
+    assert "made again" not in caplog.text
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o027, 0o750), (0o077, 0o700)])
+def test_whoever_may_read_its_files_may_read_an_entry(mask: int, mode: int, task: Task, folder: Path) -> None:
+    before = os.umask(mask)
+    try:
+        joined(stream(task, kept(folder)))
+    finally:
+        os.umask(before)
+    (entry,) = entries(folder)
+    assert (folder / entry).stat().st_mode & 0o777 == mode
 
 
 def test_a_changed_file_of_the_same_size_is_decoded_again(own: Task, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Images of every kind decode as torchvision's transforms would see them, or are refused with a sentence."""
 
 import io
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +43,36 @@ def test_a_photograph_with_a_second_one_inside_is_its_first() -> None:
     assert np.abs(np.asarray(image, int) - np.asarray(alone, int)).max() <= 2
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def deep_png(colour: int, channels: int) -> bytes:
+    header = struct.pack(">IIBBBBB", 8, 8, 16, colour, 0, 0, 0)
+    pixels = zlib.compress((b"\0" + bytes(8 * 2 * channels)) * 8)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def deep_tiff() -> bytes:
+    """Three channels of 16 bits, uncompressed, in one strip."""
+    fields = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 8 + 2 + 9 * 12 + 4), (259, 3, 1, 1), (262, 3, 1, 2)]
+    fields += [(273, 4, 1, 200), (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 1, 24)]
+    rows = b"".join(struct.pack("<HHII", *field) for field in fields)
+    start = b"II*\0" + struct.pack("<IH", 8, len(fields)) + rows + bytes(4) + struct.pack("<HHH", 16, 16, 16)
+    return start.ljust(200, b"\0") + bytes(24)
+
+
 GREY16 = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)
 FRAMES = [picture(seed) for seed in range(3)]
 BAD = {
+    "PNG of 16 bits": (deep_png(2, 3), "more than 8 bits"),
+    "grey PNG of 16 bits with alpha": (deep_png(4, 2), "more than 8 bits"),
+    "PNG of 16 bits with alpha": (deep_png(6, 4), "more than 8 bits"),
+    "PPM of 16 bits": (b"P6 2 2 65535\n" + bytes(24), "more than 8 bits"),
+    "PPM of 16 bits in words": (b"P3 # why not\n2 2 65535\n" + b"0 " * 12, "more than 8 bits"),
+    "TIFF of 16 bits": (deep_tiff(), "more than 8 bits"),
+    "70,000 pixels long": (through(Image.new("L", (70_000, 400)), "PNG"), "too long for their width"),
+    "a thread": (through(Image.new("L", (1, 20_000)), "PNG"), "too long for their width"),
     "empty": (b"", "the file is empty"),
     "text": (b"no image", "is no image of a kind"),
     "16 bits": (through(GREY16, "PNG"), "more than 8 bits"),
@@ -56,6 +86,7 @@ BAD = {
     "PNG without its end": (through(FRAMES[0], "PNG")[:-12], "ends too early"),
     "truncated JPEG": (through(FRAMES[0], "JPEG")[:-40], "the JPEG ends too early"),
     "JPEG without its end": (through(FRAMES[0], "JPEG")[:-2], "the JPEG ends too early"),
+    "JPEG cut off before another": (through(FRAMES[0], "JPEG")[:-40] + through(FRAMES[1], "JPEG"), "ends too early"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no image of a kind"),
 }
 
@@ -70,6 +101,35 @@ def test_what_has_no_meaning_is_refused_and_inspected_as_such(name: str, tmp_pat
     with pytest.raises(BadImage, match=r"a file\.png: "):
         decode(path)
     assert inspect(path).problem
+
+
+BEHIND = [b"\xff\xda no scan", through(FRAMES[1], "JPEG")[:-300], b"ftypmp42" + bytes(5000), b"\xff\xd9"]
+
+
+@pytest.mark.parametrize("behind", BEHIND, ids=range(len(BEHIND)))
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_lies_behind_the_end_of_a_photograph_is_nothing_to_it(behind: bytes, progressive: bool) -> None:
+    data = through(FRAMES[0], "JPEG", progressive=progressive)
+    assert np.array_equal(np.asarray(decoded(data + behind)), np.asarray(decoded(data)))
+
+
+def test_the_preview_in_a_header_has_an_end_that_is_not_the_photograph_s() -> None:
+    exif = b"Exif\0\0" + through(FRAMES[1], "JPEG")
+    data = through(FRAMES[0], "JPEG", exif=exif)
+    assert decoded(data).size == (16, 16)
+    with pytest.raises(BadImage, match="ends too early"):
+        decoded(data[:-2])
+
+
+@pytest.mark.parametrize("data", [b"P6 2 2 255\n" + bytes(12), b"P6 2 2 100\n" + bytes(12)])
+def test_fewer_levels_than_8_bits_are_taken(data: bytes) -> None:
+    assert decoded(data).mode == "RGB"
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match="is no regular file"):
+        decode(tmp_path / "pipe.png")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:

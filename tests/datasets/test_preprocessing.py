@@ -60,7 +60,33 @@ def test_crops_equal_torchvision(resize: str, target: int | tuple[int, int], sha
     assert torch.equal(ours, pil_to_tensor(theirs))
 
 
-@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("width", [448, 100])
+def test_unfiltered_takes_the_nearest_four_pixels_only(width: int) -> None:
+    """By hand, as TensorFlow 2 places half-pixel centres; Pillow averages over more when it shrinks."""
+    image, size = picture(width, 77), 24
+    pixels = np.asarray(image, float)
+    expected = np.empty((size, size, 3))
+    for row in range(size):
+        for column in range(size):
+            y, x = ((place + 0.5) * old / size - 0.5 for place, old in ((row, 77), (column, width)))
+            top, left, down, right = int(y), int(x), y - int(y), x - int(x)
+            four = pixels[top : top + 2, left : left + 2]
+            upper, lower = (line[0] * (1 - right) + line[1] * right for line in four)
+            expected[row, column] = upper * (1 - down) + lower * down
+    ours = PRESETS["vpt"].pixels(image, size).permute(1, 2, 0).numpy()
+    assert np.abs(ours - expected).max() <= 0.501
+    filtered = PRESETS["v_petl_bench"].pixels(image, size).permute(1, 2, 0).numpy()
+    assert np.abs(filtered - expected).max() > 20
+
+
+def test_what_is_cut_out_of_a_larger_input_is_as_in_the_source() -> None:
+    """int(384 * 256 / 224) is 438."""
+    image = picture(500, 400)
+    theirs = CenterCrop(384)(Resize((438, 438), InterpolationMode.BICUBIC)(image))
+    assert torch.equal(Preprocessing("test", resize="squash_crop").pixels(image, 384), pil_to_tensor(theirs))
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "bilinear_unfiltered"])
 def test_an_image_of_the_right_size_keeps_its_pixels(interpolation: str) -> None:
     image = picture(32, 32)
     ours = Preprocessing("test", interpolation).pixels(image, 32)  # type: ignore[arg-type]
@@ -78,8 +104,12 @@ def test_jpeg75_loses_what_the_export_lost_and_only_once() -> None:
 def test_png_refuses_a_lossy_file() -> None:
     preprocessing = Preprocessing("test", decode="png")
     preprocessing.pixels(through(picture(8, 8), "PNG"), 8)
-    with pytest.raises(ValueError, match="lossless"):
-        preprocessing.pixels(through(picture(8, 8), "JPEG"), 8)
+    two = {"save_all": True, "append_images": [picture(8, 8)]}
+    for lossy, options in {"JPEG": {}, "MPO": two, "WEBP": {}, "TIFF": {"compression": "jpeg"}}.items():
+        data = io.BytesIO()
+        picture(8, 8).save(data, lossy, **options)
+        with pytest.raises(ValueError, match=f"lossless images but found {lossy}"):
+            preprocessing.pixels(Image.open(data), 8)
 
 
 def test_an_unknown_choice_names_the_known_ones() -> None:
