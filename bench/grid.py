@@ -13,7 +13,7 @@ from bench.backlog import Backlog
 from bench.crew import Alone, Crew
 from bench.execution import Execution
 from bench.interrupts import Interrupts
-from bench.keep import lacks
+from bench.perform import lacking
 from bench.run import Run
 from bench.screen import Screen
 from results import Record
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = frozenset()) -> Pending:
-    """Sort the runs of a grid by what their record files say; one that lacks what is to be kept is left to do.
+    """Sort the runs of a grid by what their record files say; one whose record lacks something is left to do.
 
     Nothing on disk changes.
     """
@@ -53,7 +53,7 @@ def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = fr
     for run in runs:
         path = results.path_of(root, run.identity())
         try:
-            if force or not path.is_file() or lacks(root, record := results.load(path), keep):
+            if force or not path.is_file() or lacking(run, record := results.load(path), root, keep):
                 pending.left.append(run)
             else:
                 pending.finished.append((run, record))

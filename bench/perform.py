@@ -11,10 +11,11 @@ from bench.execute import execute
 from bench.execution import Execution
 from bench.keep import lacks
 from bench.run import Run
+from bench.splits import mended
 from bench.train import Epoch
 from results import claims
 
-__all__ = ["What", "perform"]
+__all__ = ["What", "lacking", "perform"]
 
 What = Literal["done", "there", "held"]  # trained now; had a record already; another process is at it
 
@@ -31,7 +32,7 @@ def perform(
     if claim is None:
         return "held"
     with claim:
-        if not force and _sound(path) and not lacks(root, results.load(path), how.keep.kinds):
+        if not force and _sound(path) and not lacking(run, results.load(path), root, how.keep.kinds):
             return "there"
         record = execute(run, how, watch)
         if not claim.ours():
@@ -40,6 +41,11 @@ def perform(
             results.set_aside(path)  # it can still be looked at when the new one takes its place
         results.save(root, record)
     return "done"
+
+
+def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) -> bool:
+    """Whether a run is to be done again: for what is to be kept of it, or for skipped images that are mended."""
+    return lacks(root, record, keep) or mended(run.task, record.score.skipped_images)
 
 
 def _sound(path: Path) -> bool:

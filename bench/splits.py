@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.ahead import cores
@@ -13,7 +13,7 @@ from datasets import Preprocessing, Split, Task
 from datasets.decoding import BadImage
 from datasets.listing import Listing, Listings
 
-__all__ = ["Loaded", "check_files", "load_split", "whole"]
+__all__ = ["Loaded", "check_files", "load_split", "mended", "whole"]
 
 IN_MEMORY_BYTES = 256 * 2**20  # a test split as small as that is decoded once
 
@@ -56,6 +56,16 @@ def without_bad(listing: Listing, how: Reading) -> tuple[Listing, int]:
     if len(bad) == len(listing):
         raise ValueError(f"none of the {len(listing)} images below {listing.folder} can be decoded")
     return listing.without(bad), len(bad)
+
+
+def mended(task: Task, skipped: Mapping[str, int]) -> bool:
+    """Whether other images can be decoded than when so many of each split were left out; every file is looked at."""
+    if not skipped or not isinstance(task.source, Listings):
+        return False
+    try:
+        return any(without_bad(task.source(split), Reading())[1] != count for split, count in skipped.items())
+    except ValueError:  # none can be decoded by now, so there is nothing to gain
+        return False
 
 
 def check_files(tasks: Iterable[Task]) -> None:

@@ -45,7 +45,8 @@ def preprocessing(runs: pd.DataFrame) -> str:
 def _steps(row: dict[str, Any]) -> str:
     mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(row[key])) for key in ("mean", "std"))
     size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
-    return f"{decode or row['decode']}, {row['resize']} to {size}, {row['interpolation']}, mean {mean}, std {std}"
+    resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
+    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}"
 
 
 def _skipped(runs: pd.DataFrame) -> str:

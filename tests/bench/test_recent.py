@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from bench.execution import Reading
-from bench.recent import load
+from bench.recent import load, pixels_of
 from datasets import Task
 from datasets.base import Example
 from tests.bench.tiny import CLASSES, examples, run
@@ -28,6 +28,16 @@ def test_runs_on_one_task_decode_it_once() -> None:
     assert first is second
     assert load(runs[0], "test", Reading()) is not first
     assert calls == ["train", "test"]
+
+
+def test_lists_drawn_for_two_seeds_are_two_splits_of_one_revision() -> None:
+    """A table takes the seeds together; and yet no seed trains on another's images."""
+    task = counted([], "1")
+    other = dataclasses.replace(task, draw=1)
+    drawn = dataclasses.replace(task, draws=(task, other))
+    first, second = (dataclasses.replace(run(), task=drawn.drawn(seed)) for seed in (0, 1))
+    assert first.identity().changes == second.identity().changes
+    assert pixels_of(first, "train") != pixels_of(second, "train")
 
 
 def test_what_changes_the_pixels_is_another_split() -> None:

@@ -61,7 +61,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     assert len({record["identity"]["changes"]["data"] for record in found}) == 3
     assert len(list((tmp_path / "cache/decoded").glob("*/images.uint8"))) == 6
     caption = (tmp_path / "out/accuracy-vtab-random-test_vit-paper.md").read_text()
-    assert "Images as by vpt: as in the file, squash to 160, bilinear, mean 0.485" in caption
+    assert "Images as by vpt: as in the file, squash to 160, bilinear unfiltered, mean 0.485" in caption
 
 
 def test_a_bad_image_fails_or_is_counted_as_asked(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +72,21 @@ def test_a_bad_image_fails_or_is_counted_as_asked(own: Path, tmp_path: Path, mon
     assert run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip")).done == 1
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {"test": 1}
+
+
+def test_a_mended_image_makes_a_run_that_skipped_it_begin_again(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was damaged in its middle, so that sizes and with them the revision stay."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
+    path, skip = own / "kitti/images/test/000001.jpg", Reading(workers=0, on_bad_image="skip")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"\xff\xda", b"\x00\x00"))
+    assert [run(own, tmp_path / "r", skip).done for _ in range(2)] == [1, 0]
+    path.write_bytes(whole)
+    assert [run(own, tmp_path / "r", skip).done for _ in range(2)] == [1, 0]
+    (record,) = records(tmp_path / "r")
+    assert record["score"]["skipped_images"] == {}
 
 
 def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
