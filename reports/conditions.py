@@ -20,7 +20,7 @@ def conditions(comparison: Comparison) -> str:
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
-    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_skipped(runs)}"
+    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copies(runs)}{_skipped(runs)}"
 
 
 def failures(runs: pd.DataFrame) -> tuple[str, ...]:
@@ -47,6 +47,15 @@ def _steps(row: dict[str, Any]) -> str:
     size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
     resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
     return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}"
+
+
+def _copies(runs: pd.DataFrame) -> str:
+    """Which tasks stand here with images or labels that differ, as in two copies of a suite, where any do."""
+    if "data" not in runs:
+        return ""
+    known = {task: values(part, "data") for task, part in runs.groupby("task", sort=False)}
+    said = ", ".join(f"{task} ({' and '.join(revisions)})" for task, revisions in known.items() if len(revisions) > 1)
+    return f" Not the same images or labels in all lines, so not to be compared: {said}." if said else ""
 
 
 def _skipped(runs: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 from reports.conditions import conditions, preprocessing
 from reports.protocol import comparisons
-from results import frame
+from results import Record, frame
 
 VPT = {
     "name": "vpt",
@@ -39,3 +39,20 @@ def test_images_that_were_left_out_are_counted(make) -> None:
     assert conditions(comparison).endswith("Left out, since they cannot be decoded: 3 of dtd (test).")
     (comparison,) = comparisons(frame([record]))
     assert "Left out" not in conditions(comparison)
+
+
+def on(data: str, record: Record) -> Record:
+    identity = dataclasses.replace(record.identity, changes=record.identity.changes | {"data": data})
+    return dataclasses.replace(record, identity=identity)
+
+
+def test_lines_on_two_copies_are_said_not_to_be_comparable(make) -> None:
+    """Seeds on one copy are a mean; another copy is another line, of the same method or of another one."""
+    records = [on("aa", make("lora", "dtd", seed)) for seed in (0, 1)] + [on("bb", make("dtl", "dtd"))]
+    (comparison,) = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
+    assert set(comparison.runs["line"]) == {"lora", "dtl"}
+    assert conditions(comparison).endswith("so not to be compared: dtd (aa and bb).")
+    (comparison,) = comparisons(frame([*records, on("bb", make("lora", "dtd", 2))]))
+    assert set(comparison.runs["line"]) == {"lora (data aa)", "lora (data bb)", "dtl"}
+    (comparison,) = comparisons(frame(records[:2]))
+    assert "compared" not in conditions(comparison)
