@@ -82,6 +82,8 @@ def _alone(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WrongCall(f"another process is fetching into {lock.parent}; wait for it") from error
+        if os.fstat(file.fileno()).st_nlink == 0:  # whoever had it is done and has removed it
+            raise WrongCall(f"another process was fetching into {lock.parent} just now; call again")
         try:
             yield
         finally:

@@ -43,7 +43,7 @@ def classes_of(root: Path, folder: Path) -> Classes:
         ignored += [str(path.relative_to(root)) for path in files if path.suffix.lower() not in ENDINGS]
         found[place.name] = images
     if ignored:
-        _say(str(folder), len(ignored), min(ignored))
+        _say(str(root), len(ignored), min(ignored))
     return found
 
 

@@ -53,7 +53,7 @@ def _copies(runs: pd.DataFrame) -> str:
     """Which tasks stand here with images or labels that differ, as in two copies of a suite, where any do."""
     if "data" not in runs:
         return ""
-    known = {task: values(part, "data") for task, part in runs.groupby("task", sort=False)}
+    known = {str(task): values(part, "data") for task, part in runs.groupby("task", sort=False)}
     said = ", ".join(f"{task} ({' and '.join(revisions)})" for task, revisions in known.items() if len(revisions) > 1)
     return f" Not the same images or labels in all lines, so not to be compared: {said}." if said else ""
 

@@ -100,6 +100,20 @@ def test_another_process_that_just_finished_is_noticed(
         assert hub.asked == []
 
 
+def test_the_lock_of_one_who_just_finished_counts_for_nothing(
+    tmp_path: Path, fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def removed(*given: int) -> None:
+        (tmp_path / ".vtab-fetch.lock").unlink()
+        lock(*given)
+
+    monkeypatch.setattr(data_fetch.fcntl, "flock", removed)
+    with pytest.raises(WrongCall, match="another process was fetching .* call again"):
+        fetch("http://127.0.0.1:9", tmp_path)
+
+
 @pytest.mark.parametrize("address", ["nowhere", "ftp://host", "http://", "http://[", "http://host:99999"])
 def test_a_mirror_that_is_no_address_is_said(address: str, tmp_path: Path, fetch) -> None:
     with pytest.raises(WrongCall, match=r"HF_ENDPOINT='.*' is no address"):
