@@ -110,7 +110,7 @@ def test_the_lock_of_one_who_just_finished_counts_for_nothing(
         lock(*given)
 
     monkeypatch.setattr(data_fetch.fcntl, "flock", removed)
-    with pytest.raises(WrongCall, match="another process was fetching .* call again"):
+    with pytest.raises(WrongCall, match=r"another process was fetching .* call again"):
         fetch("http://127.0.0.1:9", tmp_path)
 
 
