@@ -64,6 +64,13 @@ class Autograd(StrEnum):
     legacy = "legacy"
 
 
+class Launcher(StrEnum):
+    """Who starts the runs."""
+
+    local = "local"
+    slurm = "slurm"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -150,6 +157,11 @@ def grid(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
     ] = None,
+    launcher: Annotated[Launcher, typer.Option(help="[b]slurm[/b] submits a job array and returns.")] = Launcher.local,
+    slurm: Annotated[
+        str | None,
+        typer.Option(metavar="K=V,…", help="[b]partition=gpu,time=4:00:00,gpus=1,array=32,chunk=4[/b] (runs a job)."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -165,10 +177,12 @@ def grid(
         return
     from bench.commands import grid as run_grid
     from bench.request import Request
+    from bench.slurm_options import slurm_options
     from reports import write_all
 
+    cluster = slurm_options(launcher.value, slurm, workers)
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers, shard)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers, shard, cluster)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

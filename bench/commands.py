@@ -18,6 +18,7 @@ from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
 from bench.shard import shard_of
+from bench.slurm_options import SlurmOptions
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
@@ -32,10 +33,11 @@ def grid(
     console: Console,
     workers: int | None = None,
     shard: str | None = None,
+    slurm: SlurmOptions | None = None,
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
-    place = device_of(device)
+    place = device_of("auto" if slurm else device)  # the machine that submits may have no GPU
     count = workers_of(place, workers)
     runs = shard_of(grid_of(request), shard)
     pending = look(runs, root, force)
@@ -49,6 +51,10 @@ def grid(
         preview(runs, pending, place, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
+    if slurm is not None:
+        from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
+
+        return run_on_slurm(request, pending, root, device, Execution(place), slurm, force, console)
     if count > 1:
         pending.left[:] = longest_first(pending.left)
     how = Execution(place)

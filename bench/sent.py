@@ -7,12 +7,16 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args, get_type_hints
+
+import torch
 
 import results
+from bench.execution import Execution
 from bench.request import Request, runs_of
 from bench.run import Run
 
-__all__ = ["Sent", "words_of"]
+__all__ = ["Sent", "execution_of", "words_of", "words_of_execution"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,18 @@ def words_of(request: Request) -> str:
 @cache
 def _runs(request: str) -> dict[str, Run]:
     return {str(results.path_of(Path(), run.identity())): run for run in runs_of(Request(**json.loads(request)))}
+
+
+def words_of_execution(how: Execution) -> str:
+    """Everything about how to run but the device, as JSON: that is chosen where the run is."""
+    values = {key: value for key, value in vars(how).items() if key != "device"}
+    return json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in values.items()})
+
+
+def execution_of(words: str, device: torch.device) -> Execution:
+    """The inverse, on a device."""
+    hints = get_type_hints(Execution)
+    values = json.loads(words)
+    paths = {key for key, hint in hints.items() if Path in (hint, *get_args(hint))}
+    made = {key: Path(value) if key in paths and value else value for key, value in values.items()}
+    return Execution(device=device, **made)
