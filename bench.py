@@ -26,6 +26,8 @@ Examples:
 
   python bench.py --methods all --suite demo --dry-run what would run, and how long it would take
 
+  python bench.py --methods all --launcher slurm --slurm partition=gpu,gpus=1,time=4:00:00
+
   python bench.py cost --planned                       what every method takes, without a GPU
 
   python bench.py report                               tables and figures from what is on disk
@@ -160,8 +162,14 @@ def grid(
     launcher: Annotated[Launcher, typer.Option(help="[b]slurm[/b] submits a job array and returns.")] = Launcher.local,
     slurm: Annotated[
         str | None,
-        typer.Option(metavar="K=V,…", help="[b]partition=gpu,time=4:00:00,gpus=1,array=32,chunk=4[/b] (runs a job)."),
+        typer.Option(
+            metavar="K=V,…",
+            help="[b]partition=gpu,time=4:00:00[/b], gpus=1, array=32 (jobs at once), chunk=4 (runs a job).",
+        ),
     ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="MINUTES", min=0.1, help="Until a worker without a first epoch counts as hung.")
+    ] = 60.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -176,13 +184,14 @@ def grid(
         _check_place(context)
         return
     from bench.commands import grid as run_grid
+    from bench.launch import Launch
     from bench.request import Request
     from bench.slurm_options import slurm_options
     from reports import write_all
 
-    cluster = slurm_options(launcher.value, slurm, workers)
     request = Request(methods, suite, tasks, backbone, recipe, seeds, epochs, batch_size, precision, attention)
-    outcome = run_grid(request, results, device.value, dry_run, force, _console(), workers, shard, cluster)
+    launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), patience)
+    outcome = run_grid(request, results, device.value, dry_run, force, _console(), launch)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

@@ -10,15 +10,14 @@ from rich.logging import RichHandler
 
 from bench.errors import WrongCall
 from bench.execution import Execution
-from bench.grid import Outcome, look, run_grid
-from bench.launch import crew_of, workers_of
+from bench.grid import Outcome, Pending, look, run_grid
+from bench.launch import Launch, crew_of, workers_of
 from bench.longest import longest_first
 from bench.preview import preview
 from bench.request import Request, check_folder, device_of, grid_of
 from bench.run import Run
 from bench.screen import Screen
 from bench.shard import shard_of
-from bench.slurm_options import SlurmOptions
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
@@ -31,37 +30,41 @@ def grid(
     dry_run: bool,
     force: bool,
     console: Console,
-    workers: int | None = None,
-    shard: str | None = None,
-    slurm: SlurmOptions | None = None,
+    launch: Launch | None = None,
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
+    launch = launch or Launch()
     _log_to(console)
-    place = device_of("auto" if slurm else device)  # the machine that submits may have no GPU
-    count = workers_of(place, workers)
-    runs = shard_of(grid_of(request), shard)
+    place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
+    workers = workers_of(place, launch.workers)
+    runs = shard_of(grid_of(request), launch.shard)
     pending = look(runs, root, force)
+    _complain(pending, console)
+    if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
+        _check_weights(pending.left)
+    if dry_run:
+        preview(runs, pending, place, workers, root, console)
+        return Outcome(0, len(pending.finished), [], [])
+    check_folder(root)
+    how = Execution(place, patience_seconds=60 * launch.patience_minutes)
+    if launch.slurm is not None:
+        from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
+
+        return run_on_slurm(request, pending, root, device, how, launch.slurm, force, console)
+    if workers > 1:
+        pending.left[:] = longest_first(pending.left)
+    with Screen(runs, console, workers) as screen:
+        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, launch.workers), force)
+    console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+    return outcome
+
+
+def _complain(pending: Pending, console: Console) -> None:
+    """Name the records that are not as they should be."""
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
     for path, reason in pending.unreadable.items():
         console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
-    if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
-        _check_weights(pending.left)
-    if dry_run:
-        preview(runs, pending, place, count, root, console)
-        return Outcome(0, len(pending.finished), [], [])
-    check_folder(root)
-    if slurm is not None:
-        from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
-
-        return run_on_slurm(request, pending, root, device, Execution(place), slurm, force, console)
-    if count > 1:
-        pending.left[:] = longest_first(pending.left)
-    how = Execution(place)
-    with Screen(runs, console, count) as screen:
-        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, workers), force)
-    console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
-    return outcome
 
 
 def _check_weights(runs: list[Run]) -> None:

@@ -14,3 +14,4 @@ class Execution:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
+    patience_seconds: float = 3600.0  # that a worker may need until its first epoch; then it counts as hung

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import torch
 
@@ -55,5 +55,5 @@ def execution_of(words: str, device: torch.device) -> Execution:
     hints = get_type_hints(Execution)
     values = json.loads(words)
     paths = {key for key, hint in hints.items() if Path in (hint, *get_args(hint))}
-    made = {key: Path(value) if key in paths and value else value for key, value in values.items()}
+    made: dict[str, Any] = {key: Path(value) if key in paths and value else value for key, value in values.items()}
     return Execution(device=device, **made)

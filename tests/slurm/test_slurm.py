@@ -14,6 +14,7 @@ import results
 from bench.commands import grid
 from bench.errors import WrongCall
 from bench.grid import Outcome
+from bench.launch import Launch
 from bench.request import Request
 from bench.slurm_options import SlurmOptions
 from results import Record
@@ -48,7 +49,7 @@ def call(root: Path, methods: str, chunk: int, **words: object) -> tuple[Outcome
     console = Console(file=io.StringIO(), width=200)
     options = SlurmOptions(time="30", array=2, chunk=chunk, passed=WHERE)
     request = Request(methods=methods, tasks="digits", **{"epochs": 1, **words})
-    return grid(request, root, "cpu", False, False, console, slurm=options), console.file.getvalue()
+    return grid(request, root, "cpu", False, False, console, Launch(slurm=options)), console.file.getvalue()
 
 
 def until(holds: Callable[[], bool], seconds: float = 120) -> None:
@@ -103,4 +104,4 @@ def _shown(job: str) -> str:
 def test_what_slurm_refuses_is_a_sentence(slurm: str, tmp_path: Path) -> None:
     options = SlurmOptions(passed={"partition": "nowhere"})
     with pytest.raises(WrongCall, match="check --slurm"):
-        grid(Request(methods="linear", tasks="digits"), tmp_path, "cpu", False, False, Console(), slurm=options)
+        grid(Request(methods="linear", tasks="digits"), tmp_path, "cpu", False, False, Console(), Launch(slurm=options))
