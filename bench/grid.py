@@ -71,11 +71,14 @@ def run_grid(
     for run, record in pending.finished:
         screen.there(run, record)
         outcome.records.append(results.path_of(root, run.identity()))
-    backlog = Backlog(pending.left, root, Lookout())
+    backlog, said = Backlog(pending.left, root, Lookout()), ""
     with contextlib.closing(crew or Alone(root, how)) as crew, Interrupts(screen.say) as interrupts:
         while crew.busy() or (backlog and not interrupts.asked):
             if not interrupts.asked:
                 _hand_out(backlog, crew, screen, force)
+            if not crew.busy() and backlog and not said:  # nothing is left but what others hold
+                said = f"waiting for {len(backlog)} runs that other processes are at; see results check"
+                screen.say(said)
             for place, run, event in crew.wait(POLL_SECONDS, screen.epoch):
                 screen.end(place)
                 _enter(run, event, backlog, root, outcome, screen)

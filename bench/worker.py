@@ -80,3 +80,4 @@ def _write_to(diary: Path) -> None:
         os.dup2(handle, stream)
     os.close(handle)
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)  # a parent that finds this process hung asks where it is
