@@ -65,7 +65,7 @@ def run_grid(
     pending: Pending, root: Path, how: Execution, screen: Screen, crew: Crew | None = None, force: bool = False
 ) -> Outcome:
     """Do what is left, by `crew` or else in this process. A run that fails is logged, tried again next time, and stops
-    nothing. After Ctrl-C, what is running is finished and KeyboardInterrupt raised.
+    nothing. After Ctrl-C, what is running is finished; KeyboardInterrupt says that something is left.
     """
     outcome = Outcome(0, len(pending.finished), list(pending.unreadable), [])
     for run, record in pending.finished:
@@ -82,7 +82,7 @@ def run_grid(
             for place, run, event in crew.wait(POLL_SECONDS, screen.epoch):
                 screen.end(place)
                 _enter(run, event, backlog, root, outcome, screen)
-    if interrupts.asked:
+    if interrupts.asked and backlog:
         raise KeyboardInterrupt
     return outcome
 
