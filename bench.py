@@ -26,6 +26,8 @@ Examples:
 
   python bench.py --methods all --suite demo --dry-run what would run, and how long it would take
 
+  python bench.py --methods all --launcher slurm --slurm partition=gpu,gpus=1,time=4:00:00
+
   python bench.py cost --planned                       what every method takes, without a GPU
 
   python bench.py report                               tables, figures and one page from what is on disk
@@ -87,6 +89,13 @@ class BadImages(StrEnum):
 
     fail = "fail"
     skip = "skip"
+
+
+class Launcher(StrEnum):
+    """Who starts the runs."""
+
+    local = "local"
+    slurm = "slurm"
 
 
 class Kind(StrEnum):
@@ -205,6 +214,17 @@ def grid(
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
     ] = None,
+    launcher: Annotated[Launcher, typer.Option(help="[b]slurm[/b] submits a job array and returns.")] = Launcher.local,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K=V,…",
+            help="[b]partition=gpu,time=4:00:00[/b], gpus=1, array=32 (jobs at once), chunk=4 (runs a job).",
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="MINUTES", min=0.1, help="Until a worker without a first epoch counts as hung.")
+    ] = 60.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long it takes, then stop.")
     ] = False,
@@ -223,7 +243,9 @@ def grid(
     from bench.execution import Execution, Keep, Reading
     from bench.folder import check_folder
     from bench.keep import kinds_of
+    from bench.launch import Launch
     from bench.request import Request, device_of
+    from bench.slurm_options import slurm_options
     from bench.speed_options import SpeedOptions
     from reports import write_all
 
@@ -233,8 +255,11 @@ def grid(
     request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
     speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(results)
-    how = Execution(device_of(device.value), keep=Keep(kinds_of(keep), results.absolute()), reading=reading, **speed)
-    outcome = run_grid(request, results, how, dry_run, force, _console(), workers, shard)
+    launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
+    place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
+    kept = Keep(kinds_of(keep), results.absolute())
+    how = Execution(place, keep=kept, reading=reading, patience_seconds=60 * patience, **speed)
+    outcome = run_grid(request, results, how, dry_run, force, _console(), launch)
     if not dry_run:
         write_all(results, None, out, _console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)

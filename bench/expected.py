@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,12 +40,21 @@ Key = tuple[str, str, str]  # backbone, method as resolved, precision
 Rates = dict[Key, Rate]
 
 
-def estimates(runs: Sequence[Run], known: Rates, device: torch.device | None) -> list[Estimate | None]:
-    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one."""
+def estimates(
+    runs: Sequence[Run],
+    known: Rates,
+    device: torch.device | None,
+    progress: Callable[[Sequence[Run]], Iterable[Run]] = iter,
+) -> list[Estimate | None]:
+    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one.
+
+    `progress` goes over the runs that are timed and may show how far it is.
+    """
     rates = dict(known)
-    for run in runs:
-        if device is not None and key_of(run) not in rates:
-            rates[key_of(run)] = _timed(run, device)
+    unknown = {key_of(run): run for run in reversed(runs) if key_of(run) not in rates}
+    for run in progress(list(reversed(unknown.values()))) if device is not None else ():
+        assert device is not None
+        rates[key_of(run)] = _timed(run, device)
     return [_estimate(run, rates.get(key_of(run))) for run in runs]
 
 

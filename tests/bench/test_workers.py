@@ -1,5 +1,6 @@
 """Worker processes: every run is done once, and one that dies, hangs or runs out of memory ends no grid."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from rich.console import Console
 
 import results
+from bench.attempt import log_path
 from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.grid import Outcome, look, run_grid
@@ -70,6 +72,13 @@ def test_the_log_of_a_crash_says_where_it_was(survived: tuple[Path, Outcome, str
     assert "faulty.py" in log.read_text()
 
 
+def test_the_log_of_a_hung_worker_says_where_it_was(survived: tuple[Path, Outcome, str]) -> None:
+    root, _, _ = survived
+    log = log_path(root, run("vqt", seed=1)).read_text()
+    assert "hung" in log.splitlines()[0]
+    assert "faulty.py" in log
+
+
 def test_workers_give_what_one_process_gives(survived: tuple[Path, Outcome, str], tmp_path: Path) -> None:
     root, _, _ = survived
     asked = runs("linear", seeds=(1,))
@@ -92,8 +101,6 @@ def test_patience_grows_with_what_an_epoch_takes() -> None:
 
 
 def test_patience_waits_for_a_test_that_is_longer_than_an_epoch() -> None:
-    import dataclasses
-
     asked = run()
     task = dataclasses.replace(asked.task, sizes={"train": 10, "test": 1000})
     silence = Silence(dataclasses.replace(asked, task=task), Patience(least_seconds=1, factor=2))
