@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead checkpoint clean
+.PHONY: demo test setup lint types check overhead speed checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
 	$(PYTHON) bench.py
@@ -27,6 +27,10 @@ types: setup
 
 overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
 	$(PYTHON) -m bench.overhead
+
+speed: setup  ## cached against uncached training, method by method; a few minutes
+	$(PYTHON) -m bench.side_by_side
+	$(PYTHON) bench.py report speed
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
 	$(PYTHON) -m bench.pretrain

@@ -1,6 +1,7 @@
 """Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
 
-Its argument says what it reads: `runs`, the records of training, or `costs`, those of `bench.py cost`.
+Its argument says what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, or `measured`,
+the numbers of the same name below `results/measured`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Report = Callable[[pd.DataFrame], Sequence[Table | Figure]]
 
-__all__ = ["COST_REPORTS", "REPORTS", "find", "pick"]
+__all__ = ["COST_REPORTS", "MEASURED_REPORTS", "REPORTS", "find", "pick"]
 
 
 def _summary(path: Path) -> str | None:
@@ -33,11 +34,14 @@ def _summary(path: Path) -> str | None:
 FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
 
-COST_REPORTS = [
-    name
-    for name in REPORTS
-    if "\ndef report(costs" in Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-]
+
+def _reading(argument: str) -> list[str]:
+    texts = {name: Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in REPORTS}
+    return [name for name, text in texts.items() if f"\ndef report({argument}" in text]
+
+
+COST_REPORTS = _reading("costs")
+MEASURED_REPORTS = _reading("measured")
 
 
 def pick(names: Sequence[str] | None) -> list[str]:

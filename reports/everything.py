@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.base import Table, told_apart
-from reports.discovery import COST_REPORTS, find, pick
-from results import CostRecord, cost_frame, frame, load_all, load_costs, without_stale
+from reports.discovery import COST_REPORTS, MEASURED_REPORTS, find, pick
+from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, without_stale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +32,13 @@ def write_all(
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
-    of_runs = [name for name in picked if name not in COST_REPORTS]
+    of_runs = [name for name in picked if name not in (*COST_REPORTS, *MEASURED_REPORTS)]
     of_costs = [name for name in picked if name in COST_REPORTS and records is None]
     runs = _runs(root, records, console) if of_runs else None
     costs = _costs(root, code, console) if of_costs else None
+    of_itself = [name for name in picked if name in MEASURED_REPORTS and records is None]
     pairs = [(name, runs) for name in of_runs] + [(name, costs) for name in of_costs]
+    pairs += [(name, _measured(root, name, console)) for name in of_itself]
     return [path for name, table in pairs if table is not None for path in _write(name, table, out, console)]
 
 
@@ -73,6 +75,13 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
         _say(console, f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
         return None
     return cost_frame(kept)
+
+
+def _measured(root: Path, name: str, console: Console) -> pd.DataFrame | None:
+    found = load_measured(root, name)
+    if found is None:
+        _say(console, f"nothing in {root / 'measured' / f'{name}.csv'}; run make {name} first")
+    return found
 
 
 def _write(name: str, records: pd.DataFrame, out: Path, console: Console) -> list[Path]:

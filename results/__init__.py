@@ -2,6 +2,7 @@
 
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
+from results.measured import load_measured, save_measured
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
@@ -22,10 +23,12 @@ __all__ = [
     "load",
     "load_all",
     "load_costs",
+    "load_measured",
     "path_of",
     "quoted",
     "save",
     "save_cost",
+    "save_measured",
     "set_aside",
     "slug",
     "without_stale",
