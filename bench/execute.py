@@ -11,6 +11,7 @@ from functools import cache
 
 import torch
 
+from bench.caching import why_not
 from bench.compiled import compiled
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
@@ -51,8 +52,10 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     Anything else that goes wrong is raised; nothing is written here.
     """
     record = _attempt(run, how, watch)
-    if record.status == "oom" and how.cache_features != "off" and store_for(how).clear():
-        return _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what was kept was in the way
+    if record.status == "oom" and how.cache_features != "off" and (store_for(how).clear() or not why_not(run, how)):
+        again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
+        reason = dataclasses.replace(again.speedups, feature_cache_reason="memory ran out with them")
+        return dataclasses.replace(again, speedups=reason)
     return record
 
 

@@ -102,8 +102,12 @@ class Store:
             return None
         started, same = time.perf_counter(), None
         if place is not None:
-            filled, same = _fill(place, key, missing, count, batches, observe)
-            found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+            try:
+                filled, same = _fill(place, key, missing, count, batches, observe)
+                found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+            except OSError:  # of a disk
+                place.abandon()
+                return None
         states = {name: found[name][0] for name in sizes}
         places = tuple(dict.fromkeys(found[name][1] for name in sizes))
         return Kept(states, places, time.perf_counter() - started if missing else 0.0, same)

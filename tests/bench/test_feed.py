@@ -165,4 +165,15 @@ def test_what_is_kept_makes_way_when_memory_runs_out(auto: Execution, monkeypatc
     monkeypatch.setattr(bench.execute, "train", scarce)
     record = execute(asked("linear"), auto)
     assert (record.status, stored) == ("ok", [True, False])
-    assert record.speedups.feature_cache is None
+    assert record.speedups == Speedups(feature_cache_reason="memory ran out with them")
+
+
+def test_a_disk_that_fills_up_costs_the_cache_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    record = execute(lasting("vqt"), how)
+    assert (record.status, record.speedups.feature_cache) == ("ok", None)
+    assert not list(tmp_path.iterdir())
