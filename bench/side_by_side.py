@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +29,7 @@ from bench.run import Run, plan_grid
 from datasets.base import Example, Suite, Task
 from methods.backbone import find
 from methods.spec import parse_list
-from results import Record, save_measured
+from results import Record, load_measured, save_measured
 
 __all__ = ["Compared", "compare", "main", "synthetic"]
 
@@ -37,7 +40,10 @@ CLASSES, TESTED = 100, 2
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """One method with and without the cache. Seconds of a whole run are projected unless `timed`."""
+    """One method with and without the cache. Seconds of a whole run are projected unless `timed`.
+
+    On a CPU they are seconds of this process's work.
+    """
 
     suite: str
     backbone: str
@@ -63,13 +69,13 @@ class Compared:
 
 def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compared:
     """Time `sample` epochs each way; where that is all there are, the run is timed and not projected."""
-    plain = execute(_with_epochs(run, sample), Execution(device, "off"))
-    how = Execution(device)
+    short, how = _with_epochs(run, sample), Execution(device)
+    plain = _timed(short, Execution(device, "off"))
     store_for(how).clear()
-    kept = execute(_with_epochs(run, max(sample, 3) if sample < epochs else sample), how)
-    filled, each = kept.speedups.feature_cache_seconds or 0.0, [_epoch(record) for record in (plain, kept)]
+    cold, warm = (_timed(short, how) for _ in range(2))  # the first computes the features, the second finds them
+    filled = max(0.0, cold.until_first - warm.until_first) if warm.record.speedups.feature_cache else 0.0
     timed = sample == epochs
-    whole = [sum(r.cost.epoch_seconds) if timed else epochs * one for r, one in zip((plain, kept), each, strict=True)]
+    whole = [one.all_epochs if timed else epochs * one.epoch for one in (plain, warm)]
     return Compared(
         suite=run.suite,
         backbone=run.backbone.name,
@@ -77,16 +83,53 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
         images=run.task.sizes["train"],
         batch_size=run.recipe.batch_size,
         epochs=epochs,
-        stages=len(plain.cost.epoch_seconds) // sample,
-        device=plain.where.device,
-        uncached_epoch_seconds=each[0],
-        cached_epoch_seconds=each[1],
+        stages=plain.stages,
+        device=plain.record.where.device,
+        uncached_epoch_seconds=plain.epoch,
+        cached_epoch_seconds=warm.epoch,
         feature_seconds=filled,
-        feature_cache_bytes=kept.speedups.feature_cache_bytes,
+        feature_cache_bytes=warm.record.speedups.feature_cache_bytes,
         uncached_run_seconds=whole[0],
         cached_run_seconds=whole[1] + filled,
         timed=timed,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """A run and when its epochs ended, from its start; on a CPU in seconds of its work, which others cannot slow."""
+
+    record: Record
+    ends: tuple[float, ...]
+
+    @property
+    def stages(self) -> int:
+        """How often the method trains."""
+        return len(self.ends) // int(self.record.recipe["epochs"])
+
+    @property
+    def until_first(self) -> float:
+        """Until the first epoch is over: planning, building, computing features and that epoch."""
+        return self.ends[0]
+
+    @property
+    def epoch(self) -> float:
+        """An epoch of every stage: the median of those after the first of each, which warms up."""
+        length = len(self.ends) // self.stages
+        stages = [self.ends[start : start + length] for start in range(0, len(self.ends), length)]
+        return sum(statistics.median(after - before for before, after in pairwise(stage)) for stage in stages)
+
+    @property
+    def all_epochs(self) -> float:
+        """All of them, the first one taken to be like the others."""
+        return self.ends[-1] - self.ends[0] + self.epoch / self.stages
+
+
+def _timed(run: Run, how: Execution) -> Timed:
+    clock = time.perf_counter if how.device.type == "cuda" else time.process_time
+    started, ends = clock(), list[float]()
+    record = execute(run, how, lambda _: ends.append(clock() - started))
+    return Timed(record, tuple(ends))
 
 
 def synthetic(images: int, size: int) -> Suite:
@@ -109,7 +152,18 @@ def main() -> None:
         row = compare(run, device, options.epochs, options.epochs if options.whole else options.sample)
         rows.append(dataclasses.asdict(row))
         console.print(_line(row), highlight=False, soft_wrap=True)
-    console.print(f"wrote {save_measured(options.results, options.name, rows)}; python bench.py report speed draws it")
+    path = save_measured(options.results, "speed", [*_others(options.results, rows), *rows])
+    console.print(f"wrote {path}; python bench.py report speed draws it", soft_wrap=True)
+
+
+def _others(root: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was measured before on other suites and backbones."""
+    before = load_measured(root, "speed")
+    if before is None:
+        return []
+    measured = {(row["suite"], row["backbone"]) for row in rows}
+    kept = before.astype(object).where(before.notna(), None).to_dict("records")
+    return [{str(k): v for k, v in row.items()} for row in kept if (row["suite"], row["backbone"]) not in measured]
 
 
 def _runs(options: argparse.Namespace) -> list[Run]:
@@ -122,13 +176,6 @@ def _runs(options: argparse.Namespace) -> list[Run]:
 
 def _with_epochs(run: Run, epochs: int) -> Run:
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, epochs=epochs))
-
-
-def _epoch(record: Record) -> float:
-    """Seconds of an epoch of every stage: the median after the first of each, which warms up, if there are more."""
-    seconds, length = record.cost.epoch_seconds, record.recipe["epochs"]
-    stages = [seconds[start : start + length] for start in range(0, len(seconds), length)]
-    return sum(statistics.median(stage[1:] or stage) for stage in stages)
 
 
 def _line(row: Compared) -> str:
@@ -148,12 +195,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=64, help="synthetic ones to train on")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=100, help="of the whole run")
-    parser.add_argument("--sample", type=int, default=2, help="epochs that are timed")
+    parser.add_argument("--sample", type=int, default=3, help="epochs of each run that are timed, two or more")
     parser.add_argument("--whole", action="store_true", help="time whole runs instead of projecting them")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--name", default="speed", help="of the file below results/measured")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if min(options.sample, options.epochs) < 2:
+        parser.error("--sample and --epochs must be 2 or more, since a first epoch warms up")
+    return options
 
 
 if __name__ == "__main__":

@@ -41,11 +41,12 @@ def report(measured: pd.DataFrame) -> list[Table | Figure]:
 def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure]:
     ordered = rows.sort_values("run_ratio", ascending=False)
     name = "-".join(slug(str(about[key])) for key in ("suite", "backbone"))
+    clock = ", in seconds of the processor's work" if str(about["device"]).startswith("cpu") else ""
     caption = (
         f"{about['backbone']} on {about['images']} images of the suite {about['suite']}, batch {about['batch_size']}, "
         f"fp32, {about['device']}. A run of {about['epochs']} epochs, features computed once included, is "
         f"{'timed' if about['timed'] else 'projected from timed epochs'}; both ways in one process. Times and bytes "
-        "are those of training, without evaluation; where nothing is kept, the ratio is noise around 1."
+        f"are those of training, without evaluation{clock}; where nothing is kept, the ratio is noise around 1."
     )
     cells = [(Cell(word=str(row["method"])), *(_cell(row, c.key) for c in COLUMNS)) for _, row in ordered.iterrows()]
     table = Table(f"speed-{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))

@@ -9,7 +9,7 @@ import torch
 import bench.execute
 import bench.side_by_side
 from bench.side_by_side import compare, main, synthetic
-from results import Cost, load_measured
+from results import Cost, load_measured, save_measured
 from tests.bench.tiny import run
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def test_a_whole_run_can_be_timed_and_stages_count() -> None:
     row = compare(run("head2toe"), CPU, epochs=2, sample=2)
     assert row.timed
     assert row.stages == 2
-    assert row.uncached_run_seconds > row.uncached_epoch_seconds
+    assert row.uncached_run_seconds > row.uncached_epoch_seconds > 0
 
 
 def test_features_are_computed_again_for_every_method() -> None:
@@ -58,3 +58,9 @@ def test_the_command_keeps_what_it_measured(monkeypatch: pytest.MonkeyPatch, tmp
     assert found["method"].tolist() == ["linear", "lora"]
     assert found["feature_cache_bytes"].isna().tolist() == [False, True]
     assert (found["cached_run_seconds"] > 0).all()
+    monkeypatch.setattr(sys, "argv", ["side_by_side", *words[2:], "--methods", "lst"])
+    save_measured(tmp_path, "speed", [{**row, "suite": "other"} for row in found.to_dict("records")])
+    main()
+    again = load_measured(tmp_path, "speed")
+    assert again is not None
+    assert again["suite"].tolist() == ["other", "other", "synthetic"]
