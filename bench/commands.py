@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from bench.errors import WrongCall
-from bench.execution import Execution
 from bench.expected import expected_seconds
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.request import Request, check_folder, device_of, grid_of
@@ -36,7 +35,7 @@ def grid(
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     _log_to(console)
     place = device_of(device)
-    how = Execution(place, **speed.fields(root))
+    how = speed.execution(place, root)
     runs = grid_of(request)
     pending = look(runs, root, force)
     for complaint in pending.damaged:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import torch
 
 from bench.budget import bytes_of
 from bench.errors import WrongCall
-from bench.execution import CacheLimits
+from bench.execution import CacheLimits, Execution
 
 __all__ = ["SpeedOptions"]
 
@@ -21,10 +23,12 @@ class SpeedOptions:
     cache_limit: str | None = None
     compile: Literal["off", "kernels", "graphs"] = "off"
 
-    def fields(self, results: Path) -> dict[str, Any]:
-        """The fields of `Execution` that they make; raises WrongCall."""
-        about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": results / "features"}
-        return about | {"cache_limits": _limits(self.cache_limit), "compile": self.compile}
+    def execution(self, device: torch.device, results: Path) -> Execution:
+        """How runs are carried out on `device`, with files below `results`; raises WrongCall."""
+        if self.compile == "graphs" and device.type != "cuda":
+            raise WrongCall("--compile graphs needs a CUDA device; leave it out here, or take --compile kernels")
+        limits = _limits(self.cache_limit)
+        return Execution(device, self.cache_features, limits, results / "features", self.compile)
 
 
 def _limits(text: str | None) -> CacheLimits:

@@ -18,8 +18,7 @@ CPU = torch.device("cpu")
 
 
 def limits(text: str | None) -> CacheLimits:
-    found: CacheLimits = SpeedOptions(cache_limit=text).fields(Path("results"))["cache_limits"]
-    return found
+    return SpeedOptions(cache_limit=text).execution(CPU, Path("results")).cache_limits
 
 
 def test_amounts_are_for_the_device_the_host_and_the_disk() -> None:
@@ -35,7 +34,13 @@ def test_wrong_amounts_are_wrong_calls(text: str) -> None:
 
 
 def test_features_lie_beside_the_records() -> None:
-    assert Execution(CPU, **SpeedOptions("on").fields(Path("here"))).cache_folder == Path("here/features")
+    assert SpeedOptions("on").execution(CPU, Path("here")) == Execution(CPU, "on", cache_folder=Path("here/features"))
+
+
+def test_graphs_need_cuda() -> None:
+    assert SpeedOptions(compile="graphs").execution(torch.device("cuda"), Path()).compile == "graphs"
+    with pytest.raises(WrongCall, match="needs a CUDA device"):
+        SpeedOptions(compile="graphs").execution(CPU, Path())
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # of the compiler's own, by what it traces
