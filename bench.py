@@ -254,9 +254,9 @@ def grid(
     words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
     request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
     reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
-    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(results)
     launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
+    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(place, results)
     kept = Keep(kinds_of(keep), results.absolute())
     how = Execution(place, keep=kept, reading=reading, patience_seconds=60 * patience, **speed)
     outcome = run_grid(request, results, how, dry_run, force, _console(), launch)

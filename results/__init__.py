@@ -3,6 +3,7 @@
 from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
 from results.frame import frame
 from results.kept import KEPT, NotKept, has_kept, kept_path, load_kept, read_kept, root_of, save_kept
+from results.measured import load_measured, save_measured
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
@@ -28,6 +29,7 @@ __all__ = [
     "load_all",
     "load_costs",
     "load_kept",
+    "load_measured",
     "path_of",
     "quoted",
     "read_kept",
@@ -35,6 +37,7 @@ __all__ = [
     "save",
     "save_cost",
     "save_kept",
+    "save_measured",
     "set_aside",
     "slug",
     "without_stale",
