@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 import results
 from bench.commands import grid
 from bench.errors import WrongCall
+from bench.execution import Execution
 from bench.grid import Outcome
 from bench.launch import Launch
 from bench.request import Request
@@ -21,6 +23,7 @@ from results import Record
 from tests.slurm import cluster
 
 pytestmark = pytest.mark.slow
+CPU = Execution(torch.device("cpu"))
 WHERE = {"partition": "bench"}
 
 
@@ -49,7 +52,7 @@ def call(root: Path, methods: str, chunk: int, **words: object) -> tuple[Outcome
     console = Console(file=io.StringIO(), width=200)
     options = SlurmOptions(time="30", array=2, chunk=chunk, passed=WHERE)
     request = Request(methods=methods, tasks="digits", **{"epochs": 1, **words})
-    return grid(request, root, "cpu", False, False, console, Launch(slurm=options)), console.file.getvalue()
+    return grid(request, root, CPU, False, False, console, Launch(slurm=options, device="cpu")), console.file.getvalue()
 
 
 def until(holds: Callable[[], bool], seconds: float = 120) -> None:
@@ -104,4 +107,4 @@ def _shown(job: str) -> str:
 def test_what_slurm_refuses_is_a_sentence(slurm: str, tmp_path: Path) -> None:
     options = SlurmOptions(passed={"partition": "nowhere"})
     with pytest.raises(WrongCall, match="check --slurm"):
-        grid(Request(methods="linear", tasks="digits"), tmp_path, "cpu", False, False, Console(), Launch(slurm=options))
+        grid(Request(methods="linear", tasks="digits"), tmp_path, CPU, False, False, Console(), Launch(slurm=options))
