@@ -31,11 +31,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """Bytes that frozen features may take in each place; None is a quarter of the memory there is."""
+    """Bytes that frozen features may take in each place; None is a quarter of the memory there is, or a share of it."""
 
     device: int | None = None
     host: int | None = None  # pinned memory beside a CUDA device
     disk: int = 20 * 2**30
+    processes: int = 1  # that share this machine, each with a store of its own
 
 
 @dataclass(frozen=True)

@@ -137,10 +137,11 @@ def _fill(
 @cache
 def store_of(device: torch.device, limits: CacheLimits, folder: Path | None) -> Store:
     """The store of this process."""
-    quarter = memory_of(device) // 4
+    on_one = -(-limits.processes // torch.cuda.device_count()) if device.type == "cuda" else limits.processes
+    quarter = memory_of(device) // 4 // on_one
     places: list[Place] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
     if device.type == "cuda":
-        host = memory_of(torch.device("cpu")) // 4 if limits.host is None else limits.host
+        host = memory_of(torch.device("cpu")) // 4 // limits.processes if limits.host is None else limits.host
         places.append(InMemory("host", host, device))
     if folder is not None:
         places.append(OnDisk(folder, limits.disk))

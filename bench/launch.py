@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from bench.ahead import cores
 from bench.crew import Alone, Crew
 from bench.errors import WrongCall
 from bench.execution import Execution
@@ -44,9 +45,20 @@ def crew_of(request: Request, root: Path, how: Execution, asked: int | None) -> 
     if asked is None and how.device.type == "cpu":
         return Alone(root, how)
     count = workers_of(how.device, asked)
-    hows = [dataclasses.replace(how, device=_device(how.device, place)) for place in range(count)]
+    hows = [_share(how, place, count) for place in range(count)]
     threads = max(1, torch.get_num_threads() // count)
     return Workers(root, hows, threads, words_of(request), Patience(first_seconds=how.patience_seconds))
+
+
+def _share(how: Execution, place: int, count: int) -> Execution:
+    """What one of `count` workers has of the machine: a device, and its part of the cores and of the memory."""
+    decoding = max(1, cores() // count) if how.reading.workers is None else how.reading.workers
+    return dataclasses.replace(
+        how,
+        device=_device(how.device, place),
+        reading=dataclasses.replace(how.reading, workers=decoding),
+        cache_limits=dataclasses.replace(how.cache_limits, processes=count),
+    )
 
 
 def _device(device: torch.device, place: int) -> torch.device:

@@ -150,7 +150,7 @@ class Workers:
         diary = Path(self._folder.name) / f"{place}.log"
         diary.unlink(missing_ok=True)
         words = theirs, self._root, self._hows[place], self._threads, diary, self._act
-        process = context.Process(target=serve, args=words, name=f"worker {place}", daemon=True)
+        process = context.Process(target=serve, args=words, name=f"worker {place}")  # no daemon: it has decoders
         with _inherited(self._threads):
             process.start()
         theirs.close()  # so that the pipe ends when the worker does

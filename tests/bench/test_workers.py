@@ -10,13 +10,16 @@ import torch
 from rich.console import Console
 
 import results
+from bench.ahead import cores
 from bench.attempt import log_path
 from bench.errors import WrongCall
-from bench.execution import Execution
+from bench.execution import CacheLimits, Execution
+from bench.features import store_of
 from bench.grid import Outcome, look, run_grid
-from bench.launch import workers_of
+from bench.launch import crew_of, workers_of
 from bench.longest import longest_first
 from bench.patience import Patience, Silence
+from bench.request import Request
 from bench.run import Run
 from bench.screen import Screen
 from bench.workers import Workers
@@ -121,3 +124,14 @@ def test_the_number_of_workers() -> None:
     assert (workers_of(cpu, None), workers_of(cpu, 3)) == (1, 3)
     with pytest.raises(WrongCall, match="at least 1"):
         workers_of(cpu, 0)
+
+
+def test_workers_share_the_machine(tmp_path: Path) -> None:
+    crew = crew_of(Request(methods="linear"), tmp_path, CPU, 2)
+    assert isinstance(crew, Workers)
+    for how in crew._hows:
+        assert how.cache_limits.processes == 2
+        assert how.reading.workers == max(1, cores() // 2)
+    crew.close()
+    whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
+    assert half.shelf.limit == whole.shelf.limit // 2
