@@ -41,7 +41,7 @@ def grid(
     launch = launch or Launch()
     _log_to(console)
     count = workers_of(how.device, launch.workers)
-    runs = shard_of(grid_of(request), launch.shard)
+    runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
     _say_sizes(request, runs, console)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
@@ -93,7 +93,10 @@ def _check_weights(runs: list[Run]) -> None:
 
 def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
     """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
-    published = {task.name: task.sizes for task in datasets.suite(request.suite).tasks}
+    suite = datasets.suite(request.suite)
+    if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
+        console.print(f"images of {len(absent)} tasks are not there yet; their numbers are those published")
+    published = {task.name: task.sizes for task in suite.tasks}
     found = {run.task.name: run.task.sizes for run in runs}
     other = [
         f"{name} ({sizes['train']:,} and {sizes['test']:,} instead of {published[name]['train']:,} "

@@ -50,9 +50,12 @@ class Request:
         return {key: value for key, value in given.items() if value is not None}
 
 
-def grid_of(request: Request) -> list[Run]:
-    """Every run that the request asks for, each of which can be attached; raises WrongCall."""
-    runs = runs_of(request)
+def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
+    """Every run that the request asks for, each of which can be attached; raises WrongCall.
+
+    `on_paper`, tasks whose images are not there have the sizes that were published.
+    """
+    runs = runs_of(request, on_paper)
     try:
         _check_runs(runs)
     except ValueError as error:
@@ -60,7 +63,7 @@ def grid_of(request: Request) -> list[Run]:
     return runs
 
 
-def runs_of(request: Request) -> list[Run]:
+def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
     """The same, without trying whether every setting fits; raises WrongCall."""
     try:
         suite = datasets.suite(request.suite)
@@ -68,7 +71,7 @@ def runs_of(request: Request) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
+        tasks = _located(suite, _tasks(suite, request.tasks), request, on_paper)
         return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
@@ -81,6 +84,15 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
     return torch.device(name)
+
+
+def _located(suite: Suite, tasks: Sequence[Task], request: Request, on_paper: bool) -> Sequence[Task]:
+    try:
+        return datasets.locate(suite, tasks, request.data)
+    except ValueError:
+        if on_paper and all(task.sizes for task in tasks):
+            return tasks
+        raise
 
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
