@@ -83,7 +83,8 @@ def recorded_rates(records: Iterable[Record], device: str) -> Rates:
     for record in records:
         cost, name = record.cost, record.where.device
         like = device in (name, "cpu" if name.startswith("cpu") else "cuda")
-        if record.status != "ok" or not like or not (cost.train_images and cost.test_images):
+        cached = record.speedups.feature_cache or record.speedups.test_cached  # then these are no times of a step
+        if record.status != "ok" or not like or cached or not (cost.train_images and cost.test_images):
             continue
         key = record.identity.backbone, str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
         trained = cost.train_images * int(record.recipe["epochs"])
