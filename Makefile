@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 .PHONY: demo test setup lint types check overhead faults speed checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
-	$(PYTHON) bench.py
+	$(PYTHON) bench.py --workers 2
 
 test: setup lint types  ## everything that must hold
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
