@@ -2,10 +2,10 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead faults checkpoint clean
+.PHONY: demo test setup lint types check overhead faults speed checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
-	$(PYTHON) bench.py
+	$(PYTHON) bench.py --workers 2
 
 test: setup lint types  ## everything that must hold
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
@@ -30,6 +30,10 @@ overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ra
 
 faults: setup  ## everything that can go wrong with a grid, tried for real (about a quarter of an hour)
 	$(PYTHON) -m tests.faults
+
+speed: setup  ## cached against uncached training, method by method; a few minutes
+	$(PYTHON) -m bench.side_by_side
+	$(PYTHON) bench.py report speed
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
 	$(PYTHON) -m bench.pretrain

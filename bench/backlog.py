@@ -27,15 +27,15 @@ class Turn:
 
 
 class Backlog:
-    """Gives each run its turn; true while something is left."""
+    """Gives each run its turn; its length is the number of runs that are left."""
 
     def __init__(self, runs: Iterable[Run], root: Path, lookout: Lookout) -> None:
         self._left, self._held = deque(runs), deque[Run]()
         self._root, self._lookout = root, lookout
         self._tries: Counter[Path] = Counter()
 
-    def __bool__(self) -> bool:
-        return bool(self._left or self._held)
+    def __len__(self) -> int:
+        return len(self._left) + len(self._held)
 
     def next(self) -> Turn | None:
         """Who is next; None when only what others hold is left."""

@@ -13,7 +13,7 @@ from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
-from bench.launch import crew_of, workers_of
+from bench.launch import Launch, crew_of, workers_of
 from bench.longest import longest_first
 from bench.preview import preview
 from bench.request import Request, grid_of
@@ -35,13 +35,13 @@ def grid(
     dry_run: bool,
     force: bool,
     console: Console,
-    workers: int | None = None,
-    shard: str | None = None,
+    launch: Launch | None = None,
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
+    launch = launch or Launch()
     _log_to(console)
-    count = workers_of(how.device, workers)
-    runs = shard_of(grid_of(request), shard)
+    count = workers_of(how.device, launch.workers)
+    runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
     _say_sizes(request, runs, console)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
@@ -54,15 +54,20 @@ def grid(
     check_folder(root)
     if how.reading.on_bad_image == "fail":
         _check_files(pending.left)
+    if launch.slurm is not None:
+        from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
+
+        return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, force, console)
     if count > 1:
         pending.left[:] = longest_first(pending.left)
     with Screen(runs, console, count) as screen:
-        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, workers), force)
+        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, launch.workers), force)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
 
 def _complain(pending: Pending, console: Console) -> None:
+    """Name the records that are not as they should be."""
     for complaint in pending.damaged:
         console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
     for path, reason in pending.unreadable.items():
@@ -88,7 +93,10 @@ def _check_weights(runs: list[Run]) -> None:
 
 def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
     """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
-    published = {task.name: task.sizes for task in datasets.suite(request.suite).tasks}
+    suite = datasets.suite(request.suite)
+    if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
+        console.print(f"images of {len(absent)} tasks are not there yet; their numbers are those published")
+    published = {task.name: task.sizes for task in suite.tasks}
     found = {run.task.name: run.task.sizes for run in runs}
     other = [
         f"{name} ({sizes['train']:,} and {sizes['test']:,} instead of {published[name]['train']:,} "

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bench.caching import why_not
 from bench.case import Case
 from bench.compiled import compiled
 from bench.data import Normaliser, on_device
@@ -59,8 +60,10 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
     """
     record = _attempt(run, how, watch)
-    if record.status == "oom" and how.cache_features != "off" and store_for(how).clear():
-        return _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what was kept was in the way
+    if record.status == "oom" and how.cache_features != "off" and (store_for(how).clear() or not why_not(run, how)):
+        again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
+        reason = dataclasses.replace(again.speedups, feature_cache_reason="memory ran out with them")
+        return dataclasses.replace(again, speedups=reason)
     return record
 
 

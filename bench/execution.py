@@ -31,11 +31,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """Bytes that frozen features may take in each place; None is a quarter of the memory there is."""
+    """Bytes that frozen features may take in each place; None is a quarter of the memory there is, or a share of it."""
 
     device: int | None = None
     host: int | None = None  # pinned memory beside a CUDA device
     disk: int = 20 * 2**30
+    processes: int = 1  # that share this machine, each with a store of its own
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,4 @@ class Execution:
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
     compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits
+    patience_seconds: float = 3600.0  # that a worker may need until its first epoch; then it counts as hung

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,12 +40,21 @@ Key = tuple[str, str, str]  # backbone, method as resolved, precision
 Rates = dict[Key, Rate]
 
 
-def estimates(runs: Sequence[Run], known: Rates, device: torch.device | None) -> list[Estimate | None]:
-    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one."""
+def estimates(
+    runs: Sequence[Run],
+    known: Rates,
+    device: torch.device | None,
+    progress: Callable[[Sequence[Run]], Iterable[Run]] = iter,
+) -> list[Estimate | None]:
+    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one.
+
+    `progress` goes over the runs that are timed and may show how far it is.
+    """
     rates = dict(known)
-    for run in runs:
-        if device is not None and key_of(run) not in rates:
-            rates[key_of(run)] = _timed(run, device)
+    unknown = {key_of(run): run for run in reversed(runs) if key_of(run) not in rates}
+    for run in progress(list(reversed(unknown.values()))) if device is not None else ():
+        assert device is not None
+        rates[key_of(run)] = _timed(run, device)
     return [_estimate(run, rates.get(key_of(run))) for run in runs]
 
 
@@ -74,7 +83,8 @@ def recorded_rates(records: Iterable[Record], device: str) -> Rates:
     for record in records:
         cost, name = record.cost, record.where.device
         like = device in (name, "cpu" if name.startswith("cpu") else "cuda")
-        if record.status != "ok" or not like or not (cost.train_images and cost.test_images):
+        cached = record.speedups.feature_cache or record.speedups.test_cached  # then these are no times of a step
+        if record.status != "ok" or not like or cached or not (cost.train_images and cost.test_images):
             continue
         key = record.identity.backbone, str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
         trained = cost.train_images * int(record.recipe["epochs"])

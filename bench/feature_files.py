@@ -60,6 +60,12 @@ class OnDisk:
     def make_room(self, size: int, held: Held) -> bool:
         """Remove files that were used longest ago, of any process, until `size` bytes fit."""
         del held  # a file that is removed stays readable for those who have it open
+        try:
+            return self._make_room(size)
+        except OSError:  # a folder that cannot be written to keeps nothing
+            return False
+
+    def _make_room(self, size: int) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         files = sorted(self.folder.glob("*.npy"), key=_used)
@@ -79,6 +85,8 @@ class OnDisk:
         os.close(handle)
         self._unfinished[key, name] = Path(path)
         numbers = np.lib.format.open_memmap(path, "w+", _numpy(kind), shape)
+        with open(path, "rb+") as file:  # a disk that is full must show now, not while the numbers are written
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         return torch.from_numpy(numbers).view(kind)
 
     def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
@@ -93,6 +101,11 @@ class OnDisk:
         write_whole(self._note(key, name), json.dumps(about, indent=1).encode())
         self._open[key, name] = _mapped(final, filled.dtype)
         return self._open[key, name]
+
+    def abandon(self) -> None:
+        """Remove what was not finished."""
+        while self._unfinished:
+            self._unfinished.popitem()[1].unlink(missing_ok=True)
 
     def _note(self, key: Hashable, name: str) -> Path:
         digest = hashlib.sha256(str(key).encode()).hexdigest()[:24]

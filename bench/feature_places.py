@@ -37,6 +37,10 @@ class Place(Protocol):
         """Keep what was filled, and give it as `get` would."""
         ...
 
+    def abandon(self) -> None:
+        """Let go what was to be filled and was not kept."""
+        ...
+
 
 class InMemory:
     """A shelf of tensors; pinned ones are made by `host`."""
@@ -63,6 +67,9 @@ class InMemory:
         """Put it on the shelf."""
         self.shelf.put((key, name), filled, filled.nbytes)
         return filled
+
+    def abandon(self) -> None:
+        """Nothing holds it but those who fill it."""
 
 
 def memory_of(device: torch.device) -> int:

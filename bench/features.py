@@ -23,7 +23,6 @@ __all__ = ["Kept", "Key", "Store", "store_of"]
 
 Observe = Callable[[Tensor], dict[str, Tensor]]  # from images as a split has them to states by name
 Batches = Callable[[], Iterable[Tensor]]  # the images in order, on the device; called where something is missing
-PROBE = 3  # images that are computed twice
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,11 @@ class Key:
 
 @dataclass(frozen=True)
 class Kept:
-    """States of a split by name, where they are, and the seconds that it took to compute those that were missing.
-
-    `same` says whether some images, computed once more in a smaller batch, gave the same last digits.
-    """
+    """States of a split by name, where they are, and the seconds that it took to compute those that were missing."""
 
     states: dict[str, Tensor]
     places: tuple[str, ...]
     seconds: float
-    same: bool | None
 
     @property
     def bytes(self) -> int:
@@ -100,13 +95,17 @@ class Store:
         place = self.place_for(key, count * sum(sizes[name] for name in missing)) if missing else None
         if missing and place is None:
             return None
-        started, same = time.perf_counter(), None
+        started = time.perf_counter()
         if place is not None:
-            filled, same = _fill(place, key, missing, count, batches, observe)
-            found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+            try:
+                filled = _fill(place, key, missing, count, batches, observe)
+                found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+            except OSError:  # of a disk
+                place.abandon()
+                return None
         states = {name: found[name][0] for name in sizes}
         places = tuple(dict.fromkeys(found[name][1] for name in sizes))
-        return Kept(states, places, time.perf_counter() - started if missing else 0.0, same)
+        return Kept(states, places, time.perf_counter() - started if missing else 0.0)
 
     def clear(self) -> bool:
         """Let go what is in memory; whether there was anything."""
@@ -122,28 +121,27 @@ class Store:
 
 def _fill(
     place: Place, key: Key, names: Sequence[str], count: int, batches: Batches, observe: Observe
-) -> tuple[dict[str, Tensor], bool]:
-    """States of all images, and whether the first few come out the same in another batch."""
+) -> dict[str, Tensor]:
+    """States of all images."""
     filled: dict[str, Tensor] = {}
-    start, first = 0, torch.empty(0)
+    start = 0
     for images in batches():
-        first = first if start else images[:PROBE]
         for name, state in ((name, state) for name, state in observe(images).items() if name in names):
             if name not in filled:
                 filled[name] = place.blank(key, name, (count, *state.shape[1:]), state.dtype)
             filled[name][start : start + len(images)].copy_(state)
         start += len(images)
-    again = observe(first)
-    return filled, all(torch.equal(filled[name][:PROBE].to(again[name].device), again[name]) for name in names)
+    return filled
 
 
 @cache
 def store_of(device: torch.device, limits: CacheLimits, folder: Path | None) -> Store:
     """The store of this process."""
-    quarter = memory_of(device) // 4
+    on_one = -(-limits.processes // torch.cuda.device_count()) if device.type == "cuda" else limits.processes
+    quarter = memory_of(device) // 4 // on_one
     places: list[Place] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
     if device.type == "cuda":
-        host = memory_of(torch.device("cpu")) // 4 if limits.host is None else limits.host
+        host = memory_of(torch.device("cpu")) // 4 // limits.processes if limits.host is None else limits.host
         places.append(InMemory("host", host, device))
     if folder is not None:
         places.append(OnDisk(folder, limits.disk))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -36,6 +38,7 @@ class Feed:
         self._store = store_for(how)
         self._reason = why_not(run, how)
         self._kept: Kept | None = None
+        self._same: bool | None = None
         self._seconds = 0.0
         self._tested = False
 
@@ -49,6 +52,10 @@ class Feed:
         kept = self._states(key, network, split)
         if kept is None:
             self._reason = "the features fit nowhere within the limits"
+            return split
+        self._same = self._gives_the_same(kept, network, split)
+        if not self._same and _exact(self._run, self._how):
+            self._reason = "the last digits of an image's features depend on its batch here"
             return split
         self._kept, self._seconds = kept, self._seconds + kept.seconds
         return self._stored(kept, network, split)
@@ -76,7 +83,7 @@ class Feed:
             feature_cache_bytes=kept.bytes,
             feature_cache_type=", ".join(kept.kinds),
             feature_cache_seconds=self._seconds,
-            feature_cache_same=kept.same,
+            feature_cache_same=self._same,
             cached_peak_bytes=peak_bytes,
             test_cached=self._tested,
             compiled=compiled,
@@ -88,21 +95,37 @@ class Feed:
         return self._kept is not None
 
     def _states(self, key: Key, network: Network, split: Split | Streamed) -> Kept | None:
-        device, precision = self._how.device, self._run.recipe.precision
+        def images() -> Iterator[Tensor]:
+            return (images for images, _ in batches(split, TEST_BATCH, self._how.device))
 
-        @torch.no_grad()
-        def observe(images: Tensor) -> dict[str, Tensor]:
-            with autocast(device.type, precision):
-                return network.observe(self._normalise(images))
-
-        network.eval()
-        images = lambda: (images for images, _ in batches(split, TEST_BATCH, device))  # noqa: E731
+        observe = partial(self._observe, network.eval())
         return self._store.kept(key, self._wanted.sizes, len(split.labels), images, observe)
+
+    @torch.no_grad()
+    def _observe(self, network: Network, images: Tensor) -> dict[str, Tensor]:
+        with autocast(self._how.device.type, self._run.recipe.precision):
+            return network.observe(self._normalise(images))
+
+    def _gives_the_same(self, kept: Kept, network: Network, split: Split) -> bool:
+        """Whether images in other places of batches like those of training have the states that are kept."""
+        count, size = len(split.labels), min(len(split.labels), self._run.recipe.batch_size)
+        for images in {size, count % size} - {0}:
+            chosen = torch.arange(images).flip(0)
+            again = self._observe(network, split.images[chosen.to(split.images.device)])
+            for name, state in kept.states.items():
+                if not torch.equal(state[chosen.to(state.device)].to(again[name].device), again[name]):
+                    return False
+        return True
 
     def _stored(self, kept: Kept, network: Network, split: Split | Streamed) -> Stored:
         pixels = split.images if IMAGES in network.needs and isinstance(split, Split) else None
         rows = Rows(kept.states, self._how.device, pixels, self._normalise)
         return Stored(rows, split.labels.to(self._how.device))
+
+
+def _exact(run: Run, how: Execution) -> bool:
+    """Whether last digits are promised: in full precision on a CPU, unless features are to be kept at all costs."""
+    return how.device.type == "cpu" and run.recipe.precision == "fp32" and how.cache_features == "auto"
 
 
 def store_for(how: Execution) -> Store:

@@ -69,21 +69,24 @@ def run_grid(
     pending: Pending, root: Path, how: Execution, screen: Screen, crew: Crew | None = None, force: bool = False
 ) -> Outcome:
     """Do what is left, by `crew` or else in this process. A run that fails is logged, tried again next time, and stops
-    nothing. After Ctrl-C, what is running is finished and KeyboardInterrupt raised.
+    nothing. After Ctrl-C, what is running is finished; KeyboardInterrupt says that something is left.
     """
     outcome = Outcome(0, len(pending.finished), list(pending.unreadable), [])
     for run, record in pending.finished:
         screen.there(run, record)
         outcome.records.append(results.path_of(root, run.identity()))
-    backlog = Backlog(pending.left, root, Lookout())
+    backlog, said = Backlog(pending.left, root, Lookout()), ""
     with contextlib.closing(crew or Alone(root, how)) as crew, Interrupts(screen.say) as interrupts:
         while crew.busy() or (backlog and not interrupts.asked):
             if not interrupts.asked:
                 _hand_out(backlog, crew, screen, force)
+            if not crew.busy() and backlog and not said:  # nothing is left but what others hold
+                said = f"waiting for {len(backlog)} runs that other processes are at; see results check"
+                screen.say(said)
             for place, run, event in crew.wait(POLL_SECONDS, screen.epoch):
                 screen.end(place)
                 _enter(run, event, backlog, root, outcome, screen)
-    if interrupts.asked:
+    if interrupts.asked and backlog:
         raise KeyboardInterrupt
     return outcome
 

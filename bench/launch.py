@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from bench.ahead import cores
 from bench.crew import Alone, Crew
 from bench.errors import WrongCall
 from bench.execution import Execution
+from bench.patience import Patience
 from bench.request import Request
 from bench.sent import words_of
+from bench.slurm_options import SlurmOptions
 from bench.workers import Workers
 
-__all__ = ["crew_of", "workers_of"]
+__all__ = ["Launch", "crew_of", "workers_of"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the runs of a grid are started, as a user words it."""
+
+    workers: int | None = None
+    shard: str | None = None
+    slurm: SlurmOptions | None = None  # submit to Slurm instead
+    device: str = "auto"  # as worded, for nodes that choose their own
 
 
 def workers_of(device: torch.device, asked: int | None) -> int:
@@ -31,8 +45,20 @@ def crew_of(request: Request, root: Path, how: Execution, asked: int | None) -> 
     if asked is None and how.device.type == "cpu":
         return Alone(root, how)
     count = workers_of(how.device, asked)
-    hows = [dataclasses.replace(how, device=_device(how.device, place)) for place in range(count)]
-    return Workers(root, hows, max(1, torch.get_num_threads() // count), words_of(request))
+    hows = [_share(how, place, count) for place in range(count)]
+    threads = max(1, torch.get_num_threads() // count)
+    return Workers(root, hows, threads, words_of(request), Patience(first_seconds=how.patience_seconds))
+
+
+def _share(how: Execution, place: int, count: int) -> Execution:
+    """What one of `count` workers has of the machine: a device, and its part of the cores and of the memory."""
+    decoding = max(1, cores() // count) if how.reading.workers is None else how.reading.workers
+    return dataclasses.replace(
+        how,
+        device=_device(how.device, place),
+        reading=dataclasses.replace(how.reading, workers=decoding),
+        cache_limits=dataclasses.replace(how.cache_limits, processes=count),
+    )
 
 
 def _device(device: torch.device, place: int) -> torch.device:

@@ -40,6 +40,7 @@ def perform(
         if path.is_file() and not _sound(path):
             results.set_aside(path)  # it can still be looked at when the new one takes its place
         results.save(root, record)
+        results.drop_unkept(root, record)
     return "done"
 
 

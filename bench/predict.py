@@ -18,8 +18,9 @@ from bench.autocast import autocast
 from bench.data import Normaliser
 from bench.errors import WrongCall
 from bench.rebuild import Rebuilt, rebuild
-from bench.request import device_of
+from bench.request import OVERRIDES, device_of
 from datasets.preprocessing import PRESETS
+from methods.backbone import find
 from results import Damaged, NotKept, Record, load, load_kept, root_of
 
 __all__ = ["Answer", "Guess", "document", "predict", "show"]
@@ -64,10 +65,16 @@ def command(record: Record, root: Path) -> str:
     """The call that makes the run again and keeps its weights."""
     asked, recipe = record.identity, record.recipe
     words = ["python", "bench.py", "--methods", asked.method, "--suite", asked.suite, "--tasks", asked.task]
-    words += ["--backbone", asked.backbone, "--recipe", asked.recipe, "--seeds", str(asked.seed)]
-    for key in ("epochs", "batch_size", "precision", "attention"):  # those of the recipe itself change nothing
+    words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
+    for key in OVERRIDES:  # those of the recipe itself change nothing
         words += [f"--{key.replace('_', '-')}", str(recipe[key])]
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def _worded(record: Record) -> str:
+    """The backbone, with a place for the weight file that only the user can name."""
+    name, weights = record.identity.backbone, record.identity.changes.get("weights")
+    return name if weights in (None, find(name).digest()) else f"{name}=FILE"
 
 
 def document(answer: Answer) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.progress import track
 
 import results
 from bench.expected import Estimate, estimates, measured_rates, recorded_rates, with_workers
@@ -27,16 +29,18 @@ def preview(
     console.print(f"backbone {first.backbone.name}, recipe {first.recipe_name}, device {device.type}", soft_wrap=True)
     console.print(f"methods  {methods}\ntasks    {tasks}", soft_wrap=True)
     console.print(f"runs     {len(runs)}, of which {len(pending.finished)} are there and {len(left)} are left")
-    for line in _times(left, device, workers, root):
+    for line in _times(left, device, workers, root, console):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _times(left: Sequence[Run], device: torch.device, workers: int, root: Path) -> list[str]:
+def _times(left: Sequence[Run], device: torch.device, workers: int, root: Path, console: Console) -> list[str]:
     """A line for this machine, where the numbers come from, and a line for each GPU that was measured."""
     records, costs = results.load_all(root)[0], results.load_costs(root)[0]
     here = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     known = (measured_rates(left, costs, here) if here else {}) | recorded_rates(records, here or device.type)
-    found = [estimate for estimate in estimates(left, known, device) if estimate]
+    quiet = not console.is_terminal
+    timing = functools.partial(track, description="timing a step", console=console, transient=True, disable=quiet)
+    found = [estimate for estimate in estimates(left, known, device, timing) if estimate]
     unit = "GPU-hours" if here else None
     lines = [f"time     about {_both(found, workers, unit)}", f"from     {_sources(left, found)}"]
     names = {record.where.device for record in records} | {row.where.device for row in costs}

@@ -57,7 +57,7 @@ def _relative(word: str) -> str:
     option, equals, value = word.rpartition("=")
     path = Path(value)
     if not path.is_absolute():
-        return word
+        return f"{option}{equals}{path.name}" if path.parts[:1] == ("..",) or value.startswith("~") else word
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     return f"{option}{equals}{shown}"
 

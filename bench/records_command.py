@@ -62,6 +62,7 @@ def export_to(root: Path, file: Path, console: Console) -> bool:
 def _show(found: Findings, console: Console) -> None:
     console.print(f"{found.records} records and {found.costs} rows of cost are sound", highlight=False)
     _list(console, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
+    _list(console, "kept files that are gone", _pairs(found.missing))
     _list(console, "in the wrong place; `results merge` brings it to the right one", _pairs(found.misplaced))
     _list(console, "set aside as damaged before", found.set_aside)
     _list(console, "left by a process that was killed; may be deleted while no grid runs", found.leftovers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ import datasets
 from bench.errors import WrongCall
 from bench.networks import skeleton
 from bench.run import Run, plan_grid
-from datasets.base import Suite, Task
+from datasets.base import NotHere, Suite, Task
+from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbone import find
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
-__all__ = ["Request", "device_of", "grid_of", "runs_of"]
+__all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "runs_of"]
 
 DATA = Path(__file__).resolve().parent.parent / "data"
+OVERRIDES = ("epochs", "batch_size", "precision", "attention", "preprocessing")  # recipe fields with an option
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
 
@@ -45,14 +47,16 @@ class Request:
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""
-        words = ("epochs", "batch_size", "precision", "attention", "preprocessing")
-        given = {key: getattr(self, key) for key in words}
+        given = {key: getattr(self, key) for key in OVERRIDES}
         return {key: value for key, value in given.items() if value is not None}
 
 
-def grid_of(request: Request) -> list[Run]:
-    """Every run that the request asks for, each of which can be attached; raises WrongCall."""
-    runs = runs_of(request)
+def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
+    """Every run that the request asks for, each of which can be attached; raises WrongCall.
+
+    `on_paper`, tasks whose images are not there have the sizes that were published.
+    """
+    runs = runs_of(request, on_paper)
     try:
         _check_runs(runs)
     except ValueError as error:
@@ -60,7 +64,7 @@ def grid_of(request: Request) -> list[Run]:
     return runs
 
 
-def runs_of(request: Request) -> list[Run]:
+def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
     """The same, without trying whether every setting fits; raises WrongCall."""
     try:
         suite = datasets.suite(request.suite)
@@ -68,7 +72,7 @@ def runs_of(request: Request) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
-        tasks = datasets.locate(suite, _tasks(suite, request.tasks), request.data)
+        tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
         return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
@@ -81,6 +85,20 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
     return torch.device(name)
+
+
+def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) -> Sequence[Task]:
+    if not on_paper or suite.look is None:
+        return datasets.locate(suite, tasks, data)
+    return [_if_there(suite.look, task, data) for task in tasks]
+
+
+def _if_there(look: Callable[[Task, Path], Look], task: Task, data: Path) -> Task:
+    """The task with its images, or as it was published."""
+    try:
+        return located(task, look(task, data))
+    except NotHere:
+        return task
 
 
 def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_type_hints
+
+import torch
 
 import results
+from bench.execution import Execution
+from bench.plain import made, plain
 from bench.request import Request, runs_of
 from bench.run import Run
 
-__all__ = ["Sent", "words_of"]
+__all__ = ["Sent", "execution_of", "words_of", "words_of_execution"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,21 @@ class Sent:
 
 def words_of(request: Request) -> str:
     """The request as JSON."""
-    return json.dumps(dataclasses.asdict(request), default=str)  # a folder as its path
+    return json.dumps(plain(request))
 
 
 @cache
 def _runs(request: str) -> dict[str, Run]:
-    words = json.loads(request)
-    runs = runs_of(Request(**words | {"data": Path(words["data"])}))
+    runs = runs_of(made(Request, json.loads(request)))
     return {str(results.path_of(Path(), run.identity())): run for run in runs}
+
+
+def words_of_execution(how: Execution) -> str:
+    """Everything about how to run but the device, as JSON: that is chosen where the run is."""
+    return json.dumps({name: plain(value) for name, value in vars(how).items() if name != "device"})
+
+
+def execution_of(words: str, device: torch.device) -> Execution:
+    """The inverse, on a device."""
+    hints, values = get_type_hints(Execution), json.loads(words)
+    return Execution(device, **{name: made(hints[name], value) for name, value in values.items()})

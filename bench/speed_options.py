@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from bench.budget import bytes_of
 from bench.errors import WrongCall
 from bench.execution import CacheLimits
@@ -21,8 +23,10 @@ class SpeedOptions:
     feature_limit: str | None = None
     compile: Literal["off", "kernels", "graphs"] = "off"
 
-    def fields(self, results: Path) -> dict[str, Any]:
-        """The fields of `Execution` that they make; raises WrongCall."""
+    def fields(self, device: torch.device, results: Path) -> dict[str, Any]:
+        """The fields of `Execution` that they make, with files below `results`; raises WrongCall."""
+        if self.compile == "graphs" and device.type != "cuda":
+            raise WrongCall("--compile graphs needs a CUDA device; leave it out here, or take --compile kernels")
         about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": results / "features"}
         return about | {"cache_limits": _limits(self.feature_limit), "compile": self.compile}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import multiprocessing
 import os
 import signal
@@ -53,14 +54,23 @@ def serve(pipe: Connection, root: Path, how: Execution, threads: int, diary: Pat
     torch.set_num_threads(threads)
     if how.device.type == "cuda":
         torch.cuda.set_device(how.device)
-    pipe.send(READY)
+    say = functools.partial(_say, pipe)
+    say(READY)
     while True:
         try:
             order = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         _write_to(diary)
-        pipe.send(act(order, root, how, pipe.send))
+        say(act(order, root, how, say))
+
+
+def _say(pipe: Connection, what: object) -> None:
+    """To a parent that was killed this instant nothing can be said, and a run must not fail over it."""
+    try:
+        pipe.send(what)
+    except OSError:
+        os._exit(1)
 
 
 def _end_with_parent() -> None:
@@ -80,3 +90,4 @@ def _write_to(diary: Path) -> None:
         os.dup2(handle, stream)
     os.close(handle)
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)  # a parent that finds this process hung asks where it is

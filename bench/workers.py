@@ -93,8 +93,7 @@ class Workers:
         for place, member in list(self._members.items()):
             event = self._heard(place, member, watch) if member.pipe in ready else None
             if event is None and member.silence and member.silence.over():
-                seconds = member.silence.limit()
-                event = self._lost(place, f"the worker hung (nothing was heard for {seconds:.0f} s) and was killed")
+                event = self._hung(place, member.silence.limit())
             if event is not None and member.silence:
                 answers.append((place, member.silence.run, event))
                 member.silence = None
@@ -111,7 +110,7 @@ class Workers:
         try:
             said = member.pipe.recv()
         except (EOFError, OSError):
-            member.process.join()
+            member.process.join(10)
             return self._lost(place, f"the worker died ({_cause(member.process.exitcode)})")
         if isinstance(said, Lost):
             self._bury(place)  # a process that ran out of memory is not trusted with the next run
@@ -123,6 +122,15 @@ class Workers:
         else:
             return said
         return None
+
+    def _hung(self, place: int, seconds: float) -> Lost | None:
+        """Ask the process where it is, which goes to its diary, then kill it."""
+        process = self._members[place].process
+        if process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGUSR1)
+        process.join(1)
+        return self._lost(place, f"the worker hung (nothing was heard for {seconds:.0f} s) and was killed")
 
     def _lost(self, place: int, sentence: str) -> Lost | None:
         """The end of a worker; its run, if it had one, gets a log with its last words."""
@@ -140,8 +148,9 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         diary = Path(self._folder.name) / f"{place}.log"
+        diary.unlink(missing_ok=True)
         words = theirs, self._root, self._hows[place], self._threads, diary, self._act
-        process = context.Process(target=serve, args=words, name=f"worker {place}", daemon=True)
+        process = context.Process(target=serve, args=words, name=f"worker {place}")  # no daemon: it has decoders
         with _inherited(self._threads):
             process.start()
         theirs.close()  # so that the pipe ends when the worker does

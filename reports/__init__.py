@@ -1,7 +1,19 @@
 """SHOWN: one file per table or figure; a report is a function from the table of records to tables and figures."""
 
 from reports.base import Cell, Column, Figure, Table
-from reports.discovery import COST_REPORTS, REPORTS, find, pick
+from reports.discovery import COST_REPORTS, MEASURED_REPORTS, REPORTS, find, pick
 from reports.everything import show_costs, write_all
 
-__all__ = ["COST_REPORTS", "REPORTS", "Cell", "Column", "Figure", "Table", "find", "pick", "show_costs", "write_all"]
+__all__ = [
+    "COST_REPORTS",
+    "MEASURED_REPORTS",
+    "REPORTS",
+    "Cell",
+    "Column",
+    "Figure",
+    "Table",
+    "find",
+    "pick",
+    "show_costs",
+    "write_all",
+]

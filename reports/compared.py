@@ -64,7 +64,7 @@ def printed(protocol: str, costs: pd.DataFrame) -> Iterator[Printed]:
     names = ours["method"].str.partition(":")[0] if len(ours) else ours["method"]
     for line in quoted("cost").query("protocol == @protocol").itertuples():
         rows = ours[names == line.method]
-        yield Printed(str(line.method), str(line.setting), str(line.quantity), str(line.value), rows)
+        yield Printed(str(line.method or line.row), str(line.setting), str(line.quantity), str(line.value), rows)
 
 
 def _setting(row: dict[Any, Any], setting: str) -> str:

@@ -1,7 +1,7 @@
 """Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
 
-Its arguments say what it reads: `runs`, the records of training, or `costs`, those of `bench.py cost`, or both,
-`costs` and then `runs`, of which one may be None.
+The names of its arguments say what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, both
+(of which one may be None), or `measured`, the numbers of the same name below `results/measured`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reports.base import Figure, Table
 if TYPE_CHECKING:
     Report = Callable[..., Sequence[Table | Figure]]
 
-__all__ = ["COST_REPORTS", "REPORTS", "find", "pick", "reads_runs"]
+__all__ = ["COST_REPORTS", "MEASURED_REPORTS", "READS", "REPORTS", "find", "pick"]
 
 
 def _summary(path: Path) -> str | None:
@@ -29,19 +29,17 @@ def _summary(path: Path) -> str | None:
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 
-def _source(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+def _arguments(name: str) -> tuple[str, ...]:
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    (report,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "report")
+    return tuple(argument.arg for argument in report.args.args)
 
 
 FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
-
-COST_REPORTS = [name for name in REPORTS if "\ndef report(costs" in _source(name)]
-
-
-def reads_runs(name: str) -> bool:
-    """Whether a report reads the records of training."""
-    return name not in COST_REPORTS or "\ndef report(costs: pd.DataFrame | None" in _source(name)
+READS = {name: _arguments(name) for name in REPORTS}  # name -> what it takes, in its order
+COST_REPORTS = [name for name, kinds in READS.items() if "costs" in kinds]
+MEASURED_REPORTS = [name for name, kinds in READS.items() if "measured" in kinds]
 
 
 def pick(names: Sequence[str] | None) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.base import Item, Table, told_apart
-from reports.discovery import COST_REPORTS, find, pick, reads_runs
-from results import CostRecord, cost_frame, frame, load_all, load_costs, without_stale
+from reports.discovery import MEASURED_REPORTS, READS, find, pick
+from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, without_stale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,18 +33,22 @@ def write_all(
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
-    reads_costs = records is None and any(name in COST_REPORTS for name in picked)
-    runs = _runs(root, records, console) if any(reads_runs(name) for name in picked) else None
-    costs = _costs(root, code, console) if reads_costs else None
-    fed = [name for name in picked if _reads(name, runs, costs)]
+    kinds = {kind for name in picked for kind in READS[name]}
+    tables = {
+        "runs": _runs(root, records, console) if "runs" in kinds else None,
+        "costs": _costs(root, code, console) if "costs" in kinds and records is None else None,
+    }
     items: dict[str, Sequence[Item]] = {}
     paths: list[Path] = []
-    for name in fed:
-        items[name] = _items(name, runs, costs)
-        paths += [path for item in items[name] for path in _write(item, out, console)]
-    if empty := [name for name in fed if not items[name]]:
+    for name in picked:
+        own = {"measured": _measured(root, name, console) if name in MEASURED_REPORTS and records is None else None}
+        given = [(tables | own)[kind] for kind in READS[name]]
+        if any(table is not None for table in given):
+            items[name] = told_apart(find(name)(*given))
+            paths += [path for item in items[name] for path in _write(item, out, console)]
+    if empty := [name for name, found in items.items() if not found]:
         _say(console, f"{', '.join(empty)}: nothing to show yet")
-    return [*paths, *_page(items, runs, costs, out, console)] if names is None and paths else paths
+    return [*paths, *_page(items, tables["runs"], tables["costs"], out, console)] if names is None and paths else paths
 
 
 def show_costs(records: Sequence[CostRecord], console: Console) -> None:
@@ -84,15 +88,11 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
     return cost_frame(kept)
 
 
-def _reads(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> bool:
-    """Whether there are records of a kind that the report reads."""
-    return (runs is not None and reads_runs(name)) or (costs is not None and name in COST_REPORTS)
-
-
-def _items(name: str, runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> Sequence[Item]:
-    """The tables and figures of one report, of the records that it reads."""
-    wanted = [costs] if name in COST_REPORTS else []
-    return told_apart(find(name)(*wanted, *([runs] if reads_runs(name) else [])))
+def _measured(root: Path, name: str, console: Console) -> pd.DataFrame | None:
+    found = load_measured(root, name)
+    if found is None:
+        _say(console, f"nothing in {root / 'measured' / f'{name}.csv'}; run make {name} first")
+    return found
 
 
 def _write(item: Item, out: Path, console: Console) -> list[Path]:

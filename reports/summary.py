@@ -17,7 +17,14 @@ from reports.protocol import Comparison, present, values
 
 __all__ = ["COSTS", "Summary", "memory", "summaries"]
 
-COSTS = ("trainable", "trainable_without_head", "planned_peak_bytes", "peak_bytes", "epoch_seconds")
+COSTS = (
+    "trainable",
+    "trainable_without_head",
+    "planned_peak_bytes",
+    "peak_bytes",
+    "feature_cache_bytes",
+    "epoch_seconds",
+)
 MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two devices share no mean
 
 Groups = Mapping[str, Sequence[str]]

@@ -42,5 +42,5 @@ def _row(record: Record) -> dict[str, Any]:
 def _kept(record: Record, root: Path | None) -> dict[str, Any]:
     if root is None or not has_kept(root, record, "features"):
         return {}
-    path = kept_path(root, record.identity, "features")
+    path = kept_path(root, record.identity, "features", record.kept["features"])
     return {"kept_features": path, "kept_checksum": record.kept["features"]}

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
-__all__ = ["KEPT", "NotKept", "has_kept", "kept_path", "load_kept", "read_kept", "root_of", "save_kept"]
+__all__ = [
+    "KEPT", "NotKept", "drop_unkept", "has_kept", "kept_path", "kept_paths", "load_kept", "read_kept", "root_of",
+    "save_kept",
+]  # fmt: skip
 
 KEPT = ("features", "weights")
 
@@ -24,10 +27,11 @@ class NotKept(ValueError):
     """The record vouches for no such file, or the file is gone."""
 
 
-def kept_path(root: Path, identity: Identity, kind: str) -> Path:
-    """`root/kept/<as the record>.<kind>.safetensors`."""
+def kept_path(root: Path, identity: Identity, kind: str, checksum: str) -> Path:
+    """`root/kept/<as the record>.<kind>-<checksum>.safetensors`, so that no other content takes its place."""
     record = path_of(root, identity)
-    return root / "kept" / record.parent.relative_to(root / "runs") / f"{record.stem}.{kind}.safetensors"
+    name = f"{record.stem}.{kind}-{checksum[:8]}.safetensors"
+    return root / "kept" / record.parent.relative_to(root / "runs") / name
 
 
 def root_of(record: Path) -> Path:
@@ -40,20 +44,34 @@ def save_kept(root: Path, identity: Identity, kind: str, arrays: Arrays) -> str:
     from safetensors.numpy import save
 
     content = save({name: arrays[name] for name in sorted(arrays)})
-    write_whole(kept_path(root, identity, kind), content)
-    return hashlib.sha256(content).hexdigest()
+    checksum = hashlib.sha256(content).hexdigest()
+    write_whole(kept_path(root, identity, kind, checksum), content)
+    return checksum
+
+
+def kept_paths(root: Path, record: Record) -> list[Path]:
+    """The files that the record vouches for."""
+    return [kept_path(root, record.identity, kind, checksum) for kind, checksum in record.kept.items()]
+
+
+def drop_unkept(root: Path, record: Record) -> None:
+    """Remove what earlier runs of the same identity kept, once the record that vouches for its own is written."""
+    ours, stem = set(kept_paths(root, record)), path_of(root, record.identity).stem
+    for path in kept_path(root, record.identity, "", "").parent.glob(f"{stem}.*-*.safetensors"):
+        if path not in ours:
+            path.unlink(missing_ok=True)
 
 
 def has_kept(root: Path, record: Record, kind: str) -> bool:
     """Whether the record vouches for the file and the file is there; its content is not read."""
-    return kind in record.kept and kept_path(root, record.identity, kind).is_file()
+    return kind in record.kept and kept_path(root, record.identity, kind, record.kept[kind]).is_file()
 
 
 def load_kept(root: Path, record: Record, kind: str) -> dict[str, np.ndarray]:
     """The arrays by name. Raises NotKept where there are none, Damaged where they are not those of the record."""
     if not has_kept(root, record, kind):
         raise NotKept(f"{path_of(root, record.identity)}: its run kept no {kind}")
-    return read_kept(kept_path(root, record.identity, kind), record.kept[kind])
+    return read_kept(kept_path(root, record.identity, kind, record.kept[kind]), record.kept[kind])
 
 
 def read_kept(path: Path, checksum: str) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from results import costs
+from results.kept import kept_paths, root_of
 from results.record import Record
 from results.store import Damaged, load, path_of, set_aside, write_whole
 
@@ -43,15 +44,27 @@ def _enter(root: Path, path: Path, theirs: Record, merged: Merged) -> None:
     place = path_of(root, theirs.identity)
     ours = _ours(place)
     name = str(place.relative_to(root))
-    if ours is None:
-        if place.is_file():
+    if ours is None or (_same(ours, theirs) and theirs.kept and not ours.kept):
+        _take_kept(root, path, theirs)
+        if ours is None and place.is_file():
             set_aside(place)
         write_whole(place, path.read_bytes())
         merged.taken.append(name)
-    elif (ours.status, ours.score) == (theirs.status, theirs.score):
+    elif _same(ours, theirs):
         merged.same += 1
     else:
         merged.differing[name] = f"{_told(ours)} here, {_told(theirs)} there"
+
+
+def _same(ours: Record, theirs: Record) -> bool:
+    return (ours.status, ours.score) == (theirs.status, theirs.score)
+
+
+def _take_kept(root: Path, path: Path, theirs: Record) -> None:
+    """What their record vouches for, ahead of the record itself."""
+    for there, here in zip(kept_paths(root_of(path), theirs), kept_paths(root, theirs), strict=True):
+        if there.is_file():
+            write_whole(here, there.read_bytes())
 
 
 def _ours(place: Path) -> Record | None:

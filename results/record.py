@@ -79,7 +79,7 @@ class Speedups:
     feature_cache_bytes: int | None = None  # what is kept of the training images
     feature_cache_type: str | None = None  # of the numbers kept, e.g. "float32"
     feature_cache_seconds: float | None = None  # of computing them, before the first epoch; 0 where they were there
-    feature_cache_same: bool | None = None  # whether a few images gave the same last digits in another batch
+    feature_cache_same: bool | None = None  # whether images of other batches had the same last digits
     cached_peak_bytes: int | None = None  # of CUDA's allocator in training, the features on the device included
     test_cached: bool = False  # whether the test images' features were kept as well
     compiled: str | None = None  # "kernels" or "graphs" (--compile)

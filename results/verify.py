@@ -7,6 +7,7 @@ from pathlib import Path
 
 from results.claims import Holder, holder_of
 from results.costs import load_costs
+from results.kept import kept_paths
 from results.store import Damaged, load, path_of
 
 __all__ = ["Findings", "verify"]
@@ -20,13 +21,14 @@ class Findings:
     costs: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
     misplaced: dict[str, str] = field(default_factory=dict)  # sound, but not where its run is looked for
+    missing: dict[str, str] = field(default_factory=dict)  # kept files that are gone
     set_aside: list[str] = field(default_factory=list)  # damaged ones of which the run was done again
     leftovers: list[str] = field(default_factory=list)  # temporary files of processes that were killed
     claimed: dict[str, str] = field(default_factory=dict)  # runs that somebody is at, and who
 
     def sound(self) -> bool:
         """Whether every file can be trusted and found."""
-        return not (self.damaged or self.misplaced)
+        return not (self.damaged or self.misplaced or self.missing)
 
 
 def verify(root: Path) -> Findings:
@@ -57,6 +59,9 @@ def _verify_record(root: Path, path: Path, found: Findings) -> None:
         found.misplaced[_name(root, path)] = f"it belongs at {_name(root, expected)}"
         return
     found.records += 1
+    for kept in kept_paths(root, record):
+        if not kept.is_file():
+            found.missing[_name(root, kept)] = f"{_name(root, path)} vouches for it; --keep does the run again"
 
 
 def _described(holder: Holder) -> str:

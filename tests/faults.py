@@ -47,7 +47,7 @@ def attempted(trial: Callable[[], Trial]) -> Trial:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=3.0, help="longest time between two kills, in seconds")
+    parser.add_argument("--pause", type=float, default=4.0, help="longest time between two kills, in seconds")
     options = parser.parse_args()
     console, table = Console(width=140), Table("fault", "tried", "survived", "runs lost", "note")
     bad = 0

@@ -108,8 +108,7 @@ def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) 
     assert not [path for path in (tmp_path / "results").rglob("*.json") if path.stat().st_size == 0]
 
 
-@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
-@pytest.mark.parametrize(("times", "epochs", "kept"), [(1, 2, 1), (2, 1000, 0)])
+@pytest.mark.parametrize(("workers", "times", "epochs", "kept"), [(["--workers", "1"], 1, 2, 1), ([], 2, 1000, 0)])
 def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
     workers: list[str], times: int, epochs: int, kept: int, tmp_path: Path
 ) -> None:

@@ -127,3 +127,16 @@ def test_a_shelf_keeps_what_is_held() -> None:
     assert shelf.get("b") == "b"  # nothing goes in vain
     assert shelf.make_room(20, lambda key: key == "a")
     assert [shelf.get(key) for key in "ab"] == ["a", None]
+
+
+def test_a_folder_that_cannot_be_written_to_has_no_room(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not OnDisk(tmp_path / "file" / "below", PLENTY).make_room(1, nobody)
+
+
+def test_what_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
+    place = OnDisk(tmp_path, PLENTY)
+    place.make_room(12, nobody)
+    place.blank("a", "step 1", (3,), torch.float32)
+    place.abandon()
+    assert not list(tmp_path.iterdir())

@@ -13,12 +13,13 @@ from bench.execution import CacheLimits, Execution
 from bench.feed import store_for
 from bench.run import Run
 from datasets import Task
+from methods import Entangled
 from results import Cost, Record, Speedups, load, save
 from tests.bench.tiny import CLASSES, examples, run
 from tests.methods.small import SPECS, network_of
 
 CPU = torch.device("cpu")
-OFF = Execution(CPU, cache_features="off")
+OFF, ON = Execution(CPU, cache_features="off"), Execution(CPU, cache_features="on")
 STAGED = ["vqt:keep=0.5", "head2toe:size=24:fraction=0.25"]
 
 
@@ -58,7 +59,7 @@ def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
         assert plain.speedups == Speedups(feature_cache_reason="switched off")
         learns = "images" in network_of(spec).needs and len(network_of(spec).needs) == 1
         assert cached.speedups.feature_cache == (None if learns else "device"), spec
-        assert cached.speedups.feature_cache_same in (None, True)  # None: nothing was left to compute
+        assert cached.speedups.feature_cache_same is (None if learns else True), spec
 
 
 def test_states_of_one_method_serve_another(auto: Execution) -> None:
@@ -103,6 +104,22 @@ def test_a_backbone_in_evaluation_mode_is_not_random(auto: Execution) -> None:
     plain, cached = (execute(asked("lst", drop_path=0.1), how) for how in (OFF, auto))
     assert cached.speedups.feature_cache == "device"
     assert cached.score == plain.score
+
+
+def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promised(
+    auto: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe = Entangled.observe
+
+    def unsteady(network: Entangled, images: Any) -> Any:
+        return {name: state + len(images) * 1e-3 for name, state in observe(network, images).items()}
+
+    monkeypatch.setattr(Entangled, "observe", unsteady)
+    plain, cached, forced = (execute(asked("linear"), how) for how in (OFF, auto, ON))
+    assert cached.speedups.feature_cache_reason == "the last digits of an image's features depend on its batch here"
+    assert cached.score == plain.score
+    assert (forced.speedups.feature_cache, forced.speedups.feature_cache_same) == ("device", False)
+    assert forced.score != plain.score
 
 
 def test_what_fits_nowhere_is_not_kept() -> None:
@@ -168,4 +185,15 @@ def test_what_is_kept_makes_way_when_memory_runs_out(auto: Execution, monkeypatc
     monkeypatch.setattr(bench.execute, "train", scarce)
     record = execute(asked("linear"), auto)
     assert (record.status, stored) == ("ok", [True, False])
-    assert record.speedups.feature_cache is None
+    assert record.speedups == Speedups(feature_cache_reason="memory ran out with them")
+
+
+def test_a_disk_that_fills_up_costs_the_cache_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    record = execute(lasting("vqt"), how)
+    assert (record.status, record.speedups.feature_cache) == ("ok", None)
+    assert not list(tmp_path.iterdir())

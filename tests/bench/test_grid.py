@@ -1,6 +1,10 @@
 """The grid: what is there is skipped, what fails stops nothing, what was finished is never lost."""
 
+import functools
 import io
+import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +14,17 @@ import torch
 from rich.console import Console
 
 import bench.execute
+import bench.grid
 import bench.perform
 import results
 from bench.execute import execute
 from bench.execution import Execution
 from bench.grid import Outcome, Pending, look, run_grid
+from bench.perform import perform
 from bench.run import Run
 from bench.screen import Screen
 from results import Cost, Record
+from results.claims import Lookout, claim_path, take
 from tests.bench.tiny import runs
 
 CPU = Execution(torch.device("cpu"))
@@ -193,3 +200,80 @@ def test_a_record_that_cannot_be_written_is_a_failed_run(tmp_path: Path) -> None
     folder.write_text("a file where the folder should be")
     outcome, _ = go(asked, tmp_path)
     assert len(outcome.failed) == 2
+
+
+def test_a_record_that_cannot_be_read_is_reported_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = runs("linear,lora")
+    go(asked, tmp_path)
+    sick = path(tmp_path, asked[0])
+    before = sick.read_bytes()
+
+    def load(file: Path) -> Record:
+        if file == sick:
+            raise OSError(5, "Input/output error")
+        return real(file)
+
+    real = results.load
+    monkeypatch.setattr(results, "load", load)
+    outcome, _ = go(asked, tmp_path)
+    assert (outcome.done, outcome.there, outcome.failed) == (0, 1, [sick])
+    assert sick.read_bytes() == before
+
+
+def held_elsewhere(root: Path, run: Run) -> Path:
+    """A claim as a process on another machine leaves it."""
+    head = claim_path(root, path(root, run))
+    take(head)
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"place": "another", "host": "another"}))
+    return head
+
+
+def test_what_another_process_holds_is_waited_for_and_not_done_twice(
+    tmp_path: Path, executed: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = runs("linear,lora")
+    head = held_elsewhere(tmp_path, asked[0])
+    monkeypatch.setattr(bench.grid, "POLL_SECONDS", 0.05)
+    other = execute(asked[0], CPU)
+
+    def finish() -> None:
+        while not path(tmp_path, asked[1]).exists():
+            time.sleep(0.01)
+        results.save(tmp_path, other)
+        head.unlink()
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    outcome, shown = go(asked, tmp_path, force=False)
+    thread.join()
+    assert (outcome.done, outcome.there, outcome.failed) == (1, 1, [])
+    assert executed == asked[1:]
+    assert "waiting for 1 runs that other processes are at" in shown
+    assert "done by another process" in shown
+    assert len(outcome.records) == 2
+
+
+def test_a_run_whose_holder_is_gone_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = runs("linear,lora")
+    held_elsewhere(tmp_path, asked[0])
+    monkeypatch.setattr(bench.grid, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(bench.grid, "Lookout", functools.partial(Lookout, lease_seconds=0.3))
+    outcome, _ = go(asked, tmp_path)
+    assert (outcome.done, outcome.there, outcome.failed) == (2, 0, [])
+    assert not [file for file in (tmp_path / "claims").rglob("*") if file.is_file()]
+
+
+def test_a_result_is_not_saved_over_that_of_who_took_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process stood still for longer than a lease, and another has begun the run again."""
+    asked = runs("linear")
+    head = claim_path(tmp_path, path(tmp_path, asked[0]))
+
+    def overtaken(run: Run, *arguments: Any) -> Record:
+        head.unlink()
+        held_elsewhere(tmp_path, run)
+        return execute(run, *arguments)
+
+    monkeypatch.setattr(bench.perform, "execute", overtaken)
+    assert perform(asked[0], tmp_path, CPU, lambda _: None) == "held"
+    assert not path(tmp_path, asked[0]).exists()
+    assert head.exists()

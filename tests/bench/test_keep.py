@@ -125,7 +125,7 @@ def test_a_run_that_lacks_what_is_asked_for_is_left_to_do(tmp_path: Path) -> Non
     assert not look(asked, tmp_path, False).left
     assert not look(asked, tmp_path, False, frozenset({"features"})).left
     assert look(asked, tmp_path, False, BOTH).left
-    results.kept_path(tmp_path, record.identity, "features").unlink()
+    results.kept_path(tmp_path, record.identity, "features", record.kept["features"]).unlink()
     assert look(asked, tmp_path, False, frozenset({"features"})).left
 
 
@@ -156,7 +156,7 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
         predict(tmp_path / "no.json", [image], 5, None, "cpu")
     with pytest.raises(WrongCall, match="had weights None of random:small"):
         predict(path, [image], 5, "demo", "cpu")
-    weights = results.kept_path(tmp_path, record.identity, "weights")
+    weights = results.kept_path(tmp_path, record.identity, "weights", record.kept["weights"])
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(WrongCall, match=r"does not match the checksum .*--force"):
         predict(path, [image], 5, None, "cpu")

@@ -178,3 +178,14 @@ def test_everything_known_is_listed(kind: str) -> None:
         "reports": ["accuracy"],
     }[kind]
     assert all(name in console.file.getvalue() for name in known)
+
+
+def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    asked = Request("linear", "vtab", "dtd,kitti", "random:test_vit", "common", data=tmp_path)
+    grid(asked, tmp_path / "results", CPU, dry_run=True, force=False, console=console)
+    said = console.file.getvalue()
+    assert "images of 2 tasks are not there yet" in said
+    assert "2,591 test images" in said  # 1,880 and 711 on the card
+    with pytest.raises(WrongCall, match="2 of 2 tasks of vtab are not below"):
+        grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)

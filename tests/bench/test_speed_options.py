@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def limits(text: str | None) -> CacheLimits:
-    found: CacheLimits = SpeedOptions(feature_limit=text).fields(Path("results"))["cache_limits"]
+    found: CacheLimits = SpeedOptions(feature_limit=text).fields(CPU, Path("results"))["cache_limits"]
     return found
 
 
@@ -35,7 +35,14 @@ def test_wrong_amounts_are_wrong_calls(text: str) -> None:
 
 
 def test_features_lie_beside_the_records() -> None:
-    assert Execution(CPU, **SpeedOptions("on").fields(Path("here"))).cache_folder == Path("here/features")
+    how = Execution(CPU, **SpeedOptions("on").fields(CPU, Path("here")))
+    assert how == Execution(CPU, cache_features="on", cache_folder=Path("here/features"))
+
+
+def test_graphs_need_cuda() -> None:
+    assert SpeedOptions(compile="graphs").fields(torch.device("cuda"), Path())["compile"] == "graphs"
+    with pytest.raises(WrongCall, match="needs a CUDA device"):
+        SpeedOptions(compile="graphs").fields(CPU, Path())
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # of the compiler's own, by what it traces

@@ -1,5 +1,6 @@
 """Worker processes: every run is done once, and one that dies, hangs or runs out of memory ends no grid."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -9,12 +10,16 @@ import torch
 from rich.console import Console
 
 import results
+from bench.ahead import cores
+from bench.attempt import log_path
 from bench.errors import WrongCall
-from bench.execution import Execution
+from bench.execution import CacheLimits, Execution
+from bench.features import store_of
 from bench.grid import Outcome, look, run_grid
-from bench.launch import workers_of
+from bench.launch import crew_of, workers_of
 from bench.longest import longest_first
 from bench.patience import Patience, Silence
+from bench.request import Request
 from bench.run import Run
 from bench.screen import Screen
 from bench.workers import Workers
@@ -70,6 +75,13 @@ def test_the_log_of_a_crash_says_where_it_was(survived: tuple[Path, Outcome, str
     assert "faulty.py" in log.read_text()
 
 
+def test_the_log_of_a_hung_worker_says_where_it_was(survived: tuple[Path, Outcome, str]) -> None:
+    root, _, _ = survived
+    log = log_path(root, run("vqt", seed=1)).read_text()
+    assert "hung" in log.splitlines()[0]
+    assert "faulty.py" in log
+
+
 def test_workers_give_what_one_process_gives(survived: tuple[Path, Outcome, str], tmp_path: Path) -> None:
     root, _, _ = survived
     asked = runs("linear", seeds=(1,))
@@ -92,8 +104,6 @@ def test_patience_grows_with_what_an_epoch_takes() -> None:
 
 
 def test_patience_waits_for_a_test_that_is_longer_than_an_epoch() -> None:
-    import dataclasses
-
     asked = run()
     task = dataclasses.replace(asked.task, sizes={"train": 10, "test": 1000})
     silence = Silence(dataclasses.replace(asked, task=task), Patience(least_seconds=1, factor=2))
@@ -114,3 +124,14 @@ def test_the_number_of_workers() -> None:
     assert (workers_of(cpu, None), workers_of(cpu, 3)) == (1, 3)
     with pytest.raises(WrongCall, match="at least 1"):
         workers_of(cpu, 0)
+
+
+def test_workers_share_the_machine(tmp_path: Path) -> None:
+    crew = crew_of(Request(methods="linear"), tmp_path, CPU, 2)
+    assert isinstance(crew, Workers)
+    for how in crew._hows:
+        assert how.cache_limits.processes == 2
+        assert how.reading.workers == max(1, cores() // 2)
+    crew.close()
+    whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
+    assert half.shelf.limit == whole.shelf.limit // 2

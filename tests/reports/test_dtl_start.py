@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from reports import Figure, Table, find, write_all
-from reports.discovery import reads_runs
+from reports.discovery import READS
 from results import Cost, cost_frame, frame, save
 from tests.reports.test_cost_reports import record
 
@@ -41,9 +41,9 @@ def test_one_start_or_other_methods_show_nothing(make) -> None:
 
 
 def test_the_command_feeds_it_either_kind_of_record(make, tmp_path) -> None:
-    assert reads_runs("dtl_start")
-    assert reads_runs("accuracy")
-    assert not reads_runs("lora_position")
+    assert READS["dtl_start"] == ("costs", "runs")
+    assert READS["accuracy"] == ("runs",)
+    assert READS["lora_position"] == ("costs",)
     for start in (1, 7):
         save(tmp_path, run(make, start))
     paths = write_all(tmp_path, ["dtl_start"], tmp_path / "out", Console(width=100, quiet=True))

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports import COST_REPORTS, REPORTS, Figure, Table, find, write_all
+from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, write_all
 from reports.writing import write
 from results import Cost, Record, frame, save
 
 TOP = Path(__file__).parents[2]
-RUN_REPORTS = [name for name in REPORTS if name not in COST_REPORTS]
+RUN_REPORTS = [name for name in REPORTS if name not in (*COST_REPORTS, *MEASURED_REPORTS)]
 OF_OTHER_SUITES = [name for name in RUN_REPORTS if hasattr(importlib.import_module(f"reports.{name}"), "SUITE")]
 FED = [name for name in RUN_REPORTS if name not in ("feature_importance", "tsne")]  # by records without kept features
 ODD = r"50%_of $x$ & {y} #1 \z ~^ <b> | `a` *b* [c]"

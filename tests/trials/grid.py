@@ -43,11 +43,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--fault", default="", help="what goes wrong in every first try of seed 0")
+    parser.add_argument("--seconds", type=float, default=0.0, help="that every run takes at least")
     parser.add_argument("--lease", type=float, default=4.0)
     options = parser.parse_args()
     bench.grid.Lookout = functools.partial(Lookout, lease_seconds=options.lease)  # type: ignore[misc]
     grid = list(asked(options.seeds, options.epochs, options.methods).values())
-    words = json.dumps({key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault")})
+    words = json.dumps({key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")})
     crew = Workers(options.root, [CPU] * options.workers, 1, words, Patience(first_seconds=12, least_seconds=12), act)
     started = time.perf_counter()
     console = Console(width=200)

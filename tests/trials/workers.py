@@ -50,21 +50,13 @@ def with_signal(pid: int) -> None:
 
 
 def overhead(root: Path, runs: int) -> Trial:
-    """One worker process, runs of about half a second: the whole grid against the sum of its runs."""
-    words = "--seeds", runs // 2, "--methods", "linear", "--epochs", _epochs_of_half_a_second(root.parent)
+    """One worker process, runs that take half a second each: the whole grid, start-up included, against their sum."""
+    words = "--seeds", runs // 2, "--methods", "linear", "--epochs", 1, "--seconds", 0.5
     end = finish(start(root, *words, "--workers", 1))
     seconds = [float(line) for line in (root / "seconds").read_text().split()]
     share = end["seconds"] / sum(seconds) - 1
     note = f"{100 * share:.1f} % over {sum(seconds):.0f} s of {len(seconds)} runs; bar 10 %"
     return Trial("overhead of the launcher", 1, int(share <= 0.1), runs - int(end["done"]), note)
-
-
-def _epochs_of_half_a_second(folder: Path) -> int:
-    """How many epochs take half a second on this machine now."""
-    root = folder / "half"
-    finish(start(root, "--seeds", 4, "--methods", "linear", "--epochs", 10, "--workers", 1))
-    seconds = sorted(float(line) for line in (root / "seconds").read_text().split())
-    return max(1, round(10 * 0.5 / seconds[len(seconds) // 2]))
 
 
 def cuda_memory() -> Trial:

@@ -1,0 +1,56 @@
+"""What stands around every command: errors as one sentence, with the exit code that says whose they are."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+
+from bench.errors import WrongCall
+
+__all__ = ["check_place", "console", "guarded"]
+
+P = ParamSpec("P")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """No traceback reaches a user unless --debug: a wrong call exits with 2, anything else that goes wrong with 1."""
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
+        except WrongCall as error:
+            _stop(str(error), 2)
+        except Exception as error:
+            if isinstance(error, typer.Exit) or "--debug" in sys.argv:
+                raise
+            _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
+
+    return run
+
+
+def check_place(context: typer.Context) -> None:
+    """Options of the grid do nothing before another command: say so instead of leaving them out."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name != "debug" and source is not None and source.name == "COMMANDLINE":
+            raise WrongCall(
+                f"--{name.strip('_').replace('_', '-')} must stand behind {context.invoked_subcommand}, not before it"
+            )
+
+
+def console(stderr: bool = False) -> Console:
+    """Where a command speaks."""
+    return Console(stderr=stderr)
+
+
+def _stop(message: str, code: int) -> None:
+    console(stderr=True).print(f"error: {message}" if code != 130 else message, markup=False, soft_wrap=True)
+    raise typer.Exit(code)

@@ -1,0 +1,72 @@
+"""What the feature cache saves: training time of each method without it over that with it, measured by `make speed`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.base import Cell, Column, Figure, Table
+from reports.canvas import panel
+from reports.metrics import MEBIBYTES, Metric
+from reports.palette import look
+from results import slug
+
+__all__ = ["report"]
+
+TIMES = Metric("times as fast", "", 1.0, 1, "higher")
+SECONDS = Metric("seconds", "s", 1.0, 3, "lower")
+COLUMNS = (
+    Column("uncached_epoch_seconds", "computed", "epoch (s)", SECONDS),
+    Column("cached_epoch_seconds", "read", "epoch (s)", SECONDS),
+    Column("feature_seconds", "features, once (s)", "", SECONDS),
+    Column("feature_cache_bytes", "kept (MiB)", "", Metric("kept", "MiB", MEBIBYTES, 1)),
+    Column("epoch_ratio", "an epoch", "times as fast", TIMES),
+    Column("run_ratio", "a run", "times as fast", TIMES),
+)
+
+
+def report(measured: pd.DataFrame) -> list[Table | Figure]:
+    """A figure and its numbers for each backbone, suite and length of training."""
+    rows = measured.assign(
+        epoch_ratio=measured["uncached_epoch_seconds"] / measured["cached_epoch_seconds"],
+        run_ratio=measured["uncached_run_seconds"] / measured["cached_run_seconds"],
+    )
+    conditions = ["suite", "backbone", "images", "batch_size", "epochs", "device", "timed"]
+    groups = rows.groupby(conditions, sort=False)
+    return [item for values, part in groups for item in _items(dict(zip(conditions, values, strict=True)), part)]
+
+
+def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure]:
+    ordered = rows.sort_values("run_ratio", ascending=False)
+    name = "-".join(slug(str(about[key])) for key in ("suite", "backbone"))
+    clock = ", in seconds of the processor's work" if str(about["device"]).startswith("cpu") else ""
+    caption = (
+        f"{about['backbone']} on {about['images']} images of the suite {about['suite']}, batch {about['batch_size']}, "
+        f"fp32, {about['device']}. A run of {about['epochs']} epochs, features computed once included, is "
+        f"{'timed' if about['timed'] else 'projected from timed epochs'}; both ways in one process. Times and bytes "
+        f"are those of training, without evaluation{clock}; where nothing is kept, the ratio is noise around 1."
+    )
+    cells = [(Cell(word=str(row["method"])), *(_cell(row, c.key) for c in COLUMNS)) for _, row in ordered.iterrows()]
+    table = Table(f"speed-{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))
+    return table, _figure(name, caption, ordered.iloc[::-1])
+
+
+def _cell(row: Any, key: str) -> Cell:
+    return Cell(None if pd.isna(row[key]) else float(row[key]))
+
+
+def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
+    with panel(caption, "uncached time / cached time", "") as (drawing, axes):
+        colors = [look(method.partition(":")[0]).color for method in rows["method"]]
+        axes.set_xscale("log")
+        axes.barh(rows["method"], rows["run_ratio"] - 1, left=1, height=0.6, color=colors)
+        axes.plot(rows["epoch_ratio"], rows["method"], "D", color="0.25", markersize=3, label="one epoch")
+        axes.axvline(1, color="0.4", linewidth=0.8)
+        axes.xaxis.set_major_formatter("{x:g}")
+        for place, ratio in enumerate(rows["run_ratio"]):
+            axes.text(1.02, place, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+        axes.text(1.02, len(rows) - 0.4, "run", transform=axes.get_yaxis_transform(), fontsize=7)
+        axes.legend(frameon=False, loc="lower right")
+    return Figure(f"speed-{name}", caption, drawing)

@@ -1,0 +1,35 @@
+"""Numbers that this project measured of itself: one CSV a subject below `measured/`, conditions in each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.store import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["load_measured", "save_measured"]
+
+
+def save_measured(root: Path, subject: str, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write `root/measured/<subject>.csv` anew; all rows have the same keys, and what is None is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = root / "measured" / f"{subject}.csv"
+    write_whole(path, text.getvalue().encode())
+    return path
+
+
+def load_measured(root: Path, subject: str) -> pd.DataFrame | None:
+    """The rows of a subject, or None where there are none."""
+    import pandas as pd
+
+    path = root / "measured" / f"{subject}.csv"
+    return pd.read_csv(path) if path.is_file() else None

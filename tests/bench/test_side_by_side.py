@@ -1,0 +1,79 @@
+"""The comparison of cached and uncached training: what it times, and what it projects from that."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bench.execute
+import bench.side_by_side
+from bench.side_by_side import compare, main, synthetic
+from results import Cost, load_measured, save_measured
+from tests.bench.tiny import run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.execute, "planned_cost", lambda *_: Cost())
+
+
+def test_a_whole_run_is_projected_from_epochs_and_the_features() -> None:
+    row = compare(run("vqt"), CPU, epochs=50, sample=2)
+    assert not row.timed
+    assert row.stages == 1
+    assert row.uncached_run_seconds == pytest.approx(50 * row.uncached_epoch_seconds)
+    assert row.cached_run_seconds == pytest.approx(50 * row.cached_epoch_seconds + row.feature_seconds)
+    assert row.feature_seconds >= 0
+    assert row.feature_cache_bytes == 12 * 4 * (12 * 17 * 24 + 24)
+
+
+def test_a_whole_run_can_be_timed_and_stages_count() -> None:
+    row = compare(run("head2toe"), CPU, epochs=2, sample=2)
+    assert row.timed
+    assert row.stages == 2
+    assert row.uncached_run_seconds > row.uncached_epoch_seconds > 0
+
+
+def test_features_are_computed_again_for_every_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float | None] = []
+    timed = bench.side_by_side._timed
+
+    def watched(*given: Any) -> Any:
+        found = timed(*given)
+        seen.append(found.record.speedups.feature_cache_seconds)
+        return found
+
+    monkeypatch.setattr(bench.side_by_side, "_timed", watched)
+    for _ in range(2):
+        compare(run("linear"), CPU, epochs=4, sample=2)
+        plain, cold, warm = seen[-3:]
+        assert (plain, warm) == (None, 0)
+        assert cold is not None
+        assert cold > 0
+
+
+def test_synthetic_images_are_those_that_were_asked_for() -> None:
+    task = synthetic(5, 16).tasks[0]
+    assert [(image.size, label) for image, label in task.source("train")] == [((16, 16), i) for i in range(5)]
+
+
+def test_the_command_keeps_what_it_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--methods", "linear,lora", "--on", "synthetic", "--backbone", "random:small", "--images", "4"]
+    words += ["--batch-size", "2", "--epochs", "5", "--device", "cpu", "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["side_by_side", *words])
+    main()
+    found = load_measured(tmp_path, "speed")
+    assert found is not None
+    assert found["method"].tolist() == ["linear", "lora"]
+    assert found["feature_cache_bytes"].isna().tolist() == [False, True]
+    assert (found["cached_run_seconds"] > 0).all()
+    monkeypatch.setattr(sys, "argv", ["side_by_side", *words[2:], "--methods", "lst"])
+    save_measured(tmp_path, "speed", [{**row, "suite": "other"} for row in found.to_dict("records")])
+    main()
+    again = load_measured(tmp_path, "speed")
+    assert again is not None
+    assert again["suite"].tolist() == ["other", "other", "synthetic"]

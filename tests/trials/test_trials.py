@@ -1,0 +1,12 @@
+"""A short form of `make faults`: ten kills of workers and of the parent, and a grid that ends as if undisturbed."""
+
+from pathlib import Path
+
+from tests.trials.kills import kills
+from tests.trials.processes import undisturbed
+
+
+def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
+    like = undisturbed(tmp_path / "undisturbed", seeds=1)
+    trial = kills(tmp_path, like, wanted=10, seeds=1, longest_pause=2.0)
+    assert (trial.tried, trial.survived, trial.lost) == (10, 10, 0), trial.note
