@@ -1,12 +1,10 @@
-"""Work on many small things in processes or threads, a few ahead of whoever takes the results; they come in order."""
+"""Work on many small things in processes, a few ahead of whoever takes the results, which come in order."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
@@ -48,12 +46,10 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
     """Apply a function that can be sent to other processes; without workers, here.
 
     The processes are forked from a clean server, since this one may hold CUDA and threads. A process that may have no
-    children of its own (multiprocessing's daemons) has threads instead, which decode beside each other as well.
+    children of its own (multiprocessing's daemons) does the work itself.
     """
-    if workers < 1 or len(items) < 2:
+    if workers < 1 or len(items) < 2 or multiprocessing.current_process().daemon:
         return map(function, items)
-    if multiprocessing.current_process().daemon:
-        return _threaded(function, items, min(workers, len(items)))
     return iter(
         DataLoader(
             _Applied(function, items),
@@ -64,20 +60,6 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
             multiprocessing_context=clean_processes(),
         )
     )
-
-
-def _threaded(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > workers * AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # also where the taker has had enough, or a result was an error
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _same(result: Result) -> Result:

@@ -3,15 +3,12 @@
 Pillow alone takes a PNG whose checksums are wrong and a JPEG that ends too early as they come; here both are refused.
 """
 
-import contextlib
 import io
 import os
 import re
 import stat
-import threading
 import warnings
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, PpmImagePlugin, TiffImagePlugin, UnidentifiedImageError
@@ -65,7 +62,8 @@ def decoded(data: bytes) -> Image.Image:
     """Give the image in `data`; raises BadImage. The format stays known, `image.format`."""
     if not data:
         raise BadImage("the file is empty")
-    with _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata; what matters is checked here
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check(image, data)
@@ -77,17 +75,6 @@ def decoded(data: bytes) -> Image.Image:
         except Exception as error:  # decoders raise nearly anything on damaged bytes
             raise BadImage(f"cannot be decoded ({str(error)[:200] or type(error).__name__})") from error
     return image
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No word of odd metadata; what matters is checked here. Filters are the process's, so threads leave them alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _check(image: Image.Image, data: bytes) -> None:
