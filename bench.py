@@ -94,11 +94,11 @@ def grid(
     if not dry_run:
         check_folder(out, "--out")
     words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data)
-    reading = Reading(decode_workers, cache, bytes_of(cache_limit), on_bad_image.value)
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data).located()
+    reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image.value)
     launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
-    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(place, results)
+    speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(launch.kind(place), results)
     kept = Keep(kinds_of(keep), results.absolute())
     how = Execution(place, keep=kept, reading=reading, patience_seconds=60 * patience, **speed)
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)

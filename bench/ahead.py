@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-__all__ = ["ahead", "clean_processes", "cores"]
+__all__ = ["ahead", "clean_processes", "cores", "end_with_parent"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,6 +46,17 @@ def clean_processes() -> ForkServerContext:
     return context
 
 
+def _start_server() -> None:
+    """Once; it and what it forks are deaf to Ctrl-C, since the run that they work for is to be finished."""
+    clean_processes()
+    resource_tracker.ensure_running()  # else it is started next, and lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """Apply a function that can be sent to other processes; without workers, here.
 
@@ -50,6 +65,7 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
     """
     if workers < 1 or len(items) < 2 or multiprocessing.current_process().daemon:
         return map(function, items)
+    _start_server()
     return iter(
         DataLoader(
             _Applied(function, items),
@@ -57,9 +73,30 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
             num_workers=min(workers, len(items)),
             prefetch_factor=AHEAD,
             collate_fn=_same,
+            worker_init_fn=_attend,
             multiprocessing_context=clean_processes(),
         )
     )
+
+
+def end_with_parent(end: Callable[[], object]) -> None:
+    """Call `end`, on a thread, when the process that wanted this one is gone, however it went.
+
+    The system's parent does not tell: that of a process from a server is the server.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        end()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _attend(number: int) -> None:
+    """First in each process."""
+    end_with_parent(partial(os._exit, 1))
 
 
 def _same(result: Result) -> Result:

@@ -119,6 +119,6 @@ def _check_files(runs: list[Run]) -> None:
 
 def _log_to(console: Console) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    for part in ("methods", "bench"):
+    for part in ("methods", "bench", "datasets"):
         logging.getLogger(part).addHandler(handler)
         logging.getLogger(part).setLevel(logging.INFO)

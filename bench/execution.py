@@ -51,4 +51,4 @@ class Execution:
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
     compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits
-    patience_seconds: float = 3600.0  # that a worker may need until its first epoch; then it counts as hung
+    patience_seconds: float = 3600.0  # that a worker process may say nothing; then it counts as hung

@@ -30,6 +30,10 @@ class Launch:
     slurm: SlurmOptions | None = None  # submit to Slurm instead
     device: str = "auto"  # as worded, for nodes that choose their own
 
+    def kind(self, here: torch.device) -> str:
+        """Of the device that does the runs: cuda, cpu, or auto where only the node of a job knows."""
+        return self.slurm.device(self.device) if self.slurm else here.type
+
 
 def workers_of(device: torch.device, asked: int | None) -> int:
     """How many runs go on at once: as asked, else one a GPU, or one on a CPU."""
@@ -47,7 +51,7 @@ def crew_of(request: Request, root: Path, how: Execution, asked: int | None) -> 
     count = workers_of(how.device, asked)
     hows = [_share(how, place, count) for place in range(count)]
     threads = max(1, torch.get_num_threads() // count)
-    return Workers(root, hows, threads, words_of(request), Patience(first_seconds=how.patience_seconds))
+    return Workers(root, hows, threads, words_of(request), Patience(seconds=how.patience_seconds))
 
 
 def _share(how: Execution, place: int, count: int) -> Execution:

@@ -162,7 +162,7 @@ Slurm = Annotated[
     ),
 ]
 Patience = Annotated[
-    float, _option(START, metavar="MINUTES", min=0.1, help="Until a worker without a first epoch counts as hung.")
+    float, _option(START, metavar="MINUTES", min=0.1, help="Until a worker process that says nothing counts as hung.")
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document and nothing else.")]

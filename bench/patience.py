@@ -1,4 +1,4 @@
-"""How long a worker may be silent before it counts as hung: generous, and from what its own epochs took."""
+"""How long a worker may be silent before it counts as hung: as long as a user says, or more if its epochs take long."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ __all__ = ["Patience", "Silence"]
 
 @dataclass(frozen=True)
 class Patience:
-    """Until the first epoch `first_seconds` (images may have to be read and decoded); then a multiple of an epoch."""
+    """`seconds` at least: before and after epochs, images are decoded and features computed without a word."""
 
     start_seconds: float = 600.0  # until a new process says that it is there
-    first_seconds: float = 3600.0
-    least_seconds: float = 300.0
+    seconds: float = 3600.0
     factor: float = 20.0
 
 
@@ -47,8 +46,6 @@ class Silence:
         """Seconds; the test after the last epoch may have many more images than an epoch."""
         if not self.started:
             return self.patience.start_seconds
-        if self.longest is None:
-            return self.patience.first_seconds
         sizes = self.run.task.sizes
         share = max(1.0, sizes["test"] / sizes["train"])
-        return max(self.patience.least_seconds, self.patience.factor * share * self.longest)
+        return max(self.patience.seconds, self.patience.factor * share * (self.longest or 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
-from methods.backbone import find
+from methods.backbone import find, located
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
@@ -44,6 +44,10 @@ class Request:
     attention: str | None = None
     preprocessing: str | None = None
     data: Path = DATA  # of suites whose images lie in a folder
+
+    def located(self) -> Request:
+        """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
+        return replace(self, data=self.data.absolute(), backbone=self.backbone and located(self.backbone))
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""

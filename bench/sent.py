@@ -16,7 +16,7 @@ from bench.plain import made, plain
 from bench.request import Request, runs_of
 from bench.run import Run
 
-__all__ = ["Sent", "execution_of", "words_of", "words_of_execution"]
+__all__ = ["Sent", "execution_of", "record_of", "request_of", "words_of", "words_of_execution"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,20 @@ def words_of(request: Request) -> str:
     return json.dumps(plain(request))
 
 
+def request_of(words: str) -> Request:
+    """The inverse."""
+    request: Request = made(Request, json.loads(words))
+    return request
+
+
+def record_of(run: Run) -> str:
+    """The path of its record below any folder of results, which names the run among processes."""
+    return str(results.path_of(Path(), run.identity()))
+
+
 @cache
 def _runs(request: str) -> dict[str, Run]:
-    runs = runs_of(made(Request, json.loads(request)))
-    return {str(results.path_of(Path(), run.identity())): run for run in runs}
+    return {record_of(run): run for run in runs_of(request_of(request))}
 
 
 def words_of_execution(how: Execution) -> str:

@@ -20,8 +20,8 @@ from bench.grid import Outcome, Pending
 from bench.longest import longest_first
 from bench.request import Request
 from bench.run import Run
-from bench.sent import words_of, words_of_execution
-from bench.slurm_job import Chunk, Errand
+from bench.sent import record_of, words_of, words_of_execution
+from bench.slurm_job import Chunk, Errand, print_of
 from bench.slurm_options import SlurmOptions
 from bench.slurm_queue import Queue, queued, remember
 
@@ -43,18 +43,15 @@ def run_on_slurm(
 ) -> Outcome:
     """Submit what is neither there nor on its way, say what is, and return at once."""
     queue = queued(root)
-    left = [run for run in pending.left if _record(run) not in queue.records]
+    left = [run for run in pending.left if record_of(run) not in queue.records]
     waiting = len(pending.left) - len(left)
     failed = sum(log_path(root, run).is_file() for run in left)
     if failed:
         console.print(f"{failed} of the runs failed before and are tried again; see {root / 'logs'}", soft_wrap=True)
-    asked = "cuda" if options.gpus and device == "auto" else device  # a job without its GPU must say so, not crawl
-    words: dict[str, Any] = {"root": str(root.resolve()), "device": asked, "force": force}
-    words["how"] = words_of_execution(how)
-    errands = [
-        Errand(words_of(request), [_record(run) for run in chunk], **words, command=sys.argv)
-        for chunk in _chunks(left, options.chunk)
-    ]
+    words: dict[str, Any] = {"root": str(root.resolve()), "device": options.device(device), "command": sys.argv}
+    words |= {"request": words_of(request), "how": words_of_execution(how)}
+    chunks = [[record_of(run) for run in chunk] for chunk in _chunks(left, options.chunk)]
+    errands = [Errand(records=chunk, again=_there(root, chunk) if force else {}, **words) for chunk in chunks]
     jobs = _submit(root.resolve(), options, errands) if errands else []
     if jobs:
         remember(root, {job: errand.records for job, errand in zip(jobs, errands, strict=True)})
@@ -62,6 +59,12 @@ def run_on_slurm(
     console.print(_status(len(pending.finished), waiting, queue), highlight=False, soft_wrap=True)
     paths = [results.path_of(root, run.identity()) for run, _ in pending.finished]
     return Outcome(0, len(pending.finished), list(pending.unreadable), paths)
+
+
+def _there(root: Path, records: Sequence[str]) -> dict[str, str]:
+    """The records that `--force` means: those that are there now."""
+    prints = {record: print_of(root / record) for record in records}
+    return {record: found for record, found in prints.items() if found is not None}
 
 
 def _submit(root: Path, options: SlurmOptions, errands: Sequence[Errand]) -> list[str]:
@@ -82,10 +85,6 @@ def _chunks(left: Sequence[Run], size: int) -> list[list[Run]]:
     count = -(-len(left) // size)
     order = longest_first(left)
     return [order[start::count] for start in range(count)]
-
-
-def _record(run: Run) -> str:
-    return str(results.path_of(Path(), run.identity()))
 
 
 def _status(there: int, waiting: int, queue: Queue) -> str:

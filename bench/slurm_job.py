@@ -5,8 +5,11 @@ submitit pickles the call into its own folder for the job to read; only this cla
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,13 +17,14 @@ from rich.console import Console
 from submitit.helpers import Checkpointable
 
 import results
-from bench.grid import look, run_grid
+from bench.grid import Outcome, Pending, look, run_grid
 from bench.launch import crew_of, workers_of
-from bench.request import Request, device_of, runs_of
+from bench.request import device_of
+from bench.run import Run
 from bench.screen import Screen
-from bench.sent import execution_of
+from bench.sent import Sent, execution_of, record_of, request_of
 
-__all__ = ["Chunk", "Errand"]
+__all__ = ["Chunk", "Errand", "print_of"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,24 @@ class Errand:
     root: str
     device: str  # as asked for: the machine that submits may have no GPU
     how: str
-    force: bool
+    again: dict[str, str]  # records that are there and are made again all the same, each with its print
     command: list[str]
 
     def words(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self))
+
+    def runs(self, console: Console) -> list[Run]:
+        """Its runs; one that the same words do not mean here any more is said, and has a log."""
+        found = []
+        for record in self.records:
+            try:
+                found.append(Sent(self.request, record).run())
+            except ValueError as error:
+                console.print(str(error), markup=False, soft_wrap=True)
+                log = Path(self.root, "logs", *Path(record).parts[1:]).with_suffix(".log")  # as `log_path` has it
+                results.write_whole(log, f"{error}\n".encode())
+        return found
 
 
 class Chunk(Checkpointable):
@@ -45,14 +61,37 @@ class Chunk(Checkpointable):
 
     def __call__(self, words: str) -> None:
         """Do the runs; those that fail are in `results/logs`, as always."""
-        errand = Errand(**json.loads(words))
+        errand, console = Errand(**json.loads(words)), Console(width=160)
         sys.argv = errand.command  # provenance names the call that a user made
-        request, root = Request(**json.loads(errand.request)), Path(errand.root)
-        runs = [run for run in runs_of(request) if str(results.path_of(Path(), run.identity())) in errand.records]
-        how = execution_of(errand.how, device_of(errand.device))
-        console = Console(width=160)
-        workers = workers_of(how.device, None)
-        with Screen(runs, console, workers) as screen:
-            pending = look(runs, root, errand.force)
-            outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, None), errand.force)
-        console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+        runs = errand.runs(console)
+        outcome = _done(errand, runs, console)
+        failed = len(outcome.failed) + len(errand.records) - len(runs)
+        console.print(f"{outcome.done} runs done now, {outcome.there} were there, {failed} failed")
+
+
+def print_of(path: Path) -> str | None:
+    """What tells this record file from one that takes its place; None where there is none. Clocks have no say."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _done(errand: Errand, runs: Sequence[Run], console: Console) -> Outcome:
+    root, how = Path(errand.root), execution_of(errand.how, device_of(errand.device))
+    pending = _pending(errand, runs, how.keep.kinds)
+    crew = crew_of(request_of(errand.request), root, how, None)
+    with Screen(runs, console, workers_of(how.device, None)) as screen:
+        return run_grid(pending, root, how, screen, crew, bool(errand.again))
+
+
+def _pending(errand: Errand, runs: Sequence[Run], keep: frozenset[str]) -> Pending:
+    """`--force` means the records of before: what this errand had made when it was queued again is there."""
+    root = Path(errand.root)
+    forced: list[Run] = []
+    others: list[Run] = []
+    for run in runs:
+        old = errand.again.get(record_of(run))
+        (forced if old is not None and old == print_of(root / record_of(run)) else others).append(run)
+    pending = look(others, root, False, keep)
+    return dataclasses.replace(pending, left=[*forced, *pending.left])

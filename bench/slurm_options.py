@@ -24,6 +24,10 @@ class SlurmOptions:
     chunk: int = 4
     passed: dict[str, str] = field(default_factory=dict)
 
+    def device(self, asked: str) -> str:
+        """As a job hears it: one that asks for GPUs and gets none must say so, not crawl."""
+        return "cuda" if self.gpus and asked == "auto" else asked
+
     def parameters(self) -> dict[str, Any]:
         """For submitit's SlurmExecutor; a job that is preempted or out of time is queued again."""
         words: dict[str, Any] = {("cpus_per_task" if key == "cpus" else key): text for key, text in self.passed.items()}

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from bench.budget import bytes_of
 from bench.errors import WrongCall
 from bench.execution import CacheLimits
@@ -23,11 +21,14 @@ class SpeedOptions:
     feature_limit: str | None = None
     compile: Literal["off", "kernels", "graphs"] = "off"
 
-    def fields(self, device: torch.device, results: Path) -> dict[str, Any]:
-        """The fields of `Execution` that they make, with files below `results`; raises WrongCall."""
-        if self.compile == "graphs" and device.type != "cuda":
+    def fields(self, kind: str, results: Path) -> dict[str, Any]:
+        """The fields of `Execution` they make on a kind of device, with files below `results`; raises WrongCall."""
+        if self.compile == "graphs" and kind == "auto":
+            raise WrongCall("--compile graphs needs a CUDA device; ask for one with --slurm gpus=1 or --device cuda")
+        if self.compile == "graphs" and kind != "cuda":
             raise WrongCall("--compile graphs needs a CUDA device; leave it out here, or take --compile kernels")
-        about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": results / "features"}
+        folder = results.absolute() / "features"  # a job runs in another folder
+        about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": folder}
         return about | {"cache_limits": _limits(self.feature_limit), "compile": self.compile}
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import faulthandler
 import functools
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from bench.ahead import end_with_parent
 from bench.attempt import Event, Failed, attempt
 from bench.execution import Execution
 from bench.sent import Sent
@@ -49,8 +48,9 @@ def attempt_sent(order: Order, root: Path, how: Execution, watch: Callable[[Epoc
 
 def serve(pipe: Connection, root: Path, how: Execution, threads: int, diary: Path, act: Attempt) -> None:
     """Serve until the pipe closes. Whatever is printed goes to `diary`, which the parent reads if this process dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.setsid()  # leads a group of its own, with the processes that decode for it, so that all end together
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone decides what Ctrl-C means
+    end_with_parent(_end_group)  # its claim is then that of a process that is gone
     torch.set_num_threads(threads)
     if how.device.type == "cuda":
         torch.cuda.set_device(how.device)
@@ -73,12 +73,8 @@ def _say(pipe: Connection, what: object) -> None:
         os._exit(1)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed stops at once; its claim is then that of a process that is gone."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _end_group() -> None:
+    os.killpg(0, signal.SIGKILL)
 
 
 def _write_to(diary: Path) -> None:

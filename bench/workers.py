@@ -13,13 +13,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-import results
 from bench.attempt import Event, Lost, write_log
 from bench.crew import Answer, Watch
 from bench.execution import Execution
 from bench.patience import Patience, Silence
 from bench.run import Run
-from bench.sent import Sent
+from bench.sent import Sent, record_of
 from bench.train import Epoch
 from bench.worker import READY, Attempt, Order, attempt_sent, serve
 
@@ -82,9 +81,8 @@ class Workers:
             self._members[place] = self._hire(place)
         member = self._members[place]
         member.silence = Silence(run, self._patience, started=member.ready)
-        record = str(results.path_of(Path(), run.identity()))
         with contextlib.suppress(OSError):  # it died this instant, which `wait` finds out
-            member.pipe.send(Order(Sent(self._request, record), over, force))
+            member.pipe.send(Order(Sent(self._request, record_of(run)), over, force))
 
     def wait(self, seconds: float, watch: Watch) -> list[Answer]:
         """Listen for so long at most; what was answered, by workers or for those that died or hung."""
@@ -158,9 +156,17 @@ class Workers:
 
     def _bury(self, place: int) -> None:
         member = self._members.pop(place)
-        member.process.kill()
-        member.process.join()
+        _end(member.process)
         member.pipe.close()
+
+
+def _end(process: SpawnProcess) -> None:
+    """Kill a worker with all that it started, which outlives it; one that has just begun leads no group yet."""
+    if process.pid is not None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from methods.chain import chain_of
 from methods.spec import closest
 from methods.weights import WeightsError, fit, read
 
-__all__ = ["BACKBONES", "Backbone", "find", "prepare"]
+__all__ = ["BACKBONES", "Backbone", "find", "located", "prepare"]
 
 EMBEDDED = Path(__file__).parent / "weights" / "demo.safetensors"
 ARCHITECTURES = {  # networks that timm has no name for
@@ -107,6 +107,12 @@ def find(text: str) -> Backbone:
     if not equals:
         return rows[0]
     return Backbone(name, rows[0].architecture, Path(file), "local file")
+
+
+def located(text: str) -> str:
+    """The same words with the file of "NAME=FILE" as an absolute path, so that they mean it in every folder."""
+    name, equals, file = text.partition("=")
+    return f"{name}={Path(file).absolute()}" if equals and not text.startswith("random:") else text
 
 
 def prepare(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bench.execute
-import results
 from bench.attempt import Event, attempt
 from bench.execution import Execution
 from bench.run import Run
+from bench.sent import record_of
 from bench.train import Epoch
 from bench.worker import Order
 from results import Cost
@@ -21,7 +21,7 @@ METHODS = "linear,lora,bitfit,partial,vqt,ssf"
 
 def known() -> dict[str, Run]:
     asked = runs(METHODS, tasks=2, seeds=(0, 1))
-    return {str(results.path_of(Path(), run.identity())): run for run in asked}
+    return {record_of(run): run for run in asked}
 
 
 def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]) -> Event:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import results
 from bench.errors import WrongCall
 from bench.execution import Execution, Keep, Reading
 from bench.request import Request, runs_of
-from bench.sent import Sent, execution_of, words_of, words_of_execution
+from bench.sent import Sent, execution_of, record_of, request_of, words_of, words_of_execution
 from bench.slurm_options import minutes, parse_slurm, slurm_options
+from methods.backbone import EMBEDDED
 
 
 def test_words_become_what_sbatch_wants() -> None:
@@ -64,13 +64,30 @@ def test_options_that_would_do_nothing_are_wrong_calls() -> None:
 def test_a_run_is_the_same_on_the_other_side() -> None:
     request = Request(methods="linear,lora:rank=1/2", tasks="digits", seeds="0,1", epochs=3)
     for run in runs_of(request):
-        sent = Sent(words_of(request), str(results.path_of(Path(), run.identity())))
+        sent = Sent(words_of(request), record_of(run))
         assert sent.run() == run
 
 
 def test_a_run_that_means_something_else_there_is_refused() -> None:
     with pytest.raises(ValueError, match="call again"):
         Sent(words_of(Request(methods="linear")), "runs/other.json").run()
+
+
+def test_words_mean_the_same_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights.safetensors").write_bytes(EMBEDDED.read_bytes())
+    asked = Request(methods="linear", backbone="demo=weights.safetensors", data=Path("images"))
+    words, here = words_of(asked.located()), [run.identity() for run in runs_of(asked)]
+    monkeypatch.chdir("/")
+    assert request_of(words).data == tmp_path / "images"
+    there = runs_of(request_of(words))
+    assert [run.identity() for run in there] == here
+    assert {run.backbone.name for run in there} == {"demo"}
+
+
+@pytest.mark.parametrize("text", [None, "demo", "random:demo"])
+def test_a_backbone_without_a_file_stays_as_worded(text: str | None) -> None:
+    assert Request(backbone=text).located().backbone == text
 
 
 def test_how_travels_as_text_and_the_device_is_that_of_the_place() -> None:

@@ -10,6 +10,8 @@ import bench.compiled
 from bench.errors import WrongCall
 from bench.execute import execute
 from bench.execution import CacheLimits, Execution
+from bench.launch import Launch
+from bench.slurm_options import SlurmOptions
 from bench.speed_options import SpeedOptions
 from results import Cost
 from tests.bench.tiny import run
@@ -18,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def limits(text: str | None) -> CacheLimits:
-    found: CacheLimits = SpeedOptions(feature_limit=text).fields(CPU, Path("results"))["cache_limits"]
+    found: CacheLimits = SpeedOptions(feature_limit=text).fields("cpu", Path("results"))["cache_limits"]
     return found
 
 
@@ -35,14 +37,25 @@ def test_wrong_amounts_are_wrong_calls(text: str) -> None:
 
 
 def test_features_lie_beside_the_records() -> None:
-    how = Execution(CPU, **SpeedOptions("on").fields(CPU, Path("here")))
-    assert how == Execution(CPU, cache_features="on", cache_folder=Path("here/features"))
+    how = Execution(CPU, **SpeedOptions("on").fields("cpu", Path("here")))
+    assert how == Execution(CPU, cache_features="on", cache_folder=Path.cwd() / "here/features")
 
 
 def test_graphs_need_cuda() -> None:
-    assert SpeedOptions(compile="graphs").fields(torch.device("cuda"), Path())["compile"] == "graphs"
+    assert SpeedOptions(compile="graphs").fields("cuda", Path())["compile"] == "graphs"
     with pytest.raises(WrongCall, match="needs a CUDA device"):
-        SpeedOptions(compile="graphs").fields(CPU, Path())
+        SpeedOptions(compile="graphs").fields("cpu", Path())
+
+
+@pytest.mark.parametrize(("gpus", "asked", "kind"), [(1, "auto", "cuda"), (0, "cuda", "cuda"), (0, "cpu", "cpu")])
+def test_with_slurm_the_device_is_that_of_the_job(gpus: int, asked: str, kind: str) -> None:
+    assert Launch(slurm=SlurmOptions(gpus=gpus), device=asked).kind(CPU) == kind
+
+
+def test_graphs_in_jobs_that_ask_for_no_gpu_are_a_wrong_call() -> None:
+    kind = Launch(slurm=SlurmOptions()).kind(CPU)
+    with pytest.raises(WrongCall, match="--slurm gpus=1"):
+        SpeedOptions(compile="graphs").fields(kind, Path())
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # of the compiler's own, by what it traces

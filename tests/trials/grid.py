@@ -14,12 +14,12 @@ import torch
 from rich.console import Console
 
 import bench.grid
-import results
 from bench.execution import Execution
 from bench.grid import look, run_grid
 from bench.patience import Patience
 from bench.run import Run
 from bench.screen import Screen
+from bench.sent import record_of
 from bench.workers import Workers
 from results.claims import Lookout
 from tests.bench.tiny import runs
@@ -32,7 +32,7 @@ METHODS = "linear,lora,bitfit,partial"
 def asked(seeds: int, epochs: int, methods: str = METHODS) -> dict[str, Run]:
     """Two tasks, so many seeds; each by the path of its record."""
     grid = runs(methods, tasks=2, seeds=tuple(range(seeds)), epochs=epochs)
-    return {str(results.path_of(Path(), run.identity())): run for run in grid}
+    return {record_of(run): run for run in grid}
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     bench.grid.Lookout = functools.partial(Lookout, lease_seconds=options.lease)  # type: ignore[misc]
     grid = list(asked(options.seeds, options.epochs, options.methods).values())
     words = json.dumps({key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")})
-    crew = Workers(options.root, [CPU] * options.workers, 1, words, Patience(first_seconds=12, least_seconds=12), act)
+    crew = Workers(options.root, [CPU] * options.workers, 1, words, Patience(seconds=12), act)
     started = time.perf_counter()
     console = Console(width=200)
     try:
