@@ -17,7 +17,7 @@ from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
-from methods.backbone import find, located
+from methods.backbone import absolute, find
 from methods.spec import closest, parse_list
 from methods.weights import WeightsError
 
@@ -45,9 +45,9 @@ class Request:
     preprocessing: str | None = None
     data: Path = DATA  # of suites whose images lie in a folder
 
-    def located(self) -> Request:
+    def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
-        return replace(self, data=self.data.absolute(), backbone=self.backbone and located(self.backbone))
+        return replace(self, data=self.data.absolute(), backbone=self.backbone and absolute(self.backbone))
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""

@@ -19,7 +19,7 @@ from methods.chain import chain_of
 from methods.spec import closest
 from methods.weights import WeightsError, fit, read
 
-__all__ = ["BACKBONES", "Backbone", "find", "located", "prepare"]
+__all__ = ["BACKBONES", "Backbone", "absolute", "find", "prepare"]
 
 EMBEDDED = Path(__file__).parent / "weights" / "demo.safetensors"
 ARCHITECTURES = {  # networks that timm has no name for
@@ -109,7 +109,7 @@ def find(text: str) -> Backbone:
     return Backbone(name, rows[0].architecture, Path(file), "local file")
 
 
-def located(text: str) -> str:
+def absolute(text: str) -> str:
     """The same words with the file of "NAME=FILE" as an absolute path, so that they mean it in every folder."""
     name, equals, file = text.partition("=")
     return f"{name}={Path(file).absolute()}" if equals and not text.startswith("random:") else text

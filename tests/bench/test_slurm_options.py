@@ -77,7 +77,7 @@ def test_words_mean_the_same_in_another_folder(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     Path("weights.safetensors").write_bytes(EMBEDDED.read_bytes())
     asked = Request(methods="linear", backbone="demo=weights.safetensors", data=Path("images"))
-    words, here = words_of(asked.located()), [run.identity() for run in runs_of(asked)]
+    words, here = words_of(asked.absolute()), [run.identity() for run in runs_of(asked)]
     monkeypatch.chdir("/")
     assert request_of(words).data == tmp_path / "images"
     there = runs_of(request_of(words))
@@ -87,7 +87,7 @@ def test_words_mean_the_same_in_another_folder(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("text", [None, "demo", "random:demo"])
 def test_a_backbone_without_a_file_stays_as_worded(text: str | None) -> None:
-    assert Request(backbone=text).located().backbone == text
+    assert Request(backbone=text).absolute().backbone == text
 
 
 def test_how_travels_as_text_and_the_device_is_that_of_the_place() -> None:
