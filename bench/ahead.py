@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 __all__ = ["ahead", "clean_processes", "cores"]
@@ -58,6 +59,7 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
             prefetch_factor=AHEAD,
             collate_fn=_same,
             multiprocessing_context=clean_processes(),
+            generator=torch.Generator(),  # else a seed is drawn from that of the run, and reading changes training
         )
     )
 
