@@ -75,7 +75,7 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
 def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
     device, normalise = how.device, _normaliser(run, how.device)
-    compiler = Compiler(how.compile)
+    trace.compiler = compiler = Compiler(how.compile)
     keeper = Keeper(how.keep, run.backbone.weights is None)
     trace.feed = feed = Feed(run, how, normalise)
     train_split, test_split = _load(run, how, trace)
@@ -95,7 +95,6 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
         stage = feed.training(network, train_split)
         _forget_peaks(device)  # those of computing features are not those of training
         train(compiler.compiled(network), stage, normalise, run.recipe, run.seed, after)
-        trace.compiled = compiler.word
         keeper.after_stage(network)
     _test(run, network, feed, test_split, normalise, device, trace)
     trace.kept = keeper.write(run, network, test_split, normalise, device)

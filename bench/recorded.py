@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from bench.case import Case
+from bench.compiled import Compiler
 from bench.feed import Feed
 from bench.measure import Peaks, training_peaks
 from bench.provenance import where
@@ -32,7 +33,7 @@ class Trace:
     kept: dict[str, str] = field(default_factory=dict)
     skipped_images: dict[str, int] = field(default_factory=dict)
     feed: Feed | None = None
-    compiled: str | None = None
+    compiler: Compiler | None = None
 
 
 def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
@@ -96,7 +97,7 @@ def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost) -> Cost:
 
 def _speedups(trace: Trace) -> Speedups:
     found = trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups()
-    return dataclasses.replace(found, compiled=trace.compiled)
+    return dataclasses.replace(found, compiled=trace.compiler.word if trace.compiler else None)
 
 
 def _described(run: Run) -> dict[str, Any]:
