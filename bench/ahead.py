@@ -12,6 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 __all__ = ["ahead", "clean_processes", "cores", "end_with_parent"]
@@ -75,6 +76,7 @@ def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: in
             collate_fn=_same,
             worker_init_fn=_attend,
             multiprocessing_context=clean_processes(),
+            generator=torch.Generator(),  # else a seed is drawn from that of the run, and reading changes training
         )
     )
 

@@ -6,52 +6,32 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import torch
 
-from bench.caching import why_not
-from bench.case import Case
-from bench.compiled import compiled
+from bench.compiled import Compiler
 from bench.data import Normaliser, on_device
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.keep import Keeper
-from bench.measure import Peaks, training_peaks
 from bench.networks import build, count, skeleton
 from bench.plan import plan
-from bench.provenance import where
 from bench.recent import load
+from bench.recorded import Trace, recorded, statistics_of
 from bench.run import Run
 from bench.splits import whole
 from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
-from datasets.preprocessing import PRESETS
 from methods import Method, Network, Unsupported
 from methods.backbone import Backbone
 from methods.recipe import Recipe
-from results import Cost, Record, Score, Speedups
+from results import Cost, Record
 
 __all__ = ["execute"]
 
 Watch = Callable[[Epoch], None]
-
-
-@dataclass
-class Trace:
-    """What is observed while a run goes on, kept also when it ends early."""
-
-    epochs: list[Epoch] = field(default_factory=list)
-    evaluations: list[list[float]] = field(default_factory=list)
-    test_seconds: float = 0.0
-    peak_bytes: int | None = None
-    reserved_bytes: int | None = None
-    kept: dict[str, str] = field(default_factory=dict)
-    skipped_images: dict[str, int] = field(default_factory=dict)
-    feed: Feed | None = None
 
 
 def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
@@ -60,11 +40,12 @@ def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
     Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
     """
     record = _attempt(run, how, watch)
-    if record.status == "oom" and how.cache_features != "off" and (store_for(how).clear() or not why_not(run, how)):
-        again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
-        reason = dataclasses.replace(again.speedups, feature_cache_reason="memory ran out with them")
-        return dataclasses.replace(again, speedups=reason)
-    return record
+    reason = record.speedups.feature_cache_reason
+    if record.status != "oom" or how.cache_features == "off" or not (store_for(how).clear() or reason is None):
+        return record
+    again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
+    about = dataclasses.replace(again.speedups, feature_cache_reason=reason or "memory ran out with them")
+    return dataclasses.replace(again, speedups=about)
 
 
 def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
@@ -73,13 +54,13 @@ def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
     try:
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
         _train_and_test(run, how, trace, watch)
-        return _record(run, device, trace, cost, "ok", None)
+        return recorded(run, device, trace, cost, "ok", None)
     except Unsupported as error:
-        return _record(run, device, trace, Cost(), "unsupported", str(error))
+        return recorded(run, device, trace, Cost(), "unsupported", str(error))
     except Diverged as error:
-        return _record(run, device, trace, cost, "diverged", str(error))
+        return recorded(run, device, trace, cost, "diverged", str(error))
     except torch.OutOfMemoryError as error:
-        return _record(run, device, trace, cost, "oom", str(error).splitlines()[0])
+        return recorded(run, device, trace, cost, "oom", str(error).splitlines()[0])
 
 
 @cache
@@ -94,6 +75,7 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
 def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
     device, normalise = how.device, _normaliser(run, how.device)
+    trace.compiler = compiler = Compiler(how.compile)
     keeper = Keeper(how.keep, run.backbone.weights is None)
     trace.feed = feed = Feed(run, how, normalise)
     train_split, test_split = _load(run, how, trace)
@@ -111,7 +93,8 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
         stage = feed.training(network, train_split)
-        train(compiled(network, how.compile), stage, normalise, run.recipe, run.seed, after)
+        _forget_peaks(device)  # those of computing features are not those of training
+        train(compiler.compiled(network), stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
     _test(run, network, feed, test_split, normalise, device, trace)
     trace.kept = keeper.write(run, network, test_split, normalise, device)
@@ -157,66 +140,4 @@ def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split, Split | Stream
 
 
 def _normaliser(run: Run, device: torch.device) -> Normaliser:
-    return Normaliser.of(*_statistics(run), device)
-
-
-def _statistics(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The preset's mean and standard deviation, or the checkpoint's own."""
-    preset = PRESETS[run.recipe.preprocessing]
-    mean, std = run.backbone.statistics
-    return preset.mean or mean, preset.std or std
-
-
-def _described(run: Run) -> dict[str, Any]:
-    """The preset in full, so that a record says what was done to its images."""
-    mean, std = _statistics(run)
-    preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
-    return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
-
-
-def _record(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
-    stage = len(trace.epochs) - run.recipe.epochs  # the last one begins after so many; earlier ones do not count
-    accuracies = [value for epoch, value in trace.evaluations if epoch > stage]
-    finished = status == "ok"
-    score = Score(
-        test_accuracy=accuracies[-1] if finished else None,
-        best_test_accuracy=max(accuracies) if finished and run.recipe.evaluate_every else None,
-        evaluations=trace.evaluations,
-        train_losses=[epoch.loss for epoch in trace.epochs],
-        train_accuracies=[epoch.accuracy for epoch in trace.epochs],
-        skipped_images=trace.skipped_images,
-    )
-    return Record(
-        identity=run.identity(),
-        group=run.task.group,
-        classes=run.task.classes,
-        method=run.settings(),
-        recipe=dataclasses.asdict(run.recipe),
-        status=status,  # type: ignore[arg-type]
-        score=score,
-        cost=_observed(run, device, trace, cost),
-        where=where(device),
-        reason=reason,
-        place=run.place,
-        kept=trace.kept if finished else {},
-        preprocessing=_described(run),
-        speedups=trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups(),
-    )
-
-
-def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost) -> Cost:
-    """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
-    seconds = [epoch.seconds for epoch in trace.epochs]
-    peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
-    if trace.feed is not None and trace.feed.cached:
-        peaks = training_peaks(Case(run.backbone, run.resolved, run.task.classes, run.recipe), device)
-    return dataclasses.replace(
-        cost,
-        peak_bytes=peaks.allocated,
-        reserved_bytes=peaks.reserved,
-        epoch_seconds=seconds,
-        train_seconds=sum(seconds) if seconds else None,
-        test_seconds=trace.test_seconds if trace.evaluations else None,
-        train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
-        test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),
-    )
+    return Normaliser.of(*statistics_of(run), device)

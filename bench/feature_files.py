@@ -38,7 +38,7 @@ class OnDisk:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self._open: dict[tuple[Hashable, str], Tensor] = {}
+        self._open: dict[tuple[Hashable, str], tuple[Path, Tensor]] = {}  # mapped; what is mapped is not freed
         self._unfinished: dict[tuple[Hashable, str], Path] = {}
 
     def get(self, key: Hashable, name: str) -> Tensor | None:
@@ -49,35 +49,43 @@ class OnDisk:
                 content = json.loads(note.read_bytes())
                 file = self.folder / content["file"]
                 _check(file, content["sha256"])
-                self._open[key, name] = _mapped(file, getattr(torch, content["type"]))
+                self._open[key, name] = file, _mapped(file, getattr(torch, content["type"]))
             except FileNotFoundError:
                 return None
             except (OSError, ValueError, KeyError, TypeError):
                 note.unlink(missing_ok=True)
                 return None
-        return self._open[key, name]
+        return self._open[key, name][1]
 
     def make_room(self, size: int, held: Held) -> bool:
         """Remove files that were used longest ago, of any process, until `size` bytes fit."""
-        del held  # a file that is removed stays readable for those who have it open
         try:
-            return self._make_room(size)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            return self._make_room(size, held)
         except OSError:  # a folder that cannot be written to keeps nothing
             return False
 
-    def _make_room(self, size: int) -> bool:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        files = sorted(self.folder.glob("*.npy"), key=_used)
-        taken = sum(_size(file) for file in files)
-        if size > self.limit:
+    def _make_room(self, size: int, held: Held) -> bool:
+        """Nothing is removed in vain: what this process holds would stay mapped, and so would take its bytes."""
+        mapped = {file for (key, _), (file, _) in self._open.items() if held(key)}
+        files = {file: _size(file) for file in sorted(self.folder.glob("*.npy"), key=_used)}
+        spare = [file for file in files if file not in mapped]
+        taken = sum(files.values()) + sum(_size(file) for file in self.folder.glob("*.tmp"))  # being written by others
+        free = shutil.disk_usage(self.folder).free - SPARE
+        removable = sum(files[file] for file in spare)
+        if taken - removable + size > self.limit or free + removable <= size:
             return False
-        for file in files:
-            if taken + size <= self.limit and shutil.disk_usage(self.folder).free > size + SPARE:
+        for file in spare:
+            if taken + size <= self.limit and shutil.disk_usage(self.folder).free - SPARE > size:
                 break
-            taken -= _size(file)
-            file.unlink(missing_ok=True)
-        return shutil.disk_usage(self.folder).free > size + SPARE
+            taken -= files[file]
+            self._remove(file)
+        return shutil.disk_usage(self.folder).free - SPARE > size
+
+    def _remove(self, file: Path) -> None:
+        file.unlink(missing_ok=True)
+        self._open = {pair: there for pair, there in self._open.items() if there[0] != file}
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
         """A mapped file under a temporary name."""
@@ -99,8 +107,8 @@ class OnDisk:
         os.replace(path, final)
         about = {"file": final.name, "sha256": digest, "type": kind, "state": name, "of": str(key)}
         write_whole(self._note(key, name), json.dumps(about, indent=1).encode())
-        self._open[key, name] = _mapped(final, filled.dtype)
-        return self._open[key, name]
+        self._open[key, name] = final, _mapped(final, filled.dtype)
+        return self._open[key, name][1]
 
     def abandon(self) -> None:
         """Remove what was not finished."""
@@ -112,7 +120,8 @@ class OnDisk:
         return self.folder / f"{digest}-{slug(name)}.json"
 
     def _sweep(self) -> None:
-        """Remove what processes left that were killed, and notes whose files are gone."""
+        """Remove what processes left that were killed, and notes whose files are gone; unmap what others removed."""
+        self._open = {pair: there for pair, there in self._open.items() if there[0].is_file()}
         for file in self.folder.glob("*.tmp"):
             if time.time() - _used(file) > ABANDONED:
                 file.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
@@ -11,9 +10,13 @@ from torch import Tensor
 
 from bench.shelf import Shelf
 
-__all__ = ["Held", "InMemory", "Place", "memory_of"]
+__all__ = ["Held", "InMemory", "NoRoom", "Place"]
 
 Held = Callable[[Hashable], bool]  # whether the states under a key must stay
+
+
+class NoRoom(Exception):
+    """A place within its limit cannot have the memory all the same."""
 
 
 class Place(Protocol):
@@ -30,7 +33,7 @@ class Place(Protocol):
         ...
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        """A tensor to be filled."""
+        """A tensor to be filled. Raises NoRoom, or OSError of a disk."""
         ...
 
     def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
@@ -60,8 +63,11 @@ class InMemory:
         return self.shelf.make_room(size, lambda pair: held(pair[0]))  # type: ignore[index]
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        """Memory for it."""
-        return torch.empty(shape, dtype=kind, device=self._device, pin_memory=self._pinned)
+        """Memory for it. Raises NoRoom."""
+        try:
+            return torch.empty(shape, dtype=kind, device=self._device, pin_memory=self._pinned)
+        except (RuntimeError, MemoryError) as error:  # what cannot be pinned is no torch.OutOfMemoryError
+            raise NoRoom(f"{self.word}: {error}") from error
 
     def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
         """Put it on the shelf."""
@@ -70,10 +76,3 @@ class InMemory:
 
     def abandon(self) -> None:
         """Nothing holds it but those who fill it."""
-
-
-def memory_of(device: torch.device) -> int:
-    """Bytes of memory, used or not."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

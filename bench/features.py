@@ -17,7 +17,8 @@ from torch import Tensor
 
 from bench.execution import CacheLimits
 from bench.feature_files import OnDisk
-from bench.feature_places import InMemory, Place, memory_of
+from bench.feature_places import InMemory, NoRoom, Place
+from bench.memory import memory_of
 
 __all__ = ["Kept", "Key", "Store", "store_of"]
 
@@ -83,26 +84,16 @@ class Store:
                     found[name] = state, place.word
         return found
 
-    def place_for(self, key: Key, size: int) -> Place | None:
-        """The first place that makes room for `size` bytes."""
-        held = {*self._held, key}
-        return next((place for place in self._open_to(key) if place.make_room(size, held.__contains__)), None)
-
     def kept(self, key: Key, sizes: Mapping[str, int], count: int, batches: Batches, observe: Observe) -> Kept | None:
         """The named states of all `count` images; None where they fit nowhere. `sizes` are bytes an image, at most."""
         found = self.find(key, tuple(sizes))
         missing = [name for name in sizes if name not in found]
-        place = self.place_for(key, count * sum(sizes[name] for name in missing)) if missing else None
-        if missing and place is None:
-            return None
         started = time.perf_counter()
-        if place is not None:
-            try:
-                filled = _fill(place, key, missing, count, batches, observe)
-                found |= {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
-            except OSError:  # of a disk
-                place.abandon()
+        if missing:
+            filled = self._filled(key, missing, count * sum(sizes[name] for name in missing), count, batches, observe)
+            if filled is None:
                 return None
+            found |= filled
         states = {name: found[name][0] for name in sizes}
         places = tuple(dict.fromkeys(found[name][1] for name in sizes))
         return Kept(states, places, time.perf_counter() - started if missing else 0.0)
@@ -114,6 +105,24 @@ class Store:
         for shelf in shelves:
             shelf.clear()
         return used
+
+    def _filled(
+        self, key: Key, names: Sequence[str], size: int, count: int, batches: Batches, observe: Observe
+    ) -> dict[str, tuple[Tensor, str]] | None:
+        """States of all images, in the first place that makes room for `size` bytes and can in fact give it."""
+        held = {*self._held, key}
+        for place in self._open_to(key):
+            if not place.make_room(size, held.__contains__):
+                continue
+            try:
+                filled = _fill(place, key, names, count, batches, observe)
+                return {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+            except (NoRoom, OSError):  # of memory, or of a disk
+                place.abandon()
+            except BaseException:
+                place.abandon()
+                raise
+        return None
 
     def _open_to(self, key: Key) -> list[Place]:
         return [place for place in self.places if key.lasting or isinstance(place, InMemory)]

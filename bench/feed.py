@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import version
 
 import torch
 from torch import Tensor
 
 from bench.autocast import autocast
 from bench.caching import wanted_of, why_not
-from bench.data import Normaliser, batches
+from bench.data import Normaliser, batches, picked
 from bench.execution import Execution
+from bench.feature_key import key_of
 from bench.features import Kept, Key, Store, store_of
-from bench.recent import pixels_of
 from bench.run import Run
+from bench.same import Same, compared
 from bench.states import Rows, Stored
 from bench.streamed import Streamed
 from bench.train import TEST_BATCH
@@ -38,61 +36,67 @@ class Feed:
         self._store = store_for(how)
         self._reason = why_not(run, how)
         self._kept: Kept | None = None
-        self._same: bool | None = None
+        self._same: Same | None = None
         self._seconds = 0.0
-        self._tested = False
+        self._read = False
+        self._tested: bool | None = None
 
     def training(self, network: Network, split: Split) -> Split | Stored:
         """The training split for a stage."""
-        if self._reason is not None:
+        self._kept = kept = self._training_states(network, split) if self._reason is None else None
+        if kept is None:
             self._store.hold(None)
             return split
-        key = _key(self._run, "train", split, self._how.device)
+        self._seconds, self._read = self._seconds + kept.seconds, True
+        return self._stored(kept, network, split)
+
+    def _training_states(self, network: Network, split: Split) -> Kept | None:
+        """Those of the training split, if they may be read; else the reason is noted."""
+        key = key_of(self._run, "train", split, self._how.device)
         self._store.hold(key)
         kept = self._states(key, network, split)
         if kept is None:
             self._reason = "the features fit nowhere within the limits"
-            return split
-        self._same = self._gives_the_same(kept, network, split)
-        if not self._same and _exact(self._run, self._how):
-            self._reason = "the last digits of an image's features depend on its batch here"
-            return split
-        self._kept, self._seconds = kept, self._seconds + kept.seconds
-        return self._stored(kept, network, split)
+            return None
+        self._same = min(self._compared(kept, network, split, places) for places in self._tried(len(split.labels)))
+        self._reason = self._refused(self._same)
+        return kept if self._reason is None else None
 
     def testing(self, network: Network, split: Split | Streamed) -> Split | Streamed | Stored:
         """The test split: states are kept where it is scored more than once, by this run or by those on its images."""
-        if self._how.cache_features == "off" or not self._wanted.pays:
+        if self._how.cache_features == "off" or not self._wanted.pays or self._tested is False:
             return split
         if isinstance(split, Streamed) and IMAGES in network.needs:
             return split  # images are needed besides, and those are not in memory
-        key = _key(self._run, "test", split, self._how.device)
+        key = key_of(self._run, "test", split, self._how.device)
         if not self._store.asked_before(key) and not 0 < self._run.recipe.evaluate_every < self._run.recipe.epochs:
             return split
         kept = self._states(key, network, split)
-        self._tested = kept is not None
-        return split if kept is None else self._stored(kept, network, split)
+        if self._tested is None:  # the last batch is looked at once, as it is read
+            last = list(range(len(split.labels)))[(len(split.labels) - 1) // TEST_BATCH * TEST_BATCH :]
+            same = None if kept is None else self._compared(kept, network, split, last)
+            self._tested = same is not None and self._refused(same) is None
+        return self._stored(kept, network, split) if kept is not None and self._tested else split
 
     def speedups(self, peak_bytes: int | None) -> Speedups:
-        """What the record says about it."""
-        kept, compiled = self._kept, None if self._how.compile == "off" else self._how.compile
+        """What the record says about it, apart from compilation."""
+        kept, tested = self._kept, bool(self._tested)
         if kept is None:
-            return Speedups(feature_cache_reason=self._reason, test_cached=self._tested, compiled=compiled)
+            return Speedups(feature_cache_reason=self._reason, test_cached=tested)
         return Speedups(
             feature_cache=", ".join(kept.places),
             feature_cache_bytes=kept.bytes,
             feature_cache_type=", ".join(kept.kinds),
             feature_cache_seconds=self._seconds,
-            feature_cache_same=self._same,
+            feature_cache_same=self._same is Same.EXACT,
             cached_peak_bytes=peak_bytes,
-            test_cached=self._tested,
-            compiled=compiled,
+            test_cached=tested,
         )
 
     @property
     def cached(self) -> bool:
-        """Whether training reads states that were computed before."""
-        return self._kept is not None
+        """Whether training read states that were computed before, in any stage."""
+        return self._read
 
     def _states(self, key: Key, network: Network, split: Split | Streamed) -> Kept | None:
         def images() -> Iterator[Tensor]:
@@ -106,16 +110,24 @@ class Feed:
         with autocast(self._how.device.type, self._run.recipe.precision):
             return network.observe(self._normalise(images))
 
-    def _gives_the_same(self, kept: Kept, network: Network, split: Split) -> bool:
-        """Whether images in other places of batches like those of training have the states that are kept."""
-        count, size = len(split.labels), min(len(split.labels), self._run.recipe.batch_size)
-        for images in {size, count % size} - {0}:
-            chosen = torch.arange(images).flip(0)
-            again = self._observe(network, split.images[chosen.to(split.images.device)])
-            for name, state in kept.states.items():
-                if not torch.equal(state[chosen.to(state.device)].to(again[name].device), again[name]):
-                    return False
-        return True
+    def _tried(self, count: int) -> list[list[int]]:
+        """Images in other places of batches like those of training: a full one, and the last one."""
+        size = min(count, self._run.recipe.batch_size)
+        return [list(reversed(range(images))) for images in sorted({size, count % size} - {0})]
+
+    def _compared(self, kept: Kept, network: Network, split: Split | Streamed, places: list[int]) -> Same:
+        """The states kept of these images, and what a batch of them has now."""
+        again = self._observe(network.eval(), picked(split, places).images.to(self._how.device))
+        rows = ((state[places], again[name]) for name, state in kept.states.items())
+        return min(compared(before, now, self._run.recipe.precision) for before, now in rows)
+
+    def _refused(self, same: Same) -> str | None:
+        """Why states that are so alike are not read."""
+        if same is Same.NO:
+            return "an image's features are not those kept, by more than rounding"
+        if same is Same.ROUNDED and _exact(self._run, self._how):
+            return "the last digits of an image's features depend on its batch here"
+        return None
 
     def _stored(self, kept: Kept, network: Network, split: Split | Streamed) -> Stored:
         pixels = split.images if IMAGES in network.needs and isinstance(split, Split) else None
@@ -131,14 +143,3 @@ def _exact(run: Run, how: Execution) -> bool:
 def store_for(how: Execution) -> Store:
     """The store of this process for runs carried out so."""
     return store_of(how.device, how.cache_limits, how.cache_folder)
-
-
-def _key(run: Run, name: str, split: Split | Streamed, device: torch.device) -> Key:
-    backbone, recipe = run.backbone, run.recipe
-    drawn = f"seed {run.seed}" if backbone.weights is None else f"timm {version('timm')}"
-    labels = hashlib.sha256(split.labels.cpu().numpy().tobytes()).hexdigest()[:8]  # of the images that are left
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
-    numerics = recipe.precision, recipe.attention, place, version("torch"), str(backbone.statistics)
-    weights = backbone.digest() or drawn
-    data = *pixels_of(run, name), labels
-    return Key(backbone.name, weights, data, numerics, bool(run.task.revision), run.task.source)

@@ -37,11 +37,17 @@ class Rows:
         return rows
 
     def _fetch(self, state: Tensor, chosen: Tensor | slice) -> Tensor:
-        """The copy to a device is from pinned memory that the allocator guards, so that the host need not wait."""
-        rows = state[chosen]
-        if rows.device == self.target:
-            return rows
-        return rows.pin_memory().to(self.target, non_blocking=True)
+        return _sent(state[chosen if isinstance(chosen, slice) else _sent(chosen, state.device)], self.target)
+
+
+def _sent(rows: Tensor, device: torch.device) -> Tensor:
+    """The copy to a device is from pinned memory that the allocator guards, so that the host need not wait.
+
+    "cuda" and "cuda:0" are not equal; a run has one device, so that the type decides.
+    """
+    if rows.device.type == device.type:
+        return rows
+    return rows.to(device) if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)

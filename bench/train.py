@@ -14,6 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from bench.autocast import autocast
+from bench.compiled import next_step
 from bench.data import Normaliser, batches, shuffled
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
@@ -86,6 +87,7 @@ def accuracy(
     pairs: Iterator[tuple[Any, Tensor]]
     pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, TEST_BATCH, device)
     for images, labels in pairs:
+        next_step()
         rows = images if isinstance(images, dict) else normalise(images)
         with autocast(device.type, recipe.precision):
             logits = _logits(network, rows)
@@ -109,6 +111,7 @@ def _epoch(
     losses, hits, seen = [], [], 0
     steps = steps_in_epoch(len(split.labels), recipe)
     for step, (images, labels) in enumerate(shuffled(split, recipe.batch_size, recipe.drop_last, order)):
+        next_step()
         _set_rate(optimizer, network.rate * rate_at(recipe, number, step, steps))
         rows = images if isinstance(images, dict) else normalise(images)
         loss, hit = _step(network, optimizer, scaler, rows, labels, recipe)

@@ -83,6 +83,43 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
     assert not place.make_room(3501, nobody)
 
 
+def test_nothing_is_removed_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process holds would keep its bytes, and what others are writing has them already."""
+    place = OnDisk(tmp_path, 2500)
+    put(place, "a", torch.ones(200))
+    put(place, "b", torch.zeros(200))
+    assert not place.make_room(2000, "a".__eq__)
+    (tmp_path / "other.tmp").write_bytes(bytes(1000))
+    assert not place.make_room(2000, nobody)
+    monkeypatch.setattr("bench.feature_files.SPARE", 2**60)  # a disk as good as full
+    assert not place.make_room(1000, nobody)
+    assert all(OnDisk(tmp_path, 2500).get(key, "block 1") is not None for key in "ab")
+
+
+def test_what_is_held_is_not_removed(tmp_path: Path) -> None:
+    place = OnDisk(tmp_path, 2000)
+    put(place, "a", torch.ones(200))
+    put(place, "b", torch.zeros(200))
+    OnDisk(tmp_path, 2000).get("b", "block 1")  # used last
+    assert place.make_room(900, "a".__eq__)
+    assert [OnDisk(tmp_path, 2000).get(key, "block 1") is not None for key in "ab"] == [True, False]
+
+
+def test_what_was_removed_is_not_mapped_any_more(tmp_path: Path) -> None:
+    """Else the disk gives nothing back as long as the process lives."""
+    place = OnDisk(tmp_path, 1000)
+    put(place, "a", torch.ones(200))
+    (file,) = tmp_path.glob("*.npy")
+    assert file.name in Path("/proc/self/maps").read_text()
+    assert place.make_room(1000 - 12, nobody)
+    assert file.name not in Path("/proc/self/maps").read_text()
+    assert place.get("a", "block 1") is None
+    put(place, "a", torch.ones(200))
+    next(tmp_path.glob("*.npy")).unlink()  # by another process
+    assert place.make_room(1, nobody)
+    assert file.name not in Path("/proc/self/maps").read_text()
+
+
 def test_a_state_that_was_removed_stays_readable_for_those_who_have_it(tmp_path: Path) -> None:
     kept = put(OnDisk(tmp_path, 1000), "a", torch.ones(200))
     put(OnDisk(tmp_path, 1000), "b", torch.zeros(200))

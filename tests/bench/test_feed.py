@@ -1,19 +1,27 @@
 """A run that reads frozen states computed once gives the same numbers, to the last digit, as one that does not."""
 
 import dataclasses
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import bench.feature_key
 import bench.feed
 from bench.execute import execute
 from bench.execution import CacheLimits, Execution
+from bench.feature_key import key_of
+from bench.feature_places import InMemory, NoRoom
+from bench.features import Key
 from bench.feed import store_for
 from bench.run import Run
 from datasets import Task
+from datasets.base import Split
+from datasets.preprocessing import PRESETS
 from methods import Entangled
+from methods.vqt import Queried
 from results import Cost, Record, Speedups, load, save
 from tests.bench.tiny import CLASSES, examples, run
 from tests.methods.small import SPECS, network_of
@@ -112,7 +120,7 @@ def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promise
     observe = Entangled.observe
 
     def unsteady(network: Entangled, images: Any) -> Any:
-        return {name: state + len(images) * 1e-3 for name, state in observe(network, images).items()}
+        return {name: state + len(images) * 1e-5 for name, state in observe(network, images).items()}
 
     monkeypatch.setattr(Entangled, "observe", unsteady)
     plain, cached, forced = (execute(asked("linear"), how) for how in (OFF, auto, ON))
@@ -120,6 +128,97 @@ def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promise
     assert cached.score == plain.score
     assert (forced.speedups.feature_cache, forced.speedups.feature_cache_same) == ("device", False)
     assert forced.score != plain.score
+
+
+def test_features_that_are_not_those_kept_are_never_read(auto: Execution) -> None:
+    """Whatever the key missed: digits may differ on a device, features may not."""
+    filled = execute(asked("linear"), auto)
+    assert (filled.speedups.feature_cache, filled.speedups.test_cached) == ("device", True)
+    for place in store_for(auto).places:
+        for state, _ in place.shelf._items.values():
+            state[-1] *= 1.1
+    for how in (auto, ON):
+        record = execute(asked("linear", batch_size=12), how)
+        assert record.speedups.feature_cache_reason == "an image's features are not those kept, by more than rounding"
+        assert not record.speedups.test_cached
+        assert record.score == execute(asked("linear", batch_size=12), OFF).score
+    store_for(auto).clear()
+
+
+def test_the_key_follows_what_makes_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key() -> Key:
+        return key_of(asked("linear"), "train", Split(torch.zeros(1), torch.zeros(1)), CPU)
+
+    before = key()
+    assert key() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.feature_key, "_code", lambda: "changed")
+        assert key() != before
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.feature_key, "version", lambda name: "0" if name == "pillow" else version(name))
+        assert key() != before
+    changed = dict(PRESETS) | {asked("linear").recipe.preprocessing: PRESETS["dtl"]}
+    monkeypatch.setattr(bench.feature_key, "PRESETS", changed)
+    assert key() != before
+
+
+def test_a_later_stage_that_fits_nowhere_is_not_called_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = Execution(CPU, cache_features="on")
+    store, calls = store_for(how), list[int]()
+    store.clear()
+    kept = store.kept
+    monkeypatch.setattr(store, "kept", lambda *given: calls.append(1) or (kept(*given) if len(calls) == 1 else None))
+    record = execute(asked("vqt:keep=0.5", evaluate_every=0), how)
+    assert record.speedups.feature_cache is None
+    assert record.speedups.feature_cache_reason == "the features fit nowhere within the limits"
+
+
+def test_memory_that_cannot_be_had_costs_a_place_and_not_the_run(
+    auto: Execution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where pinning fails, whose error is none of being out of memory."""
+    blank = InMemory.blank
+
+    def too_much(place: InMemory, key: Any, name: str, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+        return blank(place, key, name, (2**58, *shape[1:]), kind)
+
+    monkeypatch.setattr(InMemory, "blank", too_much)
+    with pytest.raises(NoRoom):
+        InMemory("device", 0, CPU).blank("key", "state", (1,), torch.float32)
+    how = dataclasses.replace(auto, cache_folder=tmp_path)
+    assert execute(lasting("vqt", evaluate_every=0), how).speedups.feature_cache == "disk"
+
+
+def test_what_stops_the_filling_leaves_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(bench.feed, "TEST_BATCH", 5)
+    observe = Queried.observe
+
+    def interrupted(network: Queried, images: Any) -> Any:
+        seen.append(len(images))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return observe(network, images)
+
+    monkeypatch.setattr(Queried, "observe", interrupted)
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        execute(lasting("vqt"), how)
+    assert len(seen) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_running_out_of_memory_without_features_has_its_own_reason(
+    auto: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other runs kept may be in the way, so the run is tried again; what it says of itself stays true."""
+    execute(asked("linear"), auto)
+
+    def scarce(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(bench.execute, "train", scarce)
+    assert execute(asked("full"), auto).speedups == Speedups(feature_cache_reason="everything learns")
 
 
 def test_what_fits_nowhere_is_not_kept() -> None:

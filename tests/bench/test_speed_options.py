@@ -58,6 +58,20 @@ def test_graphs_in_jobs_that_ask_for_no_gpu_are_a_wrong_call() -> None:
         SpeedOptions(compile="graphs").fields(kind, Path())
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")
+def test_every_run_of_a_process_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process compiles but so many versions of a function, and all methods share theirs."""
+    monkeypatch.setattr("bench.execute.planned_cost", lambda *_: Cost())
+    monkeypatch.setitem(bench.compiled.HOW, "kernels", {"backend": "eager"})
+    how = Execution(CPU, cache_features="off", compile="kernels")
+    with torch._dynamo.config.patch(recompile_limit=2):
+        assert [execute(run("linear", seed), how).speedups.compiled for seed in range(2)] == ["kernels"] * 2
+    with torch._dynamo.config.patch(recompile_limit=1):
+        assert execute(run("linear"), how).speedups.compiled == "kernels, in part"
+    with torch._dynamo.config.patch(disable=True):
+        assert execute(run("linear"), how).speedups.compiled is None
+
+
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # of the compiler's own, by what it traces
 @pytest.mark.parametrize(("spec", "cache"), [("lora", "off"), ("head2toe", "auto")])
 def test_compiled_steps_are_recorded_and_train(monkeypatch: pytest.MonkeyPatch, spec: str, cache: Any) -> None:
