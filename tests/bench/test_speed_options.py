@@ -1,6 +1,8 @@
 """What a user says about caches and compilation becomes how runs are carried out, and is in the record."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -87,3 +89,13 @@ def test_compiled_steps_are_recorded_and_train(monkeypatch: pytest.MonkeyPatch, 
     assert (plain.speedups.compiled, compiled.speedups.compiled) == (None, "kernels")
     assert calls
     assert compiled.score.train_losses == pytest.approx(plain.score.train_losses, rel=1e-4)
+
+
+def test_graphs_are_told_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a step, since within one the second half reads what the first one gave."""
+    marks: list[int] = []
+    monkeypatch.setattr("bench.execute.planned_cost", lambda *_: Cost())
+    monkeypatch.setitem(sys.modules, "torch._inductor.cudagraph_trees", ModuleType("loaded"))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(1))
+    execute(run(epochs=1), Execution(CPU))
+    assert len(marks) == 3 + 1  # of training and of testing
