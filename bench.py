@@ -102,7 +102,7 @@ def grid(
     kept = Keep(kinds_of(keep), results.absolute())
     how = Execution(place, keep=kept, reading=reading, patience_seconds=60 * patience, **speed)
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)
-    if not dry_run:
+    if outcome.records and not dry_run:
         write_all(results, None, out, console(), outcome.records)
     raise typer.Exit(1 if outcome.failed else 0)
 

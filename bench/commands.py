@@ -58,6 +58,8 @@ def grid(
         from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
 
         return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, force, console)
+    if pending.finished and pending.left:
+        console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
     if count > 1:
         pending.left[:] = longest_first(pending.left)
     with Screen(runs, console, count) as screen:

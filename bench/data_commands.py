@@ -31,6 +31,11 @@ def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
         raise WrongCall(str(error)) from error
     if not looks:
         raise WrongCall(f"suite {suite.name} alone has no tasks: {suite.title}")
+    if suite.look is not None and not any(look.folder for _, look in looks):
+        where = "name another folder with --data" + (
+            ", or: python bench.py data fetch vtab" if suite.name == "vtab" else ""
+        )
+        console.print(f"nothing of {suite.name} is below {data}; {where}", soft_wrap=True, markup=False)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=sum(images_in(look) for _, look in looks))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 import results
+from bench.ahead import cores
 from bench.expected import Estimate, estimates, measured_rates, recorded_rates, with_workers
 from bench.grid import Pending
 from bench.run import Run
@@ -58,7 +59,10 @@ def _both(found: Sequence[Estimate], workers: int, unit: str | None) -> str:
     seconds = [estimate.seconds for estimate in found]
     total = f"{sum(seconds) / 3600:.1f} {unit}" if unit else _duration(sum(seconds))
     alone = f"{total} for what is left, one run after another"
-    return alone if workers == 1 else f"{alone}; {_duration(with_workers(seconds, workers))} with {workers} workers"
+    if workers == 1:
+        return alone
+    at_once = workers if unit else min(workers, cores())
+    return f"{alone}; {_duration(with_workers(seconds, at_once))} with {workers} workers"
 
 
 def _sources(left: Sequence[Run], found: Sequence[Estimate]) -> str:

@@ -76,7 +76,8 @@ class Backbone:
         except (OSError, RuntimeError) as error:
             raise WeightsError(
                 f"the weights of {self.name} could not be fetched ({type(error).__name__}); "
-                f"give a local file with --backbone {self.name}=FILE, or use --backbone random:{self.architecture}"
+                f"give a local file with --backbone {self.name}=FILE, take the embedded --backbone demo, "
+                f"or random weights with --backbone random:{self.architecture}"
             ) from error
 
 

@@ -119,7 +119,7 @@ def _cost(runs: pd.DataFrame, name: str, tasks: Sequence[str]) -> Cell:
     """The mean over tasks of the means over seeds; a task without runs leaves none."""
     if name not in runs:
         return Cell()
-    if name in MEASURED and len(values(runs, "where_device")) > 1:
+    if name in MEASURED and len(values(runs[runs[name].notna()], "where_device")) > 1:
         return Cell(word="mixed")
     by_task: dict[str, list[float | None]] = {task: [] for task in tasks}
     for task, value in zip(runs["task"], runs[name], strict=True):
