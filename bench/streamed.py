@@ -26,7 +26,7 @@ from datasets.preprocessing import PIXELS
 
 __all__ = ["Streamed", "room_for", "streamed"]
 
-BLOCK = 32  # images that a process decodes at a time
+BLOCK = 64  # images that a process decodes at a time: fewer cost more in passing on, more come too late
 SHARED = Path("/dev/shm")  # the memory through which they come
 
 
