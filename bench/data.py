@@ -11,8 +11,10 @@ from torch import Tensor
 
 from bench.streamed import Streamed
 from datasets.base import Split
+from datasets.preprocessing import PRESETS
+from methods.backbone import Backbone
 
-__all__ = ["Normaliser", "batches", "on_device", "picked", "shuffled"]
+__all__ = ["Normaliser", "batches", "on_device", "picked", "shuffled", "statistics_of"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class Normaliser:
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.addcmul(self.shift, images.float(), self.scale)
+
+
+def statistics_of(preprocessing: str, backbone: Backbone) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that images are normalised with: the preset's, or the checkpoint's own."""
+    preset = PRESETS[preprocessing]
+    mean, std = backbone.statistics
+    return preset.mean or mean, preset.std or std
 
 
 def on_device(split: Split, device: torch.device) -> Split:

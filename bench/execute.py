@@ -11,14 +11,14 @@ from functools import cache
 import torch
 
 from bench.compiled import Compiler
-from bench.data import Normaliser, on_device
+from bench.data import Normaliser, on_device, statistics_of
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.keep import Keeper
 from bench.networks import build, count, skeleton
 from bench.plan import plan
 from bench.recent import load
-from bench.recorded import Trace, recorded, statistics_of
+from bench.recorded import Trace, recorded
 from bench.run import Run
 from bench.splits import whole
 from bench.streamed import Streamed
@@ -74,7 +74,8 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
 
 def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    device, normalise = how.device, _normaliser(run, how.device)
+    device = how.device
+    normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
     trace.compiler = compiler = Compiler(how.compile)
     keeper = Keeper(how.keep, run.backbone.weights is None)
     trace.feed = feed = Feed(run, how, normalise)
@@ -137,7 +138,3 @@ def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split, Split | Stream
     found = {"train": train_split.skipped, "test": test_split.skipped}
     trace.skipped_images = {name: count for name, count in found.items() if count}
     return on_device(whole(train_split.split), how.device), test_split.split
-
-
-def _normaliser(run: Run, device: torch.device) -> Normaliser:
-    return Normaliser.of(*statistics_of(run), device)

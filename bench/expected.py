@@ -16,7 +16,7 @@ from bench.train import steps_in_epoch
 from methods import Unsupported
 from results import CostRecord, Record
 
-__all__ = ["Estimate", "Rate", "estimates", "expected_seconds", "measured_rates", "recorded_rates", "with_workers"]
+__all__ = ["Estimate", "Rate", "estimates", "measured_rates", "recorded_rates", "with_workers"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,6 @@ def estimates(
         assert device is not None
         rates[key_of(run)] = _timed(run, device)
     return [_estimate(run, rates.get(key_of(run))) for run in runs]
-
-
-def expected_seconds(runs: Sequence[Run], records: Iterable[Record], device: torch.device) -> float:
-    """Seconds for all of `runs` on `device`, one after another."""
-    found = estimates(runs, recorded_rates(records, device.type), device)
-    return sum(estimate.seconds for estimate in found if estimate)
 
 
 def with_workers(seconds: Sequence[float], workers: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import platform
 from functools import cache
@@ -16,7 +15,6 @@ from bench.recent import pixels_of
 from bench.run import Run
 from bench.streamed import Streamed
 from datasets.base import Split
-from datasets.preprocessing import PRESETS
 
 __all__ = ["key_of"]
 
@@ -33,7 +31,7 @@ def key_of(run: Run, name: str, split: Split | Streamed, device: torch.device) -
     place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
     versions = " ".join(version(package) for package in PACKAGES)
     numerics = recipe.precision, recipe.attention, place, versions, str(backbone.statistics), _code()
-    data = *pixels_of(run, name), str(dataclasses.asdict(PRESETS[recipe.preprocessing])), labels
+    data = *pixels_of(run, name), labels
     return Key(backbone.name, backbone.digest() or drawn, data, numerics, bool(run.task.revision), run.task.source)
 
 

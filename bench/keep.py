@@ -14,6 +14,7 @@ from bench.errors import WrongCall
 from bench.execution import Keep
 from bench.run import Run
 from bench.streamed import Streamed
+from bench.train import TEST_BATCH
 from datasets.base import Split
 from methods import Network
 from results import KEPT, Record, has_kept, save_kept
@@ -21,7 +22,6 @@ from results import KEPT, Record, has_kept, save_kept
 __all__ = ["IMAGES", "Keeper", "kinds_of", "lacks", "learned"]
 
 IMAGES = 500  # test images whose features are kept, at equal distances through the split
-BATCH = 256  # as many as are tested at once
 
 Arrays = dict[str, np.ndarray]
 
@@ -84,7 +84,7 @@ def _features(
     weights: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
     network.eval()
-    for images, _ in batches(some, BATCH, device):
+    for images, _ in batches(some, TEST_BATCH, device):
         with autocast(device.type, run.recipe.precision):
             features = network.extract(normalise(images))
             network.adapt(features)

@@ -15,7 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.autocast import autocast
-from bench.data import Normaliser
+from bench.data import Normaliser, statistics_of
 from bench.errors import WrongCall
 from bench.rebuild import Rebuilt, rebuild
 from bench.request import OVERRIDES, device_of
@@ -116,9 +116,7 @@ def _pixels(file: Path, rebuilt: Rebuilt) -> Tensor:
 
 @torch.inference_mode()
 def _guesses(rebuilt: Rebuilt, pixels: Tensor, top: int, device: torch.device) -> list[Guess]:
-    preset = PRESETS[rebuilt.recipe.preprocessing]
-    mean, std = rebuilt.backbone.statistics
-    normalise = Normaliser.of(preset.mean or mean, preset.std or std, device)
+    normalise = Normaliser.of(*statistics_of(rebuilt.recipe.preprocessing, rebuilt.backbone), device)
     network = rebuilt.network.to(device).eval()
     with autocast(device.type, rebuilt.recipe.precision):
         logits = network(normalise(pixels.to(device)))

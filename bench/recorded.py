@@ -10,6 +10,7 @@ import torch
 
 from bench.case import Case
 from bench.compiled import Compiler
+from bench.data import statistics_of
 from bench.feed import Feed
 from bench.measure import Peaks, training_peaks
 from bench.provenance import where
@@ -18,7 +19,7 @@ from bench.train import Epoch
 from datasets.preprocessing import PRESETS
 from results import Cost, Record, Score, Speedups
 
-__all__ = ["Trace", "recorded", "statistics_of"]
+__all__ = ["Trace", "recorded"]
 
 
 @dataclass
@@ -55,13 +56,6 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         preprocessing=_described(run),
         speedups=_speedups(trace),
     )
-
-
-def statistics_of(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The preset's mean and standard deviation, or the checkpoint's own."""
-    preset = PRESETS[run.recipe.preprocessing]
-    mean, std = run.backbone.statistics
-    return preset.mean or mean, preset.std or std
 
 
 def _score(run: Run, trace: Trace, finished: bool) -> Score:
@@ -102,6 +96,6 @@ def _speedups(trace: Trace) -> Speedups:
 
 def _described(run: Run) -> dict[str, Any]:
     """The preset in full, so that a record says what was done to its images."""
-    mean, std = statistics_of(run)
+    mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
     preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
     return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}

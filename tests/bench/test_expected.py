@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from bench.expected import Rate, estimates, expected_seconds, measured_rates, with_workers
+from bench.expected import Rate, estimates, measured_rates, recorded_rates, with_workers
 from bench.run import Run
 from bench.step_time import seconds_of_an_image, stages_of
 from methods.backbone import ARCHITECTURES, find
@@ -13,6 +13,11 @@ from results import Conditions, Cost, CostRecord, Figures, Record, Score, Where
 from tests.bench.tiny import run, runs
 
 CPU = torch.device("cpu")
+
+
+def expected_seconds(asked: list[Run], records: list[Record], device: torch.device) -> float:
+    found = estimates(asked, recorded_rates(records, device.type), device)
+    return sum(estimate.seconds for estimate in found if estimate)
 
 
 def record(of: Run, train_seconds: float, test_seconds: float, status: str = "ok", device: str = "cpu (x)") -> Record:
