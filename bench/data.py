@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.streamed import Streamed
+from bench.streamed import TEST_BATCH, Streamed
 from datasets.base import Split
 from datasets.preprocessing import PRESETS
 from methods.backbone import Backbone
@@ -65,13 +65,11 @@ def picked(split: Split | Streamed, places: list[int]) -> Split:
     return split.picked(places) if isinstance(split, Streamed) else Split(split.images[places], split.labels[places])
 
 
-def batches(split: Split | Streamed, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(split: Split | Streamed, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The split in order, a batch at a time, so that it takes no memory of the device."""
-    parts = split.batches(batch_size) if isinstance(split, Streamed) else _parts(split, batch_size)
+    if isinstance(split, Streamed):
+        parts = split.batches()
+    else:
+        parts = zip(split.images.split(TEST_BATCH), split.labels.split(TEST_BATCH), strict=True)
     for images, labels in parts:
         yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-
-
-def _parts(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, len(split.labels), batch_size):
-        yield split.images[start : start + batch_size], split.labels[start : start + batch_size]

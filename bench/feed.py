@@ -17,8 +17,7 @@ from bench.features import Kept, Key, Store, store_of
 from bench.run import Run
 from bench.same import Same, compared
 from bench.states import Rows, Stored
-from bench.streamed import Streamed
-from bench.train import TEST_BATCH
+from bench.streamed import TEST_BATCH, Streamed
 from datasets.base import Split
 from methods import Network
 from methods.states import IMAGES
@@ -100,7 +99,7 @@ class Feed:
 
     def _states(self, key: Key, network: Network, split: Split | Streamed) -> Kept | None:
         def images() -> Iterator[Tensor]:
-            return (images for images, _ in batches(split, TEST_BATCH, self._how.device))
+            return (images for images, _ in batches(split, self._how.device))
 
         observe = partial(self._observe, network.eval())
         return self._store.kept(key, self._wanted.sizes, len(split.labels), images, observe)

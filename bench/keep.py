@@ -14,7 +14,6 @@ from bench.errors import WrongCall
 from bench.execution import Keep
 from bench.run import Run
 from bench.streamed import Streamed
-from bench.train import TEST_BATCH
 from datasets.base import Split
 from methods import Network
 from results import KEPT, Record, has_kept, save_kept
@@ -84,7 +83,7 @@ def _features(
     weights: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
     network.eval()
-    for images, _ in batches(some, TEST_BATCH, device):
+    for images, _ in batches(some, device):
         with autocast(device.type, run.recipe.precision):
             features = network.extract(normalise(images))
             network.adapt(features)

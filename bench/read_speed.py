@@ -18,22 +18,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 from PIL import Image
 
 from bench.ahead import clean_processes, cores
-from bench.data import batches
 from bench.execution import Reading
 from bench.streamed import streamed
 from datasets import PRESETS
 from datasets.decoding import ENDINGS
-from datasets.listing import listing
+from datasets.listing import Listing, listing
 
 __all__ = ["measure"]
 
-CPU = torch.device("cpu")
-BATCH = 256
-PIECE = 16  # images that a process of the plain reader takes at a time, as ours do
+PIECE = 16  # images that a process of the plain reader takes at a time
 
 
 def draw(folder: Path, count: int, side: int) -> None:
@@ -77,8 +73,8 @@ def _pool(workers: int) -> multiprocessing.pool.Pool:
     return pool
 
 
-def _read(images: object, size: int, how: Reading) -> None:
-    for _ in batches(streamed(images, PRESETS["synqt"], size, how), BATCH, CPU):  # type: ignore[arg-type]
+def _read(images: Listing, size: int, how: Reading) -> None:
+    for _ in streamed(images, PRESETS["synqt"], size, how).batches():
         pass
 
 

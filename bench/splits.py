@@ -42,9 +42,9 @@ def whole(found: Split | Streamed) -> Split:
         return found
     images = room_for(len(found), found.size)
     start = 0
-    for block in found.blocks():
-        images[start : start + len(block)] = block
-        start += len(block)
+    for some, _ in found.batches():
+        images[start : start + len(some)] = some
+        start += len(some)
     return Split(images, found.labels)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,16 +17,17 @@ from torch import Tensor
 from bench.ahead import AHEAD, ahead, cores
 from bench.decoded import DecodedImages, Entry
 from bench.execution import Reading
+from bench.shared import Shared
 from datasets import Preprocessing
 from datasets.base import Split
 from datasets.decoding import RULES, BadImage
 from datasets.listing import Listing
 from datasets.preprocessing import PIXELS
 
-__all__ = ["Streamed", "room_for", "streamed"]
+__all__ = ["TEST_BATCH", "Streamed", "room_for", "streamed"]
 
-BLOCK = 64  # images that a process decodes at a time: fewer cost more in passing on, more come too late
-SHARED = Path("/dev/shm")  # the memory through which they come
+TEST_BATCH = 256  # images that are scored at a time
+PIECE = 32  # of them, that a process decodes at a time: fewer cost more in passing on, more come too late
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,7 @@ class Streamed:
     size: int
     workers: int
     decoded: DecodedImages | None = None
+    batch_size: int = TEST_BATCH
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,66 +50,66 @@ class Streamed:
         """What all images take when they are decoded."""
         return len(self) * 3 * self.size**2
 
-    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (uint8) and labels in order, in the memory of the host. Raises BadImage."""
-        waiting: list[Tensor] = []
-        start = 0
-        for block in self.blocks():
-            waiting.append(block)
-            while (count := sum(map(len, waiting))) >= batch_size or (count and start + count == len(self)):
-                joined = torch.cat(waiting, out=room_for(count, self.size))
-                images, rest = joined[:batch_size], joined[batch_size:]
-                waiting = [rest] if len(rest) else []
-                yield images, self.labels[start : start + len(images)]
-                start += len(images)
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (uint8) and labels in order, in the memory of the host. Raises BadImage.
+
+        The images are there until the next are asked for: these are written over them.
+        """
+        yield from zip(self._images(), self.labels.split(self.batch_size), strict=True)
 
     def picked(self, places: list[int]) -> Split:
         """Some of the images, in memory. Raises BadImage."""
         images = [self.listing.view(place, self.preprocessing, self.size) for place in places]
         return Split(torch.stack(images), self.labels[places])
 
-    def blocks(self) -> Iterator[Tensor]:
-        """All images, a few at a time, from where they are kept or else decoded and kept. Raises BadImage."""
+    def _images(self) -> Iterator[Tensor]:
+        """All images, a batch at a time, from where they are kept or else decoded and kept."""
         if self.decoded is None:
             yield from self._made()
             return
         key = self._key()
         entry = self.decoded.find(key, (len(self), 3, self.size, self.size))
         if entry is None:
-            yield from self.decoded.kept(key, self._made(), self.size_bytes, BLOCK)
+            yield from self.decoded.kept(key, self._made(), self.size_bytes, self.batch_size)
         else:
             yield from self._read(entry, key, self.decoded)
 
     def _made(self) -> Iterator[Tensor]:
-        decode = partial(_decode, self.listing, self.preprocessing, self.size)
-        for images in ahead(decode, range(0, len(self), BLOCK), self._processes()):
-            if isinstance(images, str):
-                raise BadImage(images)
-            yield images
+        """Processes write pieces of the batches that come next while one is used, each batch into a slot of memory."""
+        pieces = [
+            range(first, min(first + PIECE, start + self.batch_size, len(self)))
+            for start in range(0, len(self), self.batch_size)
+            for first in range(start, min(start + self.batch_size, len(self)), PIECE)
+        ]
+        begun = -(-self.workers * AHEAD // -(-self.batch_size // PIECE))  # batches that may be, beside the one in use
+        slots = Shared((1 + begun, min(self.batch_size, len(self)), 3, self.size, self.size))
+        decode = partial(_decode, self.listing, self.preprocessing, self.size, self.batch_size, slots)
+        for piece, problem in zip(pieces, ahead(decode, pieces, self.workers), strict=True):
+            if problem:
+                raise BadImage(problem)
+            batch, stop = divmod(piece.stop - 1, self.batch_size)
+            if stop + 1 == self.batch_size or piece.stop == len(self):
+                yield slots.tensor[batch % len(slots.tensor), : stop + 1]
 
     def _read(self, entry: Entry, key: str, decoded: DecodedImages) -> Iterator[Tensor]:
-        """What is kept; a block that was damaged is decoded again, and at the end the entry is dropped."""
+        """What is kept; a batch that was damaged is decoded again, and at the end the entry is dropped."""
         damaged = False
         for number, start in enumerate(range(0, len(self), entry.block)):
             images = entry.read(number)
             if images is None:
                 damaged = True
-                images = _pixels(self.listing, self.preprocessing, self.size, range(start, start + entry.block))
+                piece = range(start, min(start + entry.block, len(self)))
+                images = room_for(len(piece), self.size)
+                _write(self.listing, self.preprocessing, self.size, piece, images)
             yield images
         if damaged:
             decoded.drop(key, "the disk gave something else than was written")
-
-    def _processes(self) -> int:
-        """As many as may work ahead without filling the shared memory, which is small in some containers."""
-        block_bytes = BLOCK * 3 * self.size**2
-        room = shutil.disk_usage(SHARED).free // 2 if SHARED.is_dir() else 0
-        return min(self.workers, room // (block_bytes * (AHEAD + 1)))
 
     def _key(self) -> str:
         """What the pixels follow from: which files, as they are now, and how they are decoded."""
         listing, how = self.listing, self.preprocessing
         times = [_modified_ns(listing.folder / name) for name in listing.names]
-        made = how.decode, how.interpolation, how.resize, self.size, PIXELS, RULES, PIL.__version__
+        made = how.decode, how.interpolation, how.resize, self.size, self.batch_size, PIXELS, RULES, PIL.__version__
         parts = listing.folder.resolve(), listing.digest, times, *made
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
@@ -132,17 +133,18 @@ def streamed(listing: Listing, preprocessing: Preprocessing, size: int, how: Rea
     return Streamed(listing, torch.tensor(listing.labels), preprocessing, size, workers, decoded)
 
 
-def _decode(listing: Listing, preprocessing: Preprocessing, size: int, start: int) -> Tensor | str:
-    """One block, or what is wrong with it: an exception would bring the traceback of another process along."""
+def _decode(
+    listing: Listing, preprocessing: Preprocessing, size: int, batch_size: int, slots: Shared, piece: range
+) -> str:
+    """Write a piece where it belongs, or say what is wrong: an exception would bring another process's traceback."""
+    batch, first = divmod(piece.start, batch_size)
     try:
-        return _pixels(listing, preprocessing, size, range(start, start + BLOCK))
+        _write(listing, preprocessing, size, piece, slots.tensor[batch % len(slots.tensor), first:])
     except ValueError as error:
         return str(error)
+    return ""
 
 
-def _pixels(listing: Listing, preprocessing: Preprocessing, size: int, places: range) -> Tensor:
-    indices = range(places.start, min(places.stop, len(listing)))
-    images = room_for(len(indices), size)
-    for place, index in enumerate(indices):
-        images[place] = listing.view(index, preprocessing, size)
-    return images
+def _write(listing: Listing, preprocessing: Preprocessing, size: int, piece: range, room: Tensor) -> None:
+    for place, index in enumerate(piece):
+        room[place] = listing.view(index, preprocessing, size)

@@ -20,14 +20,12 @@ from bench.loss import loss_of
 from bench.optimizers import optimizer_of
 from bench.schedules import rate_at
 from bench.states import Stored
-from bench.streamed import Streamed
+from bench.streamed import TEST_BATCH, Streamed
 from datasets.base import Split
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["TEST_BATCH", "Diverged", "Epoch", "accuracy", "train"]
-
-TEST_BATCH = 256
+__all__ = ["Diverged", "Epoch", "accuracy", "train"]
 
 Input = Tensor | dict[str, Tensor]  # normalised images, or frozen states by name
 
@@ -85,7 +83,7 @@ def accuracy(
     classes = torch.tensor(among, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     pairs: Iterator[tuple[Any, Tensor]]
-    pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, TEST_BATCH, device)
+    pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, device)
     for images, labels in pairs:
         next_step()
         rows = images if isinstance(images, dict) else normalise(images)

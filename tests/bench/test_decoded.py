@@ -25,7 +25,7 @@ def test_an_entry_that_can_be_read_and_not_touched_is_used(
     task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = joined(stream(task, kept(folder)))
-    monkeypatch.setattr("bench.streamed._pixels", None)
+    monkeypatch.setattr("bench.streamed._write", None)
 
     def denied(*_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -52,7 +52,8 @@ def stream(task: Task, how: Reading = HERE, size: int = 24) -> Streamed:
 
 
 def joined(split: Streamed, batch_size: int = 10) -> torch.Tensor:
-    parts = list(batches(split, batch_size, CPU))
+    split = dataclasses.replace(split, batch_size=batch_size)
+    parts = [(images.clone(), labels) for images, labels in batches(split, CPU)]
     assert [len(labels) for _, labels in parts] == [len(images) for images, _ in parts]
     assert {len(labels) for _, labels in parts[:-1]} <= {batch_size}
     assert torch.equal(torch.cat([labels for _, labels in parts]), split.labels)
@@ -60,8 +61,11 @@ def joined(split: Streamed, batch_size: int = 10) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("batch_size", [7, 16, 256])
-def test_what_comes_is_what_the_task_holds(task: Task, workers: int, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "piece"), [(7, 32), (16, 3), (20, 5), (256, 10)])
+def test_what_comes_is_what_the_task_holds(
+    task: Task, workers: int, batch_size: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.streamed.PIECE", piece)
     split = stream(task, dataclasses.replace(HERE, workers=workers))
     assert len(split) == COUNT
     assert torch.equal(joined(split, batch_size), task.load("test", PRESET, 24).images)
@@ -110,7 +114,7 @@ def entries(folder: Path) -> list[str]:
 def test_the_second_time_nothing_is_decoded(task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = joined(stream(task, kept(folder)))
     assert len(entries(folder)) == 1
-    monkeypatch.setattr("bench.streamed._pixels", None)
+    monkeypatch.setattr("bench.streamed._write", None)
     assert torch.equal(joined(stream(task, kept(folder))), first)
 
 
@@ -160,7 +164,7 @@ def test_a_cut_off_entry_is_made_anew(task: Task, folder: Path) -> None:
 
 
 def test_who_stops_early_leaves_nothing(task: Task, folder: Path) -> None:
-    for _ in stream(task, kept(folder)).batches(10):
+    for _ in dataclasses.replace(stream(task, kept(folder)), batch_size=10).batches():
         break
     assert entries(folder) == []
 
