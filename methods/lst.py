@@ -8,6 +8,8 @@ and side tokens s (B×N×D/reduction):
 
 All of the backbone is extracted, in evaluation mode also while the side network trains. Decisions of the card: every
 block has its rung, the head reads the class token, the pruning goes by the weights' size (not by Fisher information).
+Where attention is fused, the last rung works on the class token alone, since nothing reads the others; the plain form,
+--attention eager, works on all.
 """
 
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from methods.base import Method, Network, Unsupported
 from methods.prune import chain_kept, is_plain, narrow_block, narrow_norm
+from methods.queries import first_of
 from methods.settings import Count
 from methods.states import observe, written
 
@@ -44,8 +47,16 @@ class Rung(nn.Module):
 
     def forward(self, side: Tensor, tokens: Tensor) -> Tensor:
         """Side tokens (B×N×D/r) from those before and the backbone's (B×N×D)."""
+        return self.block(self._merged(side, tokens))
+
+    def first(self, side: Tensor, tokens: Tensor) -> Tensor:
+        """The first of them (B×1×D/r); where attention is fused, without work on the others."""
+        merged = self._merged(side, tokens)
+        return first_of(self.block, merged) if self.block.attn.fused_attn else self.block(merged)[:, :1]
+
+    def _merged(self, side: Tensor, tokens: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate / TEMPERATURE)
-        return self.block(gate * side + (1 - gate) * self.ladder(tokens))
+        return gate * side + (1 - gate) * self.ladder(tokens)
 
 
 class Ladder(Network):
@@ -88,10 +99,12 @@ class Ladder(Network):
     def adapt(self, features: list[Tensor]) -> Tensor:
         """The ladder from the embedding up, and the head on one side token or on the mean of the patches."""
         side = self.first(features[0])
-        for rung, tokens in zip(self.rungs, features[1:], strict=True):
+        *rungs, last = self.rungs
+        for rung, tokens in zip(rungs, features[1:-1], strict=True):
             side = rung(side, tokens)
         if self.pool == "cls":
-            return self.head(self.up(self.side_norm(side[:, 0])))
+            return self.head(self.up(self.side_norm(last.first(side, features[-1]).squeeze(1))))
+        side = last(side, features[-1])
         return self.head(self.up(self.side_norm(side[:, self.vit.num_prefix_tokens :]).mean(dim=1)))
 
 

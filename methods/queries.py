@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from methods.base import Unsupported
 
-__all__ = ["Kept", "check_blocks", "kept_of", "read", "walk"]
+__all__ = ["Kept", "check_blocks", "first_of", "kept_of", "read", "walk"]
 
 Kept = Tensor | tuple[Tensor, Tensor]  # u (B×N×D), or keys and values (B×heads×N×d_h)
 
@@ -66,6 +66,13 @@ def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor,
     queries = queries + attended
     processed = block.drop_path2(block.ls2(block.mlp(block.norm2(queries))))
     return queries + processed, attended, processed
+
+
+def first_of(block: nn.Module, tokens: Tensor) -> Tensor:
+    """What the block writes at its first token (B×1×D), without its work on the others."""
+    _, key, value = _heads(block.attn, block.attn.qkv(block.norm1(tokens)))
+    output, _, _ = read(block, tokens[:, :1], (key, value))
+    return output
 
 
 def _step(block: nn.Module, tokens: Tensor) -> tuple[Tensor, Kept]:
