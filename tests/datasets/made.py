@@ -1,5 +1,9 @@
-"""Makes copies of the suites as they are published, from drawn images: layouts, names and class counts are real."""
+"""Makes copies of the suites as they are published, from drawn images: layouts, names and class counts are real.
 
+`python -m tests.datasets.made FOLDER` makes all of VTAB-1k there, with 1,000 training and 100 test images a task.
+"""
+
+import argparse
 import io
 import json
 from collections.abc import Sequence
@@ -8,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets import Task
+from datasets import Task, suite
 
 
 def picture(seed: int, size: int = 16) -> Image.Image:
@@ -59,3 +63,18 @@ def suite_copy(root: Path, tasks: Sequence[Task], make=text_task, **sizes: int) 
     for place, task in enumerate(tasks):
         make(root / task.name, task, start=100_000 * place, **sizes)
     return root
+
+
+def main() -> None:
+    """Make VTAB-1k in the layout of the JSON lists."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--train", type=int, default=1000, help="images a task")
+    options.add_argument("--test", type=int, default=100, help="images a task")
+    options.add_argument("--size", type=int, default=64, help="of an image, in pixels")
+    given = options.parse_args()
+    suite_copy(given.folder, suite("vtab").tasks, json_task, train=given.train, test=given.test, size=given.size)
+
+
+if __name__ == "__main__":
+    main()
