@@ -1,7 +1,10 @@
 """Frozen states on disk: found again by what they are, checked, bounded, and never half there."""
 
 import json
+import multiprocessing
 import os
+import random
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -177,3 +180,39 @@ def test_what_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
     place.blank("a", "step 1", (3,), torch.float32)
     place.abandon()
     assert not list(tmp_path.iterdir())
+
+
+ROWS = 200
+
+
+def use(folder: Path, seed: int, rounds: int, said: Connection) -> None:
+    """Want one of six states again and again where three fit, as a process does beside others."""
+    place, chosen, found = OnDisk(folder, 3 * ROWS * 4 + 1000), random.Random(seed), 0
+    for _ in range(rounds):
+        value = chosen.randrange(6)
+        state = place.get(value, "block 1")
+        found += state is not None
+        if state is None and place.make_room(ROWS * 4 + 128, nobody):
+            blank = place.blank(value, "block 1", (ROWS,), torch.float32)
+            blank.copy_(torch.full((ROWS,), float(value)))
+            state = place.keep(value, "block 1", blank)
+        assert state is None or torch.equal(state, torch.full((ROWS,), float(value)))
+    said.send(found)
+
+
+def test_processes_share_a_folder_and_one_is_killed(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    here, there = context.Pipe(duplex=False)
+    doomed = context.Process(target=use, args=(tmp_path, 0, 10**6, there))
+    others = [context.Process(target=use, args=(tmp_path, seed, 150, there)) for seed in (1, 2)]
+    for process in (doomed, *others):
+        process.start()
+    found = [here.recv()]
+    doomed.kill()
+    found.append(here.recv())
+    for process in (doomed, *others):
+        process.join(timeout=60)
+    assert [process.exitcode for process in others] == [0, 0]
+    assert min(found) > 0
+    most = 3 + 2  # two may look for room at the same time
+    assert sum(file.stat().st_size for file in tmp_path.glob("*.npy")) <= most * (ROWS * 4 + 128) + 1000

@@ -50,7 +50,7 @@ def with_signal(pid: int) -> None:
 
 
 def overhead(root: Path, runs: int) -> Trial:
-    """One worker process, runs that take half a second of work each: the whole grid, start-up included, against their sum."""
+    """One worker process, runs that take half a second each: the whole grid, with start-up, against their sum."""
     words = "--seeds", runs // 2, "--methods", "linear", "--epochs", 400, "--seconds", 0.5
     end = finish(start(root, *words, "--workers", 1))
     seconds = [float(line) for line in (root / "seconds").read_text().split()]
