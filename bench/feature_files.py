@@ -103,12 +103,12 @@ class OnDisk:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        final = self.folder / f"{digest[:24]}.npy"
-        os.replace(path, final)
+        final, mapped = self.folder / f"{digest[:24]}.npy", _mapped(path, filled.dtype)
+        os.replace(path, final)  # another process may remove it at once; what is mapped stays
         about = {"file": final.name, "sha256": digest, "type": kind, "state": name, "of": str(key)}
         write_whole(self._note(key, name), json.dumps(about, indent=1).encode())
-        self._open[key, name] = final, _mapped(final, filled.dtype)
-        return self._open[key, name][1]
+        self._open[key, name] = final, mapped
+        return mapped
 
     def abandon(self) -> None:
         """Remove what was not finished."""

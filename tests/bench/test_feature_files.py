@@ -207,12 +207,11 @@ def test_processes_share_a_folder_and_one_is_killed(tmp_path: Path) -> None:
     others = [context.Process(target=use, args=(tmp_path, seed, 150, there)) for seed in (1, 2)]
     for process in (doomed, *others):
         process.start()
-    found = [here.recv()]
+    others[0].join(timeout=60)
     doomed.kill()
-    found.append(here.recv())
     for process in (doomed, *others):
         process.join(timeout=60)
     assert [process.exitcode for process in others] == [0, 0]
-    assert min(found) > 0
+    assert min(here.recv(), here.recv()) > 0
     most = 3 + 2  # two may look for room at the same time
     assert sum(file.stat().st_size for file in tmp_path.glob("*.npy")) <= most * (ROWS * 4 + 128) + 1000
