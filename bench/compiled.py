@@ -24,6 +24,7 @@ class Compiler:
         self._how = how
         if how != "off":
             self._frames().clear()
+            torch._dynamo.utils.counters["inductor"].clear()
 
     def compiled(self, network: Network) -> Network:
         """The same network, whose two halves are compiled for the shapes that they are called with.
@@ -42,7 +43,12 @@ class Compiler:
         """What was compiled so far, for the record: all that was tried, a part of it, or nothing."""
         if self._how == "off" or not self._frames()["ok"]:
             return None
-        return self._how if self._frames()["ok"] == self._frames()["total"] else f"{self._how}, in part"
+        whole = self._frames()["ok"] == self._frames()["total"] and not self._skipped()
+        return self._how if whole else f"{self._how}, in part"
+
+    def _skipped(self) -> int:
+        """Graphs that were not made although their function was followed to its end."""
+        return torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] if self._how == "graphs" else 0
 
     def _frames(self) -> dict[str, int]:
         """Functions that the compiler tried, and those with which it succeeded; loaded here, since it takes seconds."""

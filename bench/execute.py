@@ -94,8 +94,9 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
         stage = feed.training(network, train_split)
+        compiled = compiler.compiled(network)  # which lets go the graphs of the run before
         _forget_peaks(device)  # those of computing features are not those of training
-        train(compiler.compiled(network), stage, normalise, run.recipe, run.seed, after)
+        train(compiled, stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
     _test(run, network, feed, test_split, normalise, device, trace)
     trace.kept = keeper.write(run, network, test_split, normalise, device)
@@ -126,9 +127,10 @@ def _forget_peaks(device: torch.device) -> None:
 
 
 def _read_peaks(device: torch.device, trace: Trace) -> None:
-    """The allocator's peaks of training; evaluation in between does not count."""
+    """The allocator's peaks of training; evaluation in between does not count, nor what was kept for other runs."""
     if device.type == "cuda":
-        trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device))
+        others = trace.feed.bytes_of_others if trace.feed else 0
+        trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device) - others)
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 

@@ -119,9 +119,11 @@ def _median(pairs: Sequence[tuple[float, float]], source: str) -> Rate:
 
 
 def _timed(run: Run, device: torch.device) -> Rate:
-    """Nothing for what cannot run."""
+    """Nothing for what cannot run, or does not fit the device."""
     try:
         unloaded = dataclasses.replace(run, backbone=dataclasses.replace(run.backbone, weights=None))
         return Rate(*seconds_of_an_image(unloaded, device), "a step timed now")
     except Unsupported:
         return Rate(0.0, 0.0, "nothing, since they cannot run")
+    except torch.OutOfMemoryError:
+        return Rate(0.0, 0.0, "nothing, since they do not fit the device")

@@ -98,6 +98,12 @@ class Store:
         places = tuple(dict.fromkeys(found[name][1] for name in sizes))
         return Kept(states, places, time.perf_counter() - started if missing else 0.0)
 
+    def bytes_beside(self, kept: Kept | None) -> int:
+        """What states take on the device that are not those of `kept`."""
+        own = {id(state) for state in kept.states.values()} if kept else set()
+        shelves = [place.shelf for place in self.places if isinstance(place, InMemory) and place.word == "device"]
+        return sum(state.nbytes for shelf in shelves for state in shelf.values() if id(state) not in own)
+
     def clear(self) -> bool:
         """Let go what is in memory; whether there was anything."""
         shelves = [place.shelf for place in self.places if isinstance(place, InMemory)]

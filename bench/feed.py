@@ -93,6 +93,11 @@ class Feed:
         )
 
     @property
+    def bytes_of_others(self) -> int:
+        """What the device keeps of runs that came before, and of the test split: no part of this run's training."""
+        return self._store.bytes_beside(self._kept)
+
+    @property
     def cached(self) -> bool:
         """Whether training read states that were computed before, in any stage."""
         return self._read

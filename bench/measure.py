@@ -35,6 +35,7 @@ class Measured:
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
     allocator_retries: int | None = None
+    workspace_bytes: int | None = None
     measured_inference_peak_bytes: int | None = None
     train_images_per_second: float | None = None
     train_images_per_second_range: list[float] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Peaks:
     allocated: int | None = None
     reserved: int | None = None
     retries: int | None = None
+    workspaces: int | None = None  # of cuBLAS, part of what was allocated; no plan has them
 
 
 def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int = STEPS) -> Measured:
@@ -63,6 +65,7 @@ def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int =
         peak_bytes=training.allocated,
         reserved_bytes=training.reserved,
         allocator_retries=training.retries,
+        workspace_bytes=training.workspaces,
         measured_inference_peak_bytes=inference.allocated,
         train_images_per_second=train.rate(size),
         train_images_per_second_range=train.rates(size),
@@ -72,18 +75,21 @@ def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int =
     )
 
 
-@cache
 def training_peaks(case: Case, device: torch.device) -> Peaks:
     """Of training steps, beyond what this process holds on the device already; all None on a CPU, or out of memory."""
-    if device.type != "cuda":
+    try:
+        return Peaks() if device.type != "cuda" else _peaks_beyond(case, device)
+    except torch.OutOfMemoryError:
         return Peaks()
+
+
+@cache
+def _peaks_beyond(case: Case, device: torch.device) -> Peaks:
+    """Once for each case; raises torch.OutOfMemoryError, which is not remembered: another time there may be room."""
     with torch.random.fork_rng(devices=[device]):
         _clear(device)
         held = torch.cuda.memory_allocated(device)
-        try:
-            peaks = _train_peaks(_step_of(case, device), device)
-        except torch.OutOfMemoryError:
-            return Peaks()
+        peaks = _train_peaks(_step_of(case, device), device)
     assert peaks.allocated is not None
     return Peaks(peaks.allocated - held)  # what is reserved belongs to the whole process
 
@@ -128,7 +134,7 @@ def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[T
 def training_step(
     network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY
 ) -> Callable[[], None]:
-    """One update as the plan has it (bench/plan.py); only the scaler of fp16 waits for the device, as in training."""
+    """One update as the plan has it (bench/plan.py); nothing waits for the device."""
     network.train()
     optimizer = optimizer_of(network, recipe)
     scaler = GradScaler(images.device.type, enabled=recipe.precision == "fp16")
@@ -178,4 +184,11 @@ def _peaks(device: torch.device, retries: int) -> Peaks:
         return Peaks()
     torch.cuda.synchronize(device)
     allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
-    return Peaks(allocated, reserved, _retries(device) - retries)
+    return Peaks(allocated, reserved, _retries(device) - retries, _workspaces(device))
+
+
+def _workspaces(device: torch.device) -> int:
+    """What cuBLAS holds, by letting it go; the next product takes it again."""
+    before = torch.cuda.memory_allocated(device)
+    torch._C._cuda_clearCublasWorkspaces()
+    return before - torch.cuda.memory_allocated(device)

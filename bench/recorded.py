@@ -48,7 +48,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         recipe=dataclasses.asdict(run.recipe),
         status=status,  # type: ignore[arg-type]
         score=_score(run, trace, finished),
-        cost=_observed(run, device, trace, cost),
+        cost=_observed(run, device, trace, cost, finished),
         where=where(device),
         reason=reason,
         place=run.place,
@@ -71,12 +71,13 @@ def _score(run: Run, trace: Trace, finished: bool) -> Score:
     )
 
 
-def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost) -> Cost:
+def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, finished: bool) -> Cost:
     """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
     peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
     if trace.feed is not None and trace.feed.cached:
-        peaks = training_peaks(Case(run.backbone, run.resolved, run.task.classes, run.recipe), device)
+        case = Case(run.backbone, run.resolved, run.task.classes, run.recipe)
+        peaks = training_peaks(case, device) if finished else Peaks()  # what ran out of memory still holds it
     return dataclasses.replace(
         cost,
         peak_bytes=peaks.allocated,

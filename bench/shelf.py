@@ -43,6 +43,10 @@ class Shelf(Generic[Value]):
         """Bytes of all values."""
         return sum(size for _, size in self._items.values())
 
+    def values(self) -> list[Value]:
+        """All of them, and none of them counts as used by this."""
+        return [value for value, _ in self._items.values()]
+
     def clear(self) -> None:
         """Let go everything."""
         self._items.clear()

@@ -157,13 +157,18 @@ def main() -> None:
 
 
 def _others(root: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was measured before on other suites and backbones."""
+    """What was measured before on other suites, backbones and devices."""
     before = load_measured(root, "speed")
     if before is None:
         return []
-    measured = {(row["suite"], row["backbone"]) for row in rows}
+    measured = {_where(row) for row in rows}
     kept = before.astype(object).where(before.notna(), None).to_dict("records")
-    return [{str(k): v for k, v in row.items()} for row in kept if (row["suite"], row["backbone"]) not in measured]
+    return [{str(k): v for k, v in row.items()} for row in kept if _where(row) not in measured]
+
+
+def _where(row: dict[Any, Any]) -> tuple[str, ...]:
+    """Rows that are alike in this are measured together; all CPUs are one device."""
+    return row["suite"], row["backbone"], "cpu" if row["device"].startswith("cpu") else row["device"]
 
 
 def _runs(options: argparse.Namespace) -> list[Run]:

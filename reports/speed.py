@@ -40,8 +40,10 @@ def report(measured: pd.DataFrame) -> list[Table | Figure]:
 
 def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure]:
     ordered = rows.sort_values("run_ratio", ascending=False)
-    name = "-".join(slug(str(about[key])) for key in ("suite", "backbone"))
-    clock = ", in seconds of the processor's work" if str(about["device"]).startswith("cpu") else ""
+    on_cpu = str(about["device"]).startswith("cpu")
+    words = ("suite", "backbone") if on_cpu else ("suite", "backbone", "device")
+    name = "-".join(slug(str(about[key])) for key in words)
+    clock = ", in seconds of the processor's work" if on_cpu else ""
     caption = (
         f"{about['backbone']} on {about['images']} images of the suite {about['suite']}, batch {about['batch_size']}, "
         f"fp32, {about['device']}. A run of {about['epochs']} epochs, features computed once included, is "

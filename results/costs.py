@@ -66,6 +66,7 @@ class Figures:
     peak_bytes: int | None = None  # CUDA allocator, allocated, over a training step from the second on
     reserved_bytes: int | None = None
     allocator_retries: int | None = None
+    workspace_bytes: int | None = None  # of cuBLAS, part of `peak_bytes`; no plan has them
     measured_inference_peak_bytes: int | None = None
     train_images_per_second: float | None = None  # by the median step
     train_images_per_second_range: list[float] = field(default_factory=list)  # 10 % and 90 % of the steps

@@ -48,8 +48,8 @@ class Device(TorchDispatchMode):
             self.updated += len(args[0])
         if name in ("_pin_memory", "is_pinned"):  # which fake tensors know nothing of
             return args[0].clone() if name == "_pin_memory" else False
-        if name in ASKED and "cuda" in here:
-            self.crossings[name] += 1
+        if name in ASKED:
+            self.crossings[name] += "cuda" in here
             return True if name == "equal" else ANSWERS[args[0].dtype.is_floating_point]
         for value in given if "device" in kwargs else ():
             value.constant = None  # a number known on the host would be copied for real

@@ -84,6 +84,16 @@ def test_what_cannot_run_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expected_seconds([asked], [], CPU) == 0
 
 
+def test_what_does_not_fit_the_device_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> tuple[float, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("bench.expected.seconds_of_an_image", full)
+    (found,) = estimates([run("linear")], {}, CPU)
+    assert found is not None
+    assert (found.seconds, found.source) == (0, "nothing, since they do not fit the device")
+
+
 def test_nothing_left_takes_no_time() -> None:
     assert expected_seconds([], [], CPU) == 0
 

@@ -72,8 +72,12 @@ def test_the_command_keeps_what_it_measured(monkeypatch: pytest.MonkeyPatch, tmp
     assert found["feature_cache_bytes"].isna().tolist() == [False, True]
     assert (found["cached_run_seconds"] > 0).all()
     monkeypatch.setattr(sys, "argv", ["side_by_side", *words[2:], "--methods", "lst"])
-    save_measured(tmp_path, "speed", [{**row, "suite": "other"} for row in found.to_dict("records")])
+    rows = [row for _, row in found.astype(object).where(found.notna(), None).iterrows()]
+    others = [{**row, "suite": "other"} for row in rows] + [{**row, "device": "NVIDIA H200"} for row in rows[:1]]
+    save_measured(tmp_path, "speed", [*others, {**rows[0], "device": "cpu (of another machine)"}])
     main()
     again = load_measured(tmp_path, "speed")
     assert again is not None
-    assert again["suite"].tolist() == ["other", "other", "synthetic"]
+    assert again["suite"].tolist() == ["other", "other", "synthetic", "synthetic"]
+    assert again["device"].tolist()[2] == "NVIDIA H200"
+    assert again["method"].tolist()[3] == "lst"

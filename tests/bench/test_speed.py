@@ -66,6 +66,17 @@ def test_the_validation_writes_its_table_on_a_cpu(tmp_path: Path, capsys: pytest
     assert "without CUDA" in capsys.readouterr().out
 
 
+def test_a_validation_in_two_calls_is_one_table(tmp_path: Path) -> None:
+    words = ["--backbone", "random:small", "--device", "cpu", "--batch-sizes", "2", "--precisions", "fp32"]
+    for methods in ("linear,bitfit", "linear"):
+        main([*words, "--methods", methods, "--out", str(tmp_path)])
+    with next(tmp_path.glob("*.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted((row["method"], row["attention"]) for row in rows) == [
+        ("bitfit", "eager"), ("bitfit", "fused"), ("linear", "eager"), ("linear", "fused"),
+    ]  # fmt: skip
+
+
 def test_the_validation_covers_what_the_issue_asks_for() -> None:
     wanted = cases("full,lora", "random:small", [8, 64], ["fp32", "bf16"])
     assert len(wanted) == 2 * 2 * 2 * 2
@@ -73,11 +84,13 @@ def test_the_validation_covers_what_the_issue_asks_for() -> None:
 
 def test_the_summary_names_the_worst_case() -> None:
     rows = [
-        {"method": "lora", "precision": "fp32", "attention": "fused", "batch_size": 8, "difference": difference}
+        {"method": "lora", "precision": "fp32", "attention": "fused", "batch_size": 8, "difference": difference,
+         "difference_without_workspaces": difference and difference / 2}
         for difference in (0.01, -0.04, None)
-    ]
+    ]  # fmt: skip
     assert "median error 2.5%" in summary(rows)
     assert "worst 4.0% (lora fp32 fused 8" in summary(rows)
+    assert summary(rows).endswith("without cuBLAS's workspaces 1.2% and 2.0%")
 
 
 @pytest.mark.gpu
