@@ -37,6 +37,7 @@ COLUMNS = (
     "reserved_bytes", "allocator_retries",
     "inference_peak_bytes", "measured_inference_peak_bytes", "inference_difference",
     "train_images_per_second", "train_images_per_second_low", "train_images_per_second_high",
+    "utilisation",
     "inference_images_per_second", "inference_images_per_second_low", "inference_images_per_second_high", "unstable",
     "device", "driver", "torch", "timm", "commit", "dirty", "date",
 )  # fmt: skip
