@@ -100,4 +100,5 @@ def test_the_plan_meets_the_allocator() -> None:
     from bench.cost import cost_of
 
     figures = cost_of(case, torch.device("cuda")).figures
-    assert figures.peak_bytes == pytest.approx(figures.planned_peak_bytes, rel=0.1)
+    own = figures.peak_bytes - figures.workspace_bytes  # of cuBLAS: 32 MiB and more on Hopper, which no plan has
+    assert own == pytest.approx(figures.planned_peak_bytes, rel=0.1)
