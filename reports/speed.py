@@ -58,7 +58,7 @@ def _cell(row: Any, key: str) -> Cell:
 
 
 def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
-    with panel(caption, "uncached time / cached time", "") as (drawing, axes):
+    with panel("uncached time / cached time", "") as (drawing, axes):
         colors = [look(method.partition(":")[0]).color for method in rows["method"]]
         axes.set_xscale("log")
         axes.barh(rows["method"], rows["run_ratio"] - 1, left=1, height=0.6, color=colors)

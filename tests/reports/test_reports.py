@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from PIL import Image
 from rich.console import Console
 
-from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, write_all
+from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, latex, write_all
 from reports.writing import write
 from results import Cost, Record, frame, save
 
@@ -44,11 +46,24 @@ def test_writes_all_its_formats(name: str, runs: pd.DataFrame, tmp_path: Path) -
     for item in items:
         paths = write(item, tmp_path)
         assert {path.suffix for path in paths} == (
-            {".md", ".tex", ".csv"} if isinstance(item, Table) else {".png", ".pdf"}
+            {".md", ".tex", ".csv"} if isinstance(item, Table) else {".png", ".pdf", ".tex"}
         )
-        assert all(path.stat().st_size > (200 if isinstance(item, Table) else 5000) for path in paths)
+        assert all(path.stat().st_size > (5000 if path.suffix in (".png", ".pdf") else 200) for path in paths)
         assert "recipe common" in item.caption
         assert "torch 2.11.0" in item.caption
+
+
+@pytest.mark.parametrize("name", FED)
+def test_a_caption_stands_beside_the_picture_and_not_in_it(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
+    for figure in (item for item in find(name)(runs) if isinstance(item, Figure)):
+        texts = " ".join(text.get_text() for text in figure.drawing.findobj(Text))
+        assert "recipe common" not in texts
+        assert "torch" not in texts
+        png, _, tex = write(figure, tmp_path)
+        with Image.open(png) as picture:
+            assert picture.info["Description"] == figure.caption
+        assert latex.escaped(figure.caption) in tex.read_text()
+        assert f"{figure.name}.pdf" in tex.read_text()
 
 
 @pytest.mark.parametrize("name", RUN_REPORTS)
@@ -131,7 +146,7 @@ def test_items_of_one_name_do_not_overwrite_each_other(tmp_path: Path, make, con
     for suite in ("a b", "a-b"):
         save(tmp_path, make(suite=suite))
     paths = write_all(tmp_path, ["accuracy", "tradeoff"], tmp_path / "out", console)
-    assert len(set(paths)) == len(paths) == 10
+    assert len(set(paths)) == len(paths) == 12
 
 
 @pytest.mark.parametrize(
