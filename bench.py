@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from bench import data_app, options, records_app
-from bench.errors import WrongCall
 from bench.guard import check_place, console, guarded
 from bench.options import ROOT
 
@@ -161,14 +160,21 @@ def cost(
 @app.command("list")
 @guarded
 def list_(
-    kind: Annotated[options.Kind | None, typer.Argument(help="One kind; all of them if left out.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[KIND|NAME]",
+            help="[b]methods[/b], [b]tasks[/b], [b]suites[/b], [b]backbones[/b], [b]recipes[/b], "
+            "[b]preprocessings[/b] or [b]reports[/b], or one name among them; all of them if left out.",
+        ),
+    ] = None,
 ) -> None:
     """What can be named on the command line."""
-    from bench.catalogue import KINDS, catalogue
+    from bench.catalogue import catalogue
     from reports import REPORTS
 
-    for name in [kind.value] if kind else KINDS:
-        console().print(catalogue(name, REPORTS.items()))
+    for table in catalogue(name, REPORTS):
+        console().print(table)
 
 
 @app.command()
@@ -183,13 +189,14 @@ def report(
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
     from bench.folder import check_folder
-    from reports import COST_REPORTS, pick, write_all
+    from reports import COST_REPORTS, REPORTS, pick, write_all
 
     check_folder(out, "--out")
-    try:
-        picked = pick(names)
-    except ValueError as error:
-        raise WrongCall(str(error)) from error
+    if names:
+        from bench.named import check  # here, because it imports torch
+
+        check("report", names, REPORTS)
+    picked = pick(names)
     code = None
     wanted = [name for name in picked if name in COST_REPORTS]
     if wanted and (names or (results / "cost").is_dir()):  # what follows imports torch

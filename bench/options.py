@@ -74,17 +74,6 @@ class Launcher(StrEnum):
     slurm = "slurm"
 
 
-class Kind(StrEnum):
-    """What can be listed."""
-
-    methods = "methods"
-    tasks = "tasks"
-    suites = "suites"
-    backbones = "backbones"
-    recipes = "recipes"
-    reports = "reports"
-
-
 def _option(panel: str, *names: str, **words: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **words)
 

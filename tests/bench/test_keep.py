@@ -165,5 +165,5 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
 def test_kinds_are_checked() -> None:
     assert kinds_of("features, weights") == BOTH
     assert kinds_of("") == frozenset()
-    with pytest.raises(WrongCall, match="known: features, weights"):
+    with pytest.raises(WrongCall, match="did you mean 'weights'"):
         kinds_of("weihgts")

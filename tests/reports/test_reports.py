@@ -131,8 +131,8 @@ def test_without_records_it_says_what_to_do(tmp_path: Path, console: Console) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_report_is_an_error_with_the_closest_name(tmp_path: Path, console: Console) -> None:
-    with pytest.raises(ValueError, match=r"no report 'acuracy'; known: .*accuracy, .*did you mean 'accuracy'\?"):
+def test_an_unknown_report_is_an_error_that_names_the_known_ones(tmp_path: Path, console: Console) -> None:
+    with pytest.raises(ValueError, match=r"no report 'acuracy'; known: .*accuracy, "):
         write_all(tmp_path, ["acuracy"], tmp_path, console)
 
 
