@@ -68,7 +68,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
     assert len({record["identity"]["changes"]["data"] for record in found}) == 3
     assert len(list((tmp_path / "cache/decoded").glob("*/images.uint8"))) == 6
-    caption = (tmp_path / "out/accuracy-vtab-random-test_vit-paper.md").read_text()
+    caption = (tmp_path / "out/vtab-random-test_vit-paper.md").read_text()
     assert "Images as by vpt: as in the file, squash to 160, bilinear unfiltered, mean 0.485" in caption
 
 

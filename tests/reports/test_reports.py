@@ -117,6 +117,29 @@ def test_the_command_takes_some_of_the_records(root: Path, tmp_path: Path, conso
     assert "bitfit" not in said(console)
 
 
+def test_a_suite_with_a_report_of_its_own_is_shown_once_in_a_call(root: Path, make, tmp_path: Path) -> None:
+    save(root, make(suite="vtab"))
+    save(root, make(suite="domain:mask", task="imagenet_v2"))
+
+    def written(*names: str) -> set[str]:
+        paths = write_all(root, names or None, tmp_path / "-".join(names), Console(file=io.StringIO()))
+        return {path.stem for path in paths if path.suffix == ".md"}
+
+    of_vtab, of_domain = "vtab-vit_b16-common", "domain-mask-vit_b16-common"
+    general = {f"accuracy-{name}" for name in ("demo-vit_b16-common", of_vtab, of_domain)}
+    assert written("accuracy") == general
+    assert written("accuracy", "vtab") == general - {f"accuracy-{of_vtab}"} | {of_vtab}
+    everything = written()
+    assert {of_vtab, of_domain, "accuracy-demo-vit_b16-common"} <= everything
+    assert not everything & {f"accuracy-{of_vtab}", f"accuracy-{of_domain}"}
+
+
+def test_nothing_is_said_of_a_table_that_stands_elsewhere(make, tmp_path: Path, console: Console) -> None:
+    save(tmp_path, make(suite="vtab"))
+    write_all(tmp_path, ["accuracy", "vtab"], tmp_path / "out", console)
+    assert "nothing to show" not in said(console)
+
+
 def test_damaged_records_are_named(root: Path, tmp_path: Path, console: Console) -> None:
     broken = next(iter(sorted(root.rglob("*.json"))))
     broken.write_bytes(b"{")
