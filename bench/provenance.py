@@ -52,8 +52,9 @@ def _command() -> str:
 def _program() -> list[str]:
     """A file, or a module where it was called as such: `-m bench.side_by_side`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    called = spec is not None and spec.origin == sys.argv[0]
-    return ["-m", spec.name] if called else [Path(sys.argv[0]).name]
+    if spec is not None and spec.origin == sys.argv[0]:
+        return ["-m", spec.name]
+    return [Path(sys.argv[0]).name]
 
 
 def _relative(word: str) -> str:

@@ -22,7 +22,9 @@ def conditions(comparison: Comparison) -> str:
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
-    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
+    return (
+        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
+    )
 
 
 def failures(runs: pd.DataFrame) -> tuple[str, ...]:

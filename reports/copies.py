@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-
 __all__ = ["copies"]
 
 Copy = dict[str, str]  # from the name of a task to its revision
@@ -23,7 +22,9 @@ def copies(runs: pd.DataFrame) -> pd.Series:
     """
     known: list[Copy] = []
     for met in _met(runs):
-        fitting = [copy for copy in known if all(copy.get(task, revision) == revision for task, revision in met.items())]
+        fitting = [
+            copy for copy in known if all(copy.get(task, revision) == revision for task, revision in met.items())
+        ]
         if fitting:
             max(fitting, key=lambda copy: len(copy.items() & met.items())).update(met)
         else:

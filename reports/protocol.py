@@ -51,10 +51,11 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
     digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
     numbers = pd.concat([copies(part) for _, part in runs.groupby("suite", sort=False)])
     known = runs.assign(weights=[digest if present(digest) else "" for digest in digests], copy=numbers)
-    counts = known.groupby("suite")["copy"].max()
+    counts = known.groupby("suite")["copy"].max().to_dict()
     parts = known.groupby(["suite", "backbone", "weights", "recipe", "copy"], sort=False)
     return [
-        Comparison(*map(str, names), _labelled(part), int(copy), int(counts[names[0]])) for (*names, copy), part in parts
+        Comparison(str(suite), str(backbone), str(digest), str(recipe), _labelled(part), int(str(copy)), counts[suite])
+        for (suite, backbone, digest, recipe, copy), part in parts
     ]
 
 
@@ -95,7 +96,9 @@ def _mixed(runs: pd.DataFrame) -> list[str]:
     A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
     may differ within a task, and the rest of the protocol nowhere.
     """
-    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "preprocessing"]
+    settings = [
+        column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "preprocessing"
+    ]
     differing = [column for column in settings if len(values(runs, column)) > 1]
     within = {column for column in differing if _differs_within_a_task(runs, column)}
     protocol = {f"recipe_{field}" for field in PROTOCOL} | {"preprocessing"}

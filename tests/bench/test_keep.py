@@ -163,9 +163,12 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
     show(answer, console)
     assert "bird [1]" in console.file.getvalue()
     assert "--suite folder:PATH:shots=2 --backbone" in command(record, tmp_path)
-    assert predict(results.path_of(tmp_path, kept(tmp_path, "linear").identity), [photo], 1, None, "cpu").images[
-        str(photo)
-    ][0].name is None
+    assert (
+        predict(results.path_of(tmp_path, kept(tmp_path, "linear").identity), [photo], 1, None, "cpu")
+        .images[str(photo)][0]
+        .name
+        is None
+    )
 
 
 def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:

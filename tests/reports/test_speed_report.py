@@ -51,7 +51,10 @@ def test_the_caption_says_whose_numbers_these_are() -> None:
     caption = report(pd.DataFrame([{**ROWS[0], **known}]))[0].caption
     assert "Measured on cpu, 2026-11-20, by `python -m bench.side_by_side`." in caption
     assert "come with the checkout; `make speed` measures this machine" in caption
-    assert "Measured on cpu, date not recorded, by a command that was not recorded." in report(pd.DataFrame(ROWS))[0].caption
+    assert (
+        "Measured on cpu, date not recorded, by a command that was not recorded."
+        in report(pd.DataFrame(ROWS))[0].caption
+    )
 
 
 def test_the_numbers_that_are_shipped_say_when_and_how_they_were_measured() -> None:
