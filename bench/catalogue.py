@@ -65,10 +65,10 @@ def _task_rows() -> list[tuple[str, ...]]:
 
 def _done(preset: Preprocessing) -> str:
     """Decoding, resizing, interpolation, statistics."""
-    steps = [preset.decode, preset.resize, preset.interpolation]
-    mean, std = (values and "/".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
+    decode = {"any": "as in the file", "png": "lossless only", "jpeg75": "passed through JPEG"}[preset.decode]
+    mean, std = (values and ", ".join(f"{v:g}" for v in dict.fromkeys(values)) for values in (preset.mean, preset.std))
     statistics = f"mean {mean}, std {std}" if mean else "mean and std of the checkpoint"
-    return ", ".join([*(step.replace("_", " ") for step in steps), statistics])
+    return f"{decode}; {preset.resize}, {preset.interpolation}; {statistics}".replace("_", " ")
 
 
 def _settings(name: str) -> str:
