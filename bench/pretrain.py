@@ -2,8 +2,8 @@
 
 python -m bench.pretrain --minutes 30 --out methods/weights/demo.safetensors
 
-The file that is shipped was made when Muon's products were in fp32; torch's are in bfloat16, so that the same call gives
-other weights of the same quality: over 50 steps the losses agree to three digits.
+The file that is shipped was made when Muon's products were in fp32; torch's are in bfloat16, so that the same call
+gives other weights (over the first 50 steps the mean losses agree to three digits).
 """
 
 import argparse
