@@ -49,7 +49,8 @@ class Column:
     def _shown(self, value: float | None) -> str:
         if value is None or self.metric is None:
             return ""
-        return f"{value * self.metric.scale:.{_digits(value, self.metric)}f}"
+        digits = _digits(value, self.metric)
+        return f"{round(value * self.metric.scale, digits) + 0.0:.{digits}f}"  # no minus before a zero
 
 
 def _digits(value: float, metric: Metric) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from reports.base import Figure, Table
@@ -17,6 +18,9 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\textasciigrave{}",
     "[": "{[}",  # behind a line break it would open an argument
     **{character: "\\" + character for character in "&%$#_{}"},
 }
@@ -31,6 +35,7 @@ def text(table: Table) -> str:
         r"\centering",
         rf"\caption{{{escaped(' '.join([table.caption, *table.notes]))}}}",
         rf"\label{{tab:{_key(table.name)}}}",
+        r"\smallskip",  # LaTeX leaves no space between a caption and what is below it
         r"\begin{adjustbox}{max width=\textwidth}",
         rf"\begin{{tabular}}{{{''.join('l' if column.metric is None else 'r' for column in table.columns)}}}",
         r"\toprule",
@@ -64,8 +69,15 @@ def _key(name: str) -> str:
 
 
 def escaped(plain: str) -> str:
-    """One line in which no character is a command."""
-    return "".join(SPECIAL.get(character, character) for character in " ".join(plain.split()))
+    """One line in which no character is a command, and words between backticks are in type of one width."""
+    pieces = re.split(r"`([^`]+)`", " ".join(plain.split()))
+    return "".join(
+        rf"\texttt{{{_literal(piece)}}}" if place % 2 else _literal(piece) for place, piece in enumerate(pieces)
+    )
+
+
+def _literal(plain: str) -> str:
+    return "".join(SPECIAL.get(character, character) for character in plain).replace("--", "-{}-")
 
 
 def _headings(table: Table) -> list[str]:

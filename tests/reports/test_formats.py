@@ -42,6 +42,7 @@ def test_a_count_that_is_not_zero_is_not_shown_as_zero(count: int, shown: str) -
     column = Column("trainable", "with head", metric=METRICS["trainable"])
     assert column.number(Cell(count)) == shown
     assert Column("a", "a", metric=ACCURACY).number(Cell(0.0001)) == "0.0"
+    assert Column("a", "a", metric=ACCURACY).number(Cell(-0.0001)) == "0.0"
 
 
 def test_rows_must_fit_the_columns() -> None:
@@ -86,6 +87,10 @@ def test_latex() -> None:
         ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
         ("<x>\n[y] ±", r"\textless{}x\textgreater{} {[}y] $\pm$"),
         ("lora:rank=4", "lora:rank=4"),
+        (
+            "by `make speed --on a_b`, |w| `",
+            r"by \texttt{make speed -{}-on a\_b}, \textbar{}w\textbar{} \textasciigrave{}",
+        ),
     ],
 )
 def test_latex_escaping(plain: str, written: str) -> None:
