@@ -55,6 +55,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         kept=trace.kept if finished else {},
         preprocessing=_described(run),
         speedups=_speedups(trace),
+        class_names=list(run.task.names),
     )
 
 

@@ -12,6 +12,8 @@ from reports.protocol import PROTOCOL, Comparison, label, values
 
 __all__ = ["conditions", "failures", "preprocessing"]
 
+REVISIONS = 3  # that are named
+
 
 def conditions(comparison: Comparison) -> str:
     """Suite, backbone, recipe and protocol; then seeds, devices, torch and commit."""
@@ -20,7 +22,9 @@ def conditions(comparison: Comparison) -> str:
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
-    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copies(runs)}{_skipped(runs)}"
+    return (
+        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
+    )
 
 
 def failures(runs: pd.DataFrame) -> tuple[str, ...]:
@@ -49,13 +53,15 @@ def _steps(row: dict[str, Any]) -> str:
     return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}"
 
 
-def _copies(runs: pd.DataFrame) -> str:
-    """Which tasks stand here with images or labels that differ, as in two copies of a suite, where any do."""
-    if "data" not in runs:
+def _copy(comparison: Comparison) -> str:
+    """Which copy of the suite this is, by the revisions of its first tasks, where there are several."""
+    if comparison.copies == 1:
         return ""
-    known = {str(task): values(part, "data") for task, part in runs.groupby("task", sort=False)}
-    said = ", ".join(f"{task} ({' and '.join(revisions)})" for task, revisions in known.items() if len(revisions) > 1)
-    return f" Not the same images or labels in all lines, so not to be compared: {said}." if said else ""
+    pairs = comparison.runs[["task", "data"]].dropna().drop_duplicates().to_numpy().tolist()
+    named = [f"{task} {revision}" for task, revision in pairs]
+    said = ", ".join([*named[:REVISIONS], *(["…"] if len(named) > REVISIONS else [])])
+    which = f"Copy {comparison.copy} of {comparison.copies} of the images and labels (revisions {said})"
+    return f" {which}; what was run on another copy stands apart and is not to be compared."
 
 
 def _skipped(runs: pd.DataFrame) -> str:

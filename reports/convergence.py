@@ -56,7 +56,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     absent = [line.label for line in lines if line.label not in known]
     left_out = f" Not shown, for want of runs, or of runs of one length: {', '.join(absent)}." if absent else ""
     caption = f"{conditions(comparison)} {LEGEND}{left_out}"
-    with panels(caption, 1, len(shown), WIDE, height_for(len(known), HEIGHT)) as (drawing, rows):
+    with panels(1, len(shown), WIDE, height_for(len(known), HEIGHT)) as (drawing, rows):
         for axes, (title, curves) in zip(rows[0], shown.items(), strict=True):
             _draw(axes, title, curves)
         make_room(drawing, len(shown), known)

@@ -116,6 +116,7 @@ class Record:
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
     preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
     speedups: Speedups = field(default_factory=Speedups)
+    class_names: list[str] = field(default_factory=list)  # by label; empty where the data have none
     schema: int = SCHEMA
 
 

@@ -46,13 +46,13 @@ def on(data: str, record: Record) -> Record:
     return dataclasses.replace(record, identity=identity)
 
 
-def test_lines_on_two_copies_are_said_not_to_be_comparable(make) -> None:
-    """Seeds on one copy are a mean; another copy is another line, of the same method or of another one."""
+def test_a_copy_is_named_where_there_are_several(make) -> None:
+    """Seeds on one copy are a mean; what was run on another copy is another comparison."""
     records = [on("aa", make("lora", "dtd", seed)) for seed in (0, 1)] + [on("bb", make("dtl", "dtd"))]
-    (comparison,) = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
-    assert set(comparison.runs["line"]) == {"lora", "dtl"}
-    assert conditions(comparison).endswith("so not to be compared: dtd (aa and bb).")
-    (comparison,) = comparisons(frame([*records, on("bb", make("lora", "dtd", 2))]))
-    assert set(comparison.runs["line"]) == {"lora (data aa)", "lora (data bb)", "dtl"}
+    first, second = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
+    assert [set(each.runs["line"]) for each in (first, second)] == [{"lora"}, {"dtl"}]
+    assert "Copy 1 of 2 of the images and labels (revisions dtd aa, cifar cc); " in conditions(first)
+    assert conditions(second).endswith("stands apart and is not to be compared.")
     (comparison,) = comparisons(frame(records[:2]))
     assert "compared" not in conditions(comparison)
+    assert comparison.name == "demo-vit_b16-common"
