@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -85,11 +85,13 @@ def transform_of(
     if how.crop == "random_crop":
         flip = transforms.RandomHorizontalFlip(how.flip)
         return transforms.Compose([transforms.RandomCrop(size), flip, transforms.PILToTensor(), *erasing])
+    from timm.data.auto_augment import posterize
     from timm.data.transforms_factory import create_transform
 
-    changed = create_transform(
+    crop, change, finish = create_transform(
         size,
         is_training=True,
+        separate=True,
         scale=SCALE,
         ratio=RATIO,
         hflip=how.flip,
@@ -99,4 +101,14 @@ def transform_of(
         mean=mean,
         normalize=False,
     )
-    return transforms.Compose([changed, *erasing])
+    for op in change.transforms[0].ops if how.rand_augment else ():
+        if op.aug_fn is posterize:
+            op.aug_fn = _posterize
+    return transforms.Compose([crop, change, finish, *erasing])
+
+
+def _posterize(image: Image.Image, bits: int, **fill: Any) -> Image.Image:
+    """timm's; without a bit left an image is black, as when the sources ran: by now Pillow refuses that."""
+    from timm.data.auto_augment import posterize
+
+    return posterize(image, bits, **fill) if bits else Image.new(image.mode, image.size)

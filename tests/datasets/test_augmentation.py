@@ -1,5 +1,6 @@
 """Training images are cropped, flipped, changed and erased as the sources say, and as often."""
 
+import copy
 import dataclasses
 import math
 
@@ -86,13 +87,24 @@ def test_a_resized_crop_is_of_any_size_within_the_published_bounds() -> None:
 def test_rand_augment_is_that_of_the_sources(name: str, fill: tuple[int, ...]) -> None:
     preset = PRESETS[name]
     made = transform_of(preset.augmentation, preset.interpolation, preset.mean, preset.std, SIZE)  # type: ignore[arg-type]
-    crop, _, changes, *_ = made.transforms[0].transforms  # type: ignore[attr-defined]
+    (crop, _), (changes,) = (part.transforms for part in made.transforms[:2])  # type: ignore[attr-defined]
     assert crop.interpolation is InterpolationMode.BICUBIC
     assert (changes.num_layers, len(changes.ops)) == (2, 15)
     for op in changes.ops:
         assert (op.prob, op.magnitude, op.magnitude_std) == (0.5, 9, 0.5)
         assert (op.kwargs["fillcolor"], op.kwargs["resample"]) == (fill, Image.Resampling.BICUBIC)
         assert op.hparams["translate_const"] == 100
+
+
+@pytest.mark.parametrize("strength", [0, 5, 9, 9.99, 10])
+def test_no_strength_is_too_much_for_any_change(strength: float) -> None:
+    """The strength is drawn and cut off at ten; Pillow refuses to keep no bit of a pixel, which is black."""
+    preset, image, black = PRESETS["dtl_few_shot"], noise(20, 20), []
+    made = transform_of(preset.augmentation, preset.interpolation, preset.mean, preset.std, 20)  # type: ignore[arg-type]
+    for op in copy.deepcopy(made.transforms[1].transforms[0].ops):  # type: ignore[attr-defined]
+        op.prob, op.magnitude, op.magnitude_std = 1.0, strength, 0
+        black += [op.name] if not np.array(op(image)).any() else []
+    assert black == (["PosterizeIncreasing"] if strength == 10 else [])
 
 
 def test_rand_augment_changes_most_images() -> None:
