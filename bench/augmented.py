@@ -84,8 +84,8 @@ class Augmented:
     def batches(self, epochs: int, steps: int, batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of all epochs, on the device: images and labels, or mixed images and shares of classes.
 
-        One epoch follows the other without a pause: the processes are at the next one while the last is tested.
-        Raises BadImage.
+        One epoch follows the other without a pause: the processes are at the next one while the last is tested. On a
+        CPU images that are not mixed are there until the next are asked for. Raises BadImage.
         """
         most, device = min(batch_size, len(self)), self.labels.device
         drawing = Drawing(self.originals, self.preprocessing, self.size, batch_size, steps, seed, PIECE)

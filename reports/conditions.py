@@ -69,7 +69,7 @@ def _augmentation(how: dict[str, Any] | None) -> str:
         f"CutMix {mixing['cutmix']:g}": mixing["cutmix"],
         f"label smoothing {mixing['label_smoothing']:g}": mixing["label_smoothing"],
     }
-    return f", training images by {', '.join(step for step, done in steps.items() if done)}"
+    return f", training images instead by {', '.join(step for step, done in steps.items() if done)}"
 
 
 def _copies(runs: pd.DataFrame) -> str:

@@ -45,7 +45,7 @@ def test_every_preset_in_use_is_described(make) -> None:
 def test_what_is_done_to_training_images_is_said(make, how: dict, words: str) -> None:
     augmentation = {"flip": 0.5, "rand_augment": None, "erasing": 0.0, "mixing": None} | how
     runs = frame([dataclasses.replace(make(), preprocessing=VPT | {"augmentation": augmentation})])
-    assert preprocessing(runs).endswith(f"std 0.229, 0.224, 0.225, training images by {words}. ")
+    assert preprocessing(runs).endswith(f"std 0.229, 0.224, 0.225, training images instead by {words}. ")
     (comparison,) = comparisons(runs)
     assert words in conditions(comparison)
 
