@@ -1,7 +1,8 @@
 """Domain generalisation: trained on ImageNet with 16 images a class, scored elsewhere (vtab_protocol.md, 11).
 
 Each target is a task of its own with the same training images, so a method is trained once a target, as the source with
-a rate for each target does; a cache of features takes most of that away. The lists of the seeds 0, 1 and 2 go with the
+a rate for each target does; a cache of features takes most of that away, unless images are augmented as the sources do
+(`--preprocessing noah_few_shot` or `dtl_few_shot`). The lists of the seeds 0, 1 and 2 go with the
 seeds of a run. `domain:mask` chooses among the classes that the target has (A and R have 200); published numbers choose
 among all 1,000.
 """

@@ -1,7 +1,7 @@
 """FGVC: five fine-grained sets with the JSON splits of the VPT protocol (vtab_protocol.md, 9).
 
 A split file is one JSON object from path to class id; the ids of train become 0..C-1 in their order. Training is on
-train.json; the val split stays for tuning. The sources augment training images, which is not done here.
+train.json; the val split stays for tuning. `--preprocessing vpt_fgvc` crops, flips and normalises as VPT does.
 """
 
 import dataclasses

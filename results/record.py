@@ -47,7 +47,7 @@ class Score:
     best_test_accuracy: float | None = None  # best of `evaluations`; only beside published numbers obtained that way
     evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
     train_losses: list[float] = field(default_factory=list)
-    train_accuracies: list[float] = field(default_factory=list)
+    train_accuracies: list[float] = field(default_factory=list)  # of mixed images: the larger share counts
     skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
