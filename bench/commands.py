@@ -46,6 +46,8 @@ def grid(
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
     _say_again(pending, console)
+    if how.device.type == "cpu":
+        _say_slow(pending.left, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
@@ -80,6 +82,19 @@ def _say_again(pending: Pending, console: Console) -> None:
     """How many runs have a record and are done again all the same, and why."""
     for reason, count in Counter(pending.again).items():
         console.print(f"{count} runs are there but {reason}; they are done again", highlight=False, soft_wrap=True)
+
+
+def _say_slow(runs: list[Run], console: Console) -> None:
+    """Half precision is for devices that have it; some recipes ask for it."""
+    halves = [run.recipe.precision for run in runs if run.recipe.precision != "fp32"]
+    if halves:
+        kinds = " and ".join(sorted(set(halves)))
+        console.print(
+            f"{len(halves)} runs train in {kinds}, as their recipe says, which takes a CPU several times as long as "
+            "fp32; --precision fp32 makes them other runs",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _check_weights(runs: list[Run]) -> None:

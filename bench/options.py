@@ -112,7 +112,9 @@ PrecisionWord = Annotated[
 AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="The kernel, instead of the recipe's.")]
 Preprocessing = Annotated[
     str | None,
-    _option(HOW, help="Of images, as a source did it, instead of the recipe's; see [b]list preprocessings[/b]."),
+    _option(
+        HOW, help="Of images, as a source did it, else the suite's or recipe's own; see [b]list preprocessings[/b]."
+    ),
 ]
 
 Data = Annotated[

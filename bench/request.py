@@ -78,7 +78,8 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
-        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        own = {"preprocessing": suite.preprocessing} if suite.preprocessing else {}
+        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), own | request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
 

@@ -101,5 +101,6 @@ class Suite:
     tasks: tuple[Task, ...]
     recipe: str
     backbone: str
+    preprocessing: str | None = None  # else the recipe's
     look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
     vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)

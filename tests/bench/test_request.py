@@ -202,3 +202,12 @@ def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_pat
     assert "2,591 test images" in said  # 1,880 and 711 on the card
     with pytest.raises(WrongCall, match="2 of 2 tasks of vtab are not below"):
         grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
+
+
+@pytest.mark.parametrize(("suite", "own"), [("fgvc", "vpt_fgvc"), ("few_shot", "noah_few_shot")])
+def test_a_suite_has_its_own_way_with_images_unless_another_is_named(suite: str, own: str) -> None:
+    tasks = datasets.suite(suite).tasks[0].name
+    for given, taken in ((None, own), ("checkpoint", "checkpoint")):
+        request = Request("linear", suite, tasks, "random:test_vit", preprocessing=given)
+        (run,) = grid_of(request, on_paper=True)
+        assert run.recipe.preprocessing == taken

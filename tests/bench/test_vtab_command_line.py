@@ -123,3 +123,10 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
 def test_what_cannot_be_run_is_said(suite: str, tasks: str | None, says: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongCall, match=says):
         run(data, tmp_path, Reading(workers=0), suite, tasks)
+
+
+def test_half_precision_on_a_cpu_is_said(data: Path, tmp_path: Path) -> None:
+    said = io.StringIO()
+    request = Request("linear,dtl:start=2", "vtab", "kitti", "random:test_vit", epochs=1, data=data)
+    grid(request, tmp_path, Execution(torch.device("cpu")), True, False, Console(file=said, width=200))
+    assert "1 runs train in fp16, as their recipe says" in said.getvalue()
