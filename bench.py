@@ -8,26 +8,27 @@ from typing import Annotated
 import typer
 
 from bench import data_app, options, records_app
-from bench.errors import WrongCall
 from bench.guard import check_place, console, guarded
 from bench.options import ROOT
 
 EPILOGUE = """
 Examples:
 
-  python bench.py                                      every method on the embedded suite, on this machine
+  python bench.py                                     all methods, demo suite
 
-  python bench.py --methods lora:rank=4/8/16,bitfit    two methods, one of them at three ranks
+  python bench.py --methods lora:rank=4/8/16,bitfit   sweeps expand in place
 
   python bench.py --methods lora:layer=1..12 --tasks digits --seeds 0..2
 
-  python bench.py --methods all --suite demo --dry-run what would run, and how long it would take
+  python bench.py --dry-run                           what would run, how long
 
-  python bench.py --methods all --launcher slurm --slurm partition=gpu,gpus=1,time=4:00:00
+  python bench.py --suite folder:PATH --methods lora  your own images
 
-  python bench.py cost --planned                       what every method takes, without a GPU
+  python bench.py --launcher slurm --slurm partition=gpu,gpus=1,time=4:00:00
 
-  python bench.py report                               tables, figures and one page from what is on disk
+  python bench.py cost --planned                      memory, without a GPU
+
+  python bench.py report                              tables and figures
 
   python bench.py predict results/runs/…/lora-….json photo.jpg
 """
@@ -133,7 +134,9 @@ def cost(
         options.Device, typer.Option(help="Where to measure; [b]auto[/b] takes CUDA or only plans.")
     ] = options.Device.auto,
     planned: Annotated[bool, typer.Option("--planned", help="Only plan, whatever there is.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="The twenty largest tensors at the peak.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the twenty largest tensors at the peak, too.")
+    ] = False,
     budget: Annotated[
         str | None,
         typer.Option(metavar="12GiB", help="Find the largest batch that fits, with a margin of 5 % + 512 MiB."),
@@ -161,20 +164,29 @@ def cost(
 @app.command("list")
 @guarded
 def list_(
-    kind: Annotated[options.Kind | None, typer.Argument(help="One kind; all of them if left out.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KIND|NAME",
+            help="[b]methods[/b], [b]tasks[/b], [b]suites[/b], [b]backbones[/b], [b]recipes[/b], "
+            "[b]preprocessings[/b] or [b]reports[/b], or one name among them; all of them if left out.",
+        ),
+    ] = None,
 ) -> None:
     """What can be named on the command line."""
-    from bench.catalogue import KINDS, catalogue
+    from bench.catalogue import catalogue
     from reports import REPORTS
 
-    for name in [kind.value] if kind else KINDS:
-        console().print(catalogue(name, REPORTS.items()))
+    for table in catalogue(name, REPORTS):
+        console().print(table)
 
 
 @app.command()
 @guarded
 def report(
-    names: Annotated[list[str] | None, typer.Argument(help="Some reports; all of them if left out.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="REPORT", help="Of [b]list reports[/b]; all of them if left out.")
+    ] = None,
     results: options.Results = ROOT / "results",
     out: options.Output = ROOT / "reports" / "out",
 ) -> None:
@@ -183,13 +195,14 @@ def report(
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
     from bench.folder import check_folder
-    from reports import COST_REPORTS, pick, write_all
+    from reports import COST_REPORTS, REPORTS, pick, write_all
 
     check_folder(out, "--out")
-    try:
-        picked = pick(names)
-    except ValueError as error:
-        raise WrongCall(str(error)) from error
+    if names:
+        from bench.named import check  # here, because it imports torch
+
+        check("report", names, REPORTS)
+    picked = pick(names)
     code = None
     wanted = [name for name in picked if name in COST_REPORTS]
     if wanted and (names or (results / "cost").is_dir()):  # what follows imports torch
@@ -203,8 +216,10 @@ def report(
 @app.command()
 @guarded
 def predict(
-    record: Annotated[Path, typer.Argument(help="The record of a run that was made with [b]--keep weights[/b].")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    record: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="The record of a run that was made with [b]--keep weights[/b].")
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
     backbone: Annotated[
         str | None, typer.Option(metavar="NAME=FILE", help="Where the weight file of the run is, if it was a file.")

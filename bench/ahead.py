@@ -40,16 +40,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def clean_processes() -> ForkServerContext:
-    """Processes that are forked from a server, which imports what takes long once for all of them."""
+def clean_processes(*modules: str) -> ForkServerContext:
+    """Processes that are forked from a server, which imports what takes long once for all of them.
+
+    Modules besides are imported by a server that is started now, else by each process.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "PIL.Image", "bench.streamed"])
+    context.set_forkserver_preload(["torch", "PIL.Image", "bench.streamed", *modules])
     return context
 
 
-def _start_server() -> None:
+def _start_server(*modules: str) -> None:
     """Once; it and what it forks are deaf to Ctrl-C, since the run that they work for is to be finished."""
-    clean_processes()
+    clean_processes(*modules)
     resource_tracker.ensure_running()  # else it is started next, and lifts the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -58,15 +61,17 @@ def _start_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ahead(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """Apply a function that can be sent to other processes; without workers, here.
+def ahead(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, modules: Sequence[str] = ()
+) -> Iterator[Result]:
+    """Apply a function, which needs `modules`, that can be sent to other processes; without workers, here.
 
     The processes are forked from a clean server, since this one may hold CUDA and threads. A process that may have no
     children of its own (multiprocessing's daemons) does the work itself.
     """
     if workers < 1 or len(items) < 2 or multiprocessing.current_process().daemon:
         return map(function, items)
-    _start_server()
+    _start_server(*modules)
     return iter(
         DataLoader(
             _Applied(function, items),

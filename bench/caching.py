@@ -12,6 +12,7 @@ from bench.execution import Execution
 from bench.networks import skeleton
 from bench.randomness import observes_at_random
 from bench.run import Run
+from datasets.preprocessing import PRESETS
 from methods import Method
 from methods.backbone import Backbone
 from methods.recipe import Recipe
@@ -43,6 +44,8 @@ def why_not(run: Run, how: Execution) -> str | None:
     wanted = wanted_of(run.backbone, run.resolved, run.task.classes, run.recipe)
     if not wanted.sizes:
         return "everything learns"
+    if PRESETS[run.recipe.preprocessing].augmentation:
+        return "training images are augmented anew in every epoch"
     if how.cache_features == "auto" and not wanted.pays:
         return "no more than the embedding is frozen"
     if wanted.random:

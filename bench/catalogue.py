@@ -1,29 +1,45 @@
-"""What can be named on the command line: methods, tasks, suites, backbones, recipes, reports."""
+"""What can be named on the command line: methods, tasks, suites, backbones, recipes, preprocessings, reports."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
 import datasets
+from bench.errors import WrongCall
+from datasets.preprocessing import PRESETS, Preprocessing
 from methods import METHODS
 from methods.backbone import BACKBONES
 from methods.base import written
 from methods.recipe import RECIPES, load
+from methods.spec import guess
 
 __all__ = ["KINDS", "catalogue"]
 
+Rows = Sequence[tuple[str, ...]]  # the name first
 
-def catalogue(kind: str, reports: Iterable[tuple[str, str]]) -> Table:
-    """The table of one kind of thing that the command line knows by name."""
+
+def catalogue(name: str | None, reports: Mapping[str, str]) -> list[Table]:
+    """The table of a kind, the rows of one name, or all tables. Raises WrongCall where nothing is named so."""
+    rows = {kind: list(reports.items()) if kind == "reports" else ROWS[kind]() for kind in KINDS}
+    if name is None or name in KINDS:
+        return [_table(kind, rows[kind]) for kind in KINDS if name in (None, kind)]
+    named = {kind: [row for row in known if row[0] == name] for kind, known in rows.items()}
+    if not any(named.values()):
+        known = [*KINDS, *(row[0] for every in rows.values() for row in every)]
+        raise WrongCall(f"nothing is named {name!r}; {guess(name, known)}see: python bench.py list")
+    return [_table(kind, found) for kind, found in named.items() if found]
+
+
+def _table(kind: str, rows: Rows) -> Table:
     table = Table(title=kind, title_justify="left")
     table.add_column("name", no_wrap=True)
     for heading in KINDS[kind]:
         table.add_column(heading, overflow="fold")
-    for row in reports if kind == "reports" else ROWS[kind]():
+    for row in rows:
         table.add_row(*map(escape, row))
     return table
 
@@ -34,6 +50,7 @@ KINDS = {  # and the headings behind the name
     "suites": ("size", "what it is"),
     "backbones": ("what it is",),
     "recipes": ("what it is",),
+    "preprocessings": ("what is done to every image",),
     "reports": ("what it is",),
 }
 
@@ -46,6 +63,14 @@ def _task_rows() -> list[tuple[str, ...]]:
     ]
 
 
+def _done(preset: Preprocessing) -> str:
+    """Decoding, resizing, interpolation, statistics."""
+    decode = {"any": "as in the file", "png": "lossless only", "jpeg75": "passed through JPEG"}[preset.decode]
+    mean, std = (values and ", ".join(f"{v:g}" for v in dict.fromkeys(values)) for values in (preset.mean, preset.std))
+    statistics = f"mean {mean}, std {std}" if mean else "mean and std of the checkpoint"
+    return f"{decode}; {preset.resize}, {preset.interpolation}; {statistics}".replace("_", " ")
+
+
 def _settings(name: str) -> str:
     return " ".join(f"{f.name}={written(f.default)}" for f in dataclasses.fields(METHODS[name]))
 
@@ -55,10 +80,11 @@ def _summary(kind: type) -> str:
     return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 
 
-ROWS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
+ROWS: dict[str, Callable[[], Rows]] = {
     "methods": lambda: [(name, _settings(name), _summary(METHODS[name])) for name in METHODS],
     "tasks": _task_rows,
     "suites": lambda: [(suite.name, f"{len(suite.tasks)} tasks", suite.title) for suite in datasets.SUITES.values()],
     "backbones": lambda: [(row.name, row.note) for row in BACKBONES.values()],
     "recipes": lambda: [(name, str(load(name).get("about", ""))) for name in RECIPES],
+    "preprocessings": lambda: [(name, _done(preset)) for name, preset in PRESETS.items()],
 }

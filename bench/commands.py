@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,6 @@ from bench.shard import shard_of
 from bench.splits import check_files
 from datasets.decoding import BadImage
 from methods.weights import WeightsError
-from results import path_of
 
 __all__ = ["grid"]
 
@@ -45,7 +45,9 @@ def grid(
     _say_sizes(request, runs, console)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
-    _say_again(pending, root, how, force, console)
+    _say_again(pending, console)
+    if how.device.type == "cpu":
+        _say_slow(pending.left, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
@@ -76,12 +78,23 @@ def _complain(pending: Pending, console: Console) -> None:
         console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
 
 
-def _say_again(pending: Pending, root: Path, how: Execution, force: bool, console: Console) -> None:
-    """How many runs have a record and are done again all the same, for what they did not keep."""
-    again = sum(path_of(root, run.identity()).is_file() for run in pending.left) - len(pending.damaged)
-    if again and not force:
-        kinds = ",".join(sorted(how.keep.kinds))
-        console.print(f"{again} runs are there but did not keep all of --keep {kinds}; they are done again")
+def _say_again(pending: Pending, console: Console) -> None:
+    """How many runs have a record and are done again all the same, and why."""
+    for reason, count in Counter(pending.again).items():
+        console.print(f"{count} runs are there but {reason}; they are done again", highlight=False, soft_wrap=True)
+
+
+def _say_slow(runs: list[Run], console: Console) -> None:
+    """Half precision is for devices that have it; some recipes ask for it."""
+    halves = [run.recipe.precision for run in runs if run.recipe.precision != "fp32"]
+    if halves:
+        kinds = " and ".join(sorted(set(halves)))
+        console.print(
+            f"{len(halves)} runs train in {kinds}, as their recipe says, which takes a CPU several times as long as "
+            "fp32; --precision fp32 makes them other runs",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _check_weights(runs: list[Run]) -> None:

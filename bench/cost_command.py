@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def _too_large(record: CostRecord, beside: Row) -> CostRecord:
 
 @contextmanager
 def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that goes away; `begin` names what is at work."""
+    """A bar that goes away, or plain lines without a terminal; `begin` names what is at work."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,9 +126,12 @@ def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(word, total=total, completed=-1)
+        task, count = bar.add_task(word, total=total, completed=-1), itertools.count(1)
 
         def begin(name: str) -> None:
             bar.update(task, advance=1, description=f"{word} {escape(name)}")
+            if not console.is_terminal:
+                line = f"[{next(count)}/{total}] {word} {name}"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield begin

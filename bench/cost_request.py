@@ -7,12 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 from bench.case import Case
 from bench.errors import WrongCall
+from bench.named import check
 from bench.networks import skeleton
 from bench.plan import Rules
 from methods import Unsupported
 from methods.backbone import find
 from methods.recipe import Recipe
-from methods.spec import closest, parse_list
+from methods.spec import parse_list
 from methods.weights import WeightsError
 
 __all__ = ["CostRequest", "cases_of"]
@@ -42,8 +43,7 @@ def cases_of(request: CostRequest) -> list[Case]:
     _check("--classes", request.classes, LARGEST)
     for field, value in (("optimizer", request.optimizer), ("autograd", request.autograd)):
         known = list(RULES) if field == "autograd" else list(get_args(get_type_hints(Recipe)[field]))
-        if value not in known:
-            raise WrongCall(f"no {field} {value!r}; {closest(value, known)}")
+        check(field, [value], known)
     try:
         backbone, methods, recipe = find(request.backbone), parse_list(request.methods), _recipe(request)
         cases = [

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-import datasets
 from bench.ahead import cores
 from bench.data_check import Checked, check_task, images_in, look_for
 from bench.errors import WrongCall
+from bench.named import suite_of
 
 __all__ = ["check", "document", "show"]
 
@@ -24,8 +24,8 @@ SHOWN = 5  # files of a finding; --json has all
 
 def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
     """Inspect every file of every task of a suite, with a bar."""
+    suite = suite_of(suite_name)
     try:
-        suite = datasets.suite(suite_name)
         looks = look_for(suite, suite.tasks, data)
     except ValueError as error:
         raise WrongCall(str(error)) from error

@@ -16,6 +16,7 @@ from rich.console import Console
 import datasets
 from bench.data_placing import put_in_place, tasks_in
 from bench.errors import WrongCall
+from bench.named import check
 
 __all__ = ["fetch"]
 
@@ -66,9 +67,8 @@ def _check_name(suite: str) -> None:
         return
     if name in ELSEWHERE:
         raise WrongCall(f"suite {name} cannot be fetched: {ELSEWHERE[name]}")
-    if name in datasets.SUITES:
-        raise WrongCall(f"suite {name} has nothing to fetch")
-    raise WrongCall(f"no suite {name!r} to fetch; known: {', '.join(PUBLISHED)}")
+    check("suite", [name], datasets.SUITES)
+    raise WrongCall(f"suite {name} has nothing to fetch; {', '.join(PUBLISHED)} can be fetched")
 
 
 def _first_line(error: Exception) -> str:

@@ -10,17 +10,18 @@ from functools import cache
 
 import torch
 
+from bench.augmented import Augmented
 from bench.compiled import Compiler
-from bench.data import Normaliser, on_device, statistics_of
+from bench.data import Normaliser, statistics_of
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.keep import Keeper
 from bench.networks import build, count, skeleton
+from bench.passes import training_split
 from bench.plan import plan
 from bench.recent import load
 from bench.recorded import Trace, recorded
 from bench.run import Run
-from bench.splits import whole
 from bench.streamed import Streamed
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets.base import Split
@@ -134,9 +135,9 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split, Split | Streamed]:
-    """The training split on the device, and the test split."""
-    train_split, test_split = load(run, "train", how.reading, in_memory=True), load(run, "test", how.reading)
-    found = {"train": train_split.skipped, "test": test_split.skipped}
+def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split | Augmented, Split | Streamed]:
+    """What is trained on, and the test split."""
+    (train_split, skipped), test_split = training_split(run, how), load(run, "test", how.reading)
+    found = {"train": skipped, "test": test_split.skipped}
     trace.skipped_images = {name: count for name, count in found.items() if count}
-    return on_device(whole(train_split.split), how.device), test_split.split
+    return train_split, test_split.split

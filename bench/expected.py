@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.passes import steps_in_epoch
 from bench.run import Run
 from bench.step_time import seconds_of_an_image, stages_of
-from bench.train import steps_in_epoch
 from methods import Unsupported
 from results import CostRecord, Record
 

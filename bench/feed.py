@@ -8,12 +8,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from bench.augmented import Augmented
 from bench.autocast import autocast
 from bench.caching import wanted_of, why_not
 from bench.data import Normaliser, batches, picked
 from bench.execution import Execution
 from bench.feature_key import key_of
 from bench.features import Kept, Key, Store, store_of
+from bench.passes import Training
 from bench.run import Run
 from bench.same import Same, compared
 from bench.states import Rows, Stored
@@ -40,14 +42,16 @@ class Feed:
         self._read = False
         self._tested: bool | None = None
 
-    def training(self, network: Network, split: Split) -> Split | Stored:
+    def training(self, network: Network, split: Split | Augmented) -> Training:
         """The training split for a stage."""
-        self._kept = kept = self._training_states(network, split) if self._reason is None else None
-        if kept is None:
-            self._store.hold(None)
-            return split
-        self._seconds, self._read = self._seconds + kept.seconds, True
-        return self._stored(kept, network, split)
+        self._kept = None
+        if self._reason is None and isinstance(split, Split):
+            self._kept = kept = self._training_states(network, split)
+            if kept is not None:
+                self._seconds, self._read = self._seconds + kept.seconds, True
+                return self._stored(kept, network, split)
+        self._store.hold(None)
+        return split
 
     def _training_states(self, network: Network, split: Split) -> Kept | None:
         """Those of the training split, if they may be read; else the reason is noted."""

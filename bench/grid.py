@@ -32,6 +32,7 @@ class Pending:
     left: list[Run]
     damaged: list[str]
     unreadable: dict[Path, str] = field(default_factory=dict)  # records that cannot be read, and why: left alone
+    again: list[str] = field(default_factory=list)  # why runs that have a sound record are left to do, one a run
 
 
 @dataclass
@@ -53,8 +54,11 @@ def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = fr
     for run in runs:
         path = results.path_of(root, run.identity())
         try:
-            if force or not path.is_file() or lacking(run, record := results.load(path), root, keep):
+            if force or not path.is_file():
                 pending.left.append(run)
+            elif reason := lacking(run, record := results.load(path), root, keep):
+                pending.left.append(run)
+                pending.again.append(reason)
             else:
                 pending.finished.append((run, record))
         except results.Damaged as error:

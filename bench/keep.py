@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bench.autocast import autocast
 from bench.data import Normaliser, batches, picked
-from bench.errors import WrongCall
 from bench.execution import Keep
+from bench.named import check
 from bench.run import Run
 from bench.streamed import Streamed
 from datasets.base import Split
@@ -28,8 +28,7 @@ Arrays = dict[str, np.ndarray]
 def kinds_of(text: str) -> frozenset[str]:
     """`features,weights` as a set; raises WrongCall."""
     kinds = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if unknown := sorted(kinds - set(KEPT)):
-        raise WrongCall(f"--keep {unknown[0]!r} is not known; known: {', '.join(KEPT)}")
+    check("kind of files to --keep", sorted(kinds), KEPT)
     return kinds
 
 

@@ -11,7 +11,7 @@ __all__ = ["loss_of"]
 
 
 def loss_of(network: Network, logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of logits in float32, and the network's penalty if it has one."""
+    """Mean cross-entropy of logits in float32 with labels or shares of classes, and the network's penalty if any."""
     loss = functional.cross_entropy(logits, labels)
     penalty = network.penalty()
     return loss if penalty is None else loss + penalty

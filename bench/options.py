@@ -74,17 +74,6 @@ class Launcher(StrEnum):
     slurm = "slurm"
 
 
-class Kind(StrEnum):
-    """What can be listed."""
-
-    methods = "methods"
-    tasks = "tasks"
-    suites = "suites"
-    backbones = "backbones"
-    recipes = "recipes"
-    reports = "reports"
-
-
 def _option(panel: str, *names: str, **words: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **words)
 
@@ -95,26 +84,48 @@ Methods = Annotated[
         WHAT, help="[b]all[/b], or specs: [b]lora,vpt_deep:tokens=5[/b]; [b]1..12[/b] and [b]1/10[/b] sweep a setting."
     ),
 ]
-Suite = Annotated[str, _option(WHAT, help="Tasks to train on; see [b]list suites[/b].")]
+Suite = Annotated[
+    str, _option(WHAT, help="Tasks to train on: [b]folder:PATH[/b] for your own images, or see [b]list suites[/b].")
+]
 Tasks = Annotated[str | None, _option(WHAT, help="Some tasks of the suite, comma-separated.")]
 Backbone = Annotated[
-    str | None, _option(WHAT, help="A row of [b]list backbones[/b], [b]NAME=FILE[/b], or [b]random:ARCHITECTURE[/b].")
+    str | None,
+    _option(
+        WHAT,
+        help="A row of [b]list backbones[/b], [b]NAME=FILE[/b], or [b]random:ARCHITECTURE[/b]; else the suite's own.",
+    ),
 ]
-RecipeName = Annotated[str | None, _option(WHAT, "--recipe", help="How to train; see [b]list recipes[/b].")]
+RecipeName = Annotated[
+    str | None, _option(WHAT, "--recipe", help="How to train; see [b]list recipes[/b]; else the suite's own.")
+]
 Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
 Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
 DryRun = Annotated[bool, _option(WHAT, "--dry-run", help="Say what would run and how long it takes, then stop.")]
 
-Epochs = Annotated[int | None, _option(HOW, help="Instead of the recipe's; warm-up keeps its share.")]
-BatchSize = Annotated[int | None, _option(HOW, help="Instead of the recipe's.")]
-PrecisionWord = Annotated[Precision | None, _option(HOW, "--precision", help="Instead of the recipe's.")]
-AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="Instead of the recipe's.")]
+Epochs = Annotated[
+    int | None, _option(HOW, help="Times through the images, instead of the recipe's; warm-up keeps its share.")
+]
+BatchSize = Annotated[int | None, _option(HOW, help="Images of a training step, instead of the recipe's.")]
+PrecisionWord = Annotated[
+    Precision | None, _option(HOW, "--precision", help="Of matrix products, instead of the recipe's.")
+]
+AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="The kernel, instead of the recipe's.")]
 Preprocessing = Annotated[
-    str | None, _option(HOW, help="Of images, as a source did it, instead of the recipe's: [b]vpt[/b], [b]dtl[/b].")
+    str | None,
+    _option(
+        HOW, help="Of images, as a source did it, else the suite's or recipe's own; see [b]list preprocessings[/b]."
+    ),
 ]
 
 Data = Annotated[
-    Path, _option(IMAGES, "--data", metavar="DIR", envvar="PETL_BENCH_DATA", help="Where images of suites lie.")
+    Path,
+    _option(
+        IMAGES,
+        "--data",
+        metavar="DIR",
+        envvar="PETL_BENCH_DATA",
+        help="Where images of suites lie; [b]data fetch[/b] fills it.",
+    ),
 ]
 Cache = Annotated[Path | None, _option(IMAGES, metavar="DIR", help="Keep decoded images there for the next call.")]
 CacheLimit = Annotated[str, _option(IMAGES, metavar="64GiB", help="What that folder may take.")]
@@ -143,7 +154,11 @@ DeviceWord = Annotated[Device, _option(WHERE, "--device", help="[b]auto[/b] take
 Results = Annotated[Path, _option(WHERE, "--results", metavar="DIR", help="Where records are kept.")]
 Output = Annotated[Path, _option(WHERE, "--out", metavar="DIR", help="Where tables and figures are written.")]
 Keep = Annotated[
-    str, _option(WHERE, help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned.")
+    str,
+    _option(
+        WHERE,
+        help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned, for [b]predict[/b].",
+    ),
 ]
 
 Workers = Annotated[

@@ -44,9 +44,13 @@ def perform(
     return "done"
 
 
-def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) -> bool:
-    """Whether a run is to be done again: for what is to be kept of it, or for skipped images that are mended."""
-    return lacks(root, record, keep) or mended(run.task, record.score.skipped_images)
+def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) -> str:
+    """Why a run that has a record is to be done again, or nothing where it is not."""
+    if lacks(root, record, keep):
+        return f"did not keep all of --keep {','.join(sorted(keep))}"
+    if mended(run.task, record.score.skipped_images):
+        return "left out damaged images, of which there are fewer or more now"
+    return ""
 
 
 def _sound(path: Path) -> bool:

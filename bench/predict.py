@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -21,17 +23,18 @@ from bench.rebuild import Rebuilt, rebuild
 from bench.request import OVERRIDES, device_of
 from datasets.preprocessing import PRESETS
 from methods.backbone import find
-from results import Damaged, NotKept, Record, load, load_kept, root_of
+from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
 
 __all__ = ["Answer", "Guess", "document", "predict", "show"]
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A class by its number, as the task counts from 0, and its share of the softmax."""
+    """A class by its number, as the task counts from 0, its name where the data have one, its share of the softmax."""
 
     label: int
     probability: float
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,28 @@ def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, 
         raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
     rebuilt = rebuild(record, arrays, backbone)
     pixels = [_pixels(file, rebuilt) for file in images]
-    guesses = [_guesses(rebuilt, each, top, place) for each in pixels]
-    named = dict(zip(map(str, images), guesses, strict=True))
-    return Answer(record.identity.method, record.identity.task, record.classes, named)
+    guesses = [_named(_guesses(rebuilt, each, top, place), record.class_names) for each in pixels]
+    by_image = dict(zip(map(str, images), guesses, strict=True))
+    return Answer(record.identity.method, record.identity.task, record.classes, by_image)
 
 
 def command(record: Record, root: Path) -> str:
     """The call that makes the run again and keeps its weights."""
     asked, recipe = record.identity, record.recipe
-    words = ["python", "bench.py", "--methods", asked.method, "--suite", asked.suite, "--tasks", asked.task]
+    words = ["python", "bench.py", "--methods", asked.method, *_data(asked)]
     words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
     for key in OVERRIDES:  # those of the recipe itself change nothing
         words += [f"--{key.replace('_', '-')}", str(recipe[key])]
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def _data(asked: Identity) -> list[str]:
+    """Suite and task; of one's own images the record knows no path, which only the user can name."""
+    if asked.suite != "folder":
+        return ["--suite", asked.suite, "--tasks", asked.task]
+    options = re.search(r"(?:-shots(\d+))?(?:-seed(\d+))?$", asked.task)
+    given = zip(("shots", "seed"), options.groups() if options else (), strict=False)
+    return ["--suite", "".join(["folder:PATH", *(f":{name}={value}" for name, value in given if value)])]
 
 
 def _worded(record: Record) -> str:
@@ -84,15 +96,21 @@ def document(answer: Answer) -> str:
 
 def show(answer: Answer, console: Console) -> None:
     """A line for each image and class."""
-    table = Table(title=f"{answer.method} trained on {answer.task} ({answer.classes} classes)", title_justify="left")
+    title = escape(f"{answer.method} trained on {answer.task} ({answer.classes} classes)")
+    table = Table(title=title, title_justify="left")
     for heading in ("image", "class", "probability"):
         table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
     for name, guesses in answer.images.items():
         for place, guess in enumerate(guesses):
             last = place == len(guesses) - 1
             shown = f"{100 * guess.probability:.1f} %"
-            table.add_row("" if place else name, str(guess.label), shown, end_section=last)
+            row = "" if place else escape(name), escape(guess.name or str(guess.label)), shown
+            table.add_row(*row, end_section=last)
     console.print(table)
+
+
+def _named(guesses: Sequence[Guess], names: Sequence[str]) -> list[Guess]:
+    return [replace(guess, name=names[guess.label] if names else None) for guess in guesses]
 
 
 def _read(path: Path) -> Record:

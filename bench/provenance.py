@@ -46,8 +46,15 @@ def _git(*arguments: str) -> str | None:
 
 def _command() -> str:
     """The command line, with paths outside the project cut to their last part."""
-    words = [Path(sys.argv[0]).name, *(_relative(word) for word in sys.argv[1:])]
-    return shlex.join(["python", *words])
+    return shlex.join(["python", *_program(), *(_relative(word) for word in sys.argv[1:])])
+
+
+def _program() -> list[str]:
+    """A file, or a module where it was called as such: `-m bench.side_by_side`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.origin == sys.argv[0]:
+        return ["-m", spec.name]
+    return [Path(sys.argv[0]).name]
 
 
 def _relative(word: str) -> str:

@@ -55,6 +55,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         kept=trace.kept if finished else {},
         preprocessing=_described(run),
         speedups=_speedups(trace),
+        class_names=list(run.task.names),
     )
 
 
@@ -99,4 +100,6 @@ def _described(run: Run) -> dict[str, Any]:
     """The preset in full, so that a record says what was done to its images."""
     mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
     preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
+    if preset["augmentation"] is None:
+        del preset["augmentation"]  # as in records of before there was any: they stand in one line with later ones
     return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}

@@ -11,6 +11,7 @@ import torch
 
 import datasets
 from bench.errors import WrongCall
+from bench.named import check, suite_of
 from bench.networks import skeleton
 from bench.run import Run, plan_grid
 from datasets.base import NotHere, Suite, Task
@@ -18,7 +19,7 @@ from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbone import absolute, find
-from methods.spec import closest, parse_list
+from methods.spec import parse_list
 from methods.weights import WeightsError
 
 __all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "runs_of"]
@@ -70,14 +71,15 @@ def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
 
 def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
     """The same, without trying whether every setting fits; raises WrongCall."""
+    suite = suite_of(request.suite)
     try:
-        suite = datasets.suite(request.suite)
         backbone = find(request.backbone or suite.backbone)
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
-        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        own = {"preprocessing": suite.preprocessing} if suite.preprocessing else {}
+        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), own | request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
 
@@ -114,9 +116,7 @@ def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise ValueError(f"no task given; known: {', '.join(known)}")
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"no task {name!r} in suite {suite.name}; {closest(name, known)}")
+    check(f"{suite.name} task", chosen, known)
     return [known[name] for name in dict.fromkeys(chosen)]
 
 
@@ -141,8 +141,7 @@ def _check_runs(runs: Sequence[Run]) -> None:
         if key in tried:
             continue
         tried.add(key)
-        if run.recipe.preprocessing not in PRESETS:
-            raise ValueError(f"no preprocessing {run.recipe.preprocessing!r}; {closest(key[1], PRESETS)}")
+        check("preprocessing", [run.recipe.preprocessing], PRESETS)
         try:
             skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
         except Unsupported:  # a result, not a mistake: the run is recorded with the reason

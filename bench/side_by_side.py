@@ -42,7 +42,7 @@ CLASSES, TESTED = 100, 2
 class Compared:
     """One method with and without the cache. Seconds of a whole run are projected unless `timed`.
 
-    On a CPU they are seconds of this process's work.
+    On a CPU they are seconds of this process's work. A commit with a plus had uncommitted changes.
     """
 
     suite: str
@@ -60,6 +60,9 @@ class Compared:
     uncached_run_seconds: float
     cached_run_seconds: float
     timed: bool
+    date: str
+    commit: str | None
+    command: str
 
     @property
     def ratio(self) -> float:
@@ -76,6 +79,7 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
     filled = max(0.0, cold.until_first - warm.until_first) if warm.record.speedups.feature_cache else 0.0
     timed = sample == epochs
     whole = [one.all_epochs if timed else epochs * one.epoch for one in (plain, warm)]
+    place = plain.record.where
     return Compared(
         suite=run.suite,
         backbone=run.backbone.name,
@@ -84,7 +88,7 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
         batch_size=run.recipe.batch_size,
         epochs=epochs,
         stages=plain.stages,
-        device=plain.record.where.device,
+        device=place.device,
         uncached_epoch_seconds=plain.epoch,
         cached_epoch_seconds=warm.epoch,
         feature_seconds=filled,
@@ -92,6 +96,9 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
         uncached_run_seconds=whole[0],
         cached_run_seconds=whole[1] + filled,
         timed=timed,
+        date=place.date[:10],
+        commit=place.commit and place.commit[:7] + "+" * bool(place.dirty),
+        command=place.command,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import WrongCall
-from methods.spec import closest
+from bench.named import check
 
 __all__ = ["SlurmOptions", "parse_slurm", "slurm_options"]
 
@@ -50,9 +50,7 @@ def parse_slurm(text: str | None) -> SlurmOptions:
     """Raises WrongCall for an unknown word or a value that does not fit."""
     words = dict(_pair(part) for part in (text or "").split(",") if part.strip())
     known = ("time", "gpus", "array", "chunk", *PASSED)
-    for key in words:
-        if key not in known:
-            raise WrongCall(f"--slurm: no option {key!r}; {closest(key, known)}")
+    check("option of --slurm", words, known)
     minutes(words.get("time", SlurmOptions.time))
     counts = {key: _count(key, words[key]) for key in ("gpus", "array", "chunk") if key in words}
     passed = {key: words[key] for key in PASSED if key in words}

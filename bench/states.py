@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.data import Normaliser
 from methods.states import IMAGES
 
-__all__ = ["Rows", "Stored"]
+__all__ = ["Rows", "Stored", "sent"]
 
 CPU = torch.device("cpu")
 
@@ -37,11 +37,11 @@ class Rows:
         return rows
 
     def _fetch(self, state: Tensor, chosen: Tensor | slice) -> Tensor:
-        return _sent(state[chosen if isinstance(chosen, slice) else _sent(chosen, state.device)], self.target)
+        return sent(state[chosen if isinstance(chosen, slice) else sent(chosen, state.device)], self.target)
 
 
-def _sent(rows: Tensor, device: torch.device) -> Tensor:
-    """The copy to a device is from pinned memory that the allocator guards, so that the host need not wait.
+def sent(rows: Tensor, device: torch.device) -> Tensor:
+    """Rows on a device; the copy is from pinned memory that the allocator guards, so that the host need not wait.
 
     "cuda" and "cuda:0" are not equal; a run has one device, so that the type decides.
     """

@@ -14,13 +14,13 @@ import PIL
 import torch
 from torch import Tensor
 
-from bench.ahead import AHEAD, ahead, cores
+from bench.ahead import cores
 from bench.decoded import DecodedImages, Entry
 from bench.execution import Reading
-from bench.shared import Shared
+from bench.slots import filled
 from datasets import Preprocessing
 from datasets.base import Split
-from datasets.decoding import RULES, BadImage
+from datasets.decoding import RULES
 from datasets.listing import Listing
 from datasets.preprocessing import PIXELS
 
@@ -75,21 +75,13 @@ class Streamed:
             yield from self._read(entry, key, self.decoded)
 
     def _made(self) -> Iterator[Tensor]:
-        """Processes write pieces of the batches that come next while one is used, each batch into a slot of memory."""
-        pieces = [
-            range(first, min(first + PIECE, start + self.batch_size, len(self)))
-            for start in range(0, len(self), self.batch_size)
-            for first in range(start, min(start + self.batch_size, len(self)), PIECE)
-        ]
-        begun = -(-self.workers * AHEAD // -(-self.batch_size // PIECE))  # batches that may be, beside the one in use
-        slots = Shared((1 + begun, min(self.batch_size, len(self)), 3, self.size, self.size))
-        decode = partial(_decode, self.listing, self.preprocessing, self.size, self.batch_size, slots)
-        for piece, problem in zip(pieces, ahead(decode, pieces, self.workers), strict=True):
-            if problem:
-                raise BadImage(problem)
-            batch, stop = divmod(piece.stop - 1, self.batch_size)
-            if stop + 1 == self.batch_size or piece.stop == len(self):
-                yield slots.tensor[batch % len(slots.tensor), : stop + 1]
+        """All images as they are decoded, by processes that are ahead."""
+        most = min(self.batch_size, len(self))
+        fill = partial(_fill, self.listing, self.preprocessing, self.size, self.batch_size, PIECE)
+        shape = most, 3, self.size, self.size
+        batches = filled(fill, -(-len(self) // self.batch_size), -(-most // PIECE), shape, self.workers)
+        for start, images in zip(range(0, len(self), self.batch_size), batches, strict=True):
+            yield images[: len(self) - start]
 
     def _read(self, entry: Entry, key: str, decoded: DecodedImages) -> Iterator[Tensor]:
         """What is kept; a batch that was damaged is decoded again, and at the end the entry is dropped."""
@@ -133,16 +125,20 @@ def streamed(listing: Listing, preprocessing: Preprocessing, size: int, how: Rea
     return Streamed(listing, torch.tensor(listing.labels), preprocessing, size, workers, decoded)
 
 
-def _decode(
-    listing: Listing, preprocessing: Preprocessing, size: int, batch_size: int, slots: Shared, piece: range
-) -> str:
-    """Write a piece where it belongs, or say what is wrong: an exception would bring another process's traceback."""
-    batch, first = divmod(piece.start, batch_size)
-    try:
-        _write(listing, preprocessing, size, piece, slots.tensor[batch % len(slots.tensor), first:])
-    except ValueError as error:
-        return str(error)
-    return ""
+def _fill(
+    listing: Listing,
+    preprocessing: Preprocessing,
+    size: int,
+    batch_size: int,
+    together: int,
+    batch: int,
+    piece: int,
+    room: Tensor,
+) -> None:
+    """Write a piece of a batch, so many images together; of the last batch there may be none left."""
+    start, first = batch * batch_size, piece * together
+    indices = range(start, min(start + batch_size, len(listing)))[first : first + together]
+    _write(listing, preprocessing, size, indices, room[first:])
 
 
 def _write(listing: Listing, preprocessing: Preprocessing, size: int, piece: range, room: Tensor) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,9 +17,10 @@ from torch.optim import Optimizer
 
 from bench.autocast import autocast
 from bench.compiled import next_step
-from bench.data import Normaliser, batches, shuffled
+from bench.data import Normaliser, batches
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
+from bench.passes import Training, passes, steps_in_epoch
 from bench.schedules import rate_at
 from bench.states import Stored
 from bench.streamed import TEST_BATCH, Streamed
@@ -36,7 +39,10 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave. Loss and accuracy are means over the images seen, before each update."""
+    """What one epoch gave. Loss and accuracy are means over the images seen, before each update.
+
+    The right answer to a mixed image is the class that has the largest share of it.
+    """
 
     number: int  # from 1
     loss: float
@@ -46,27 +52,27 @@ class Epoch:
 
 def train(
     network: Network,
-    split: Split | Stored,
+    split: Training,
     normalise: Normaliser,
     recipe: Recipe,
     seed: int,
     after: Callable[[Epoch], None],
 ) -> None:
-    """Train in place on a split that is on the device, or on its states; `after` is called, off the clock, when an
-    epoch is over.
+    """Train in place; `after` is called, off the clock, when an epoch is over.
 
     Raises Diverged after the first epoch whose mean loss is not finite.
     """
     optimizer = optimizer_of(network, recipe)
     scaler = GradScaler(split.labels.device.type, enabled=recipe.precision == "fp16")
-    order = torch.Generator().manual_seed(seed)
-    for number in range(recipe.epochs):
-        started = time.perf_counter()
-        loss, correct = _epoch(network, optimizer, scaler, split, normalise, recipe, number, order)
-        epoch = Epoch(number + 1, loss, correct, time.perf_counter() - started)
-        if not math.isfinite(epoch.loss):
-            raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")
-        after(epoch)
+    steps = steps_in_epoch(len(split.labels), recipe)
+    with closing(passes(split, recipe, seed)) as drawn:
+        for number in range(recipe.epochs):
+            started = time.perf_counter()
+            loss, correct = _epoch(network, optimizer, scaler, islice(drawn, steps), normalise, recipe, number, steps)
+            epoch = Epoch(number + 1, loss, correct, time.perf_counter() - started)
+            if not math.isfinite(epoch.loss):
+                raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")
+            after(epoch)
 
 
 @torch.inference_mode()
@@ -98,17 +104,16 @@ def _epoch(
     network: Network,
     optimizer: Optimizer,
     scaler: GradScaler,
-    split: Split | Stored,
+    drawn: Iterator[tuple[Any, Tensor]],
     normalise: Normaliser,
     recipe: Recipe,
     number: int,
-    order: torch.Generator,
+    steps: int,
 ) -> tuple[float, float]:
     """Mean loss and accuracy of one epoch; they stay on the device until it is over."""
     network.train()
     losses, hits, seen = [], [], 0
-    steps = steps_in_epoch(len(split.labels), recipe)
-    for step, (images, labels) in enumerate(shuffled(split, recipe.batch_size, recipe.drop_last, order)):
+    for step, (images, labels) in enumerate(drawn):
         next_step()
         _set_rate(optimizer, network.rate * rate_at(recipe, number, step, steps))
         rows = images if isinstance(images, dict) else normalise(images)
@@ -130,19 +135,13 @@ def _step(
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+    right = labels if labels.dim() == 1 else labels.argmax(dim=1)
+    return loss.detach(), (logits.detach().argmax(dim=1) == right).sum()
 
 
 def _logits(network: Network, rows: Input) -> Tensor:
     """Of normalised images, or of frozen states that were computed before."""
     return network.adapt(network.features_of(rows)) if isinstance(rows, dict) else network(rows)
-
-
-def steps_in_epoch(images: int, recipe: Recipe) -> int:
-    """Updates in one epoch."""
-    if recipe.drop_last and images >= recipe.batch_size:
-        return images // recipe.batch_size
-    return -(-images // recipe.batch_size)
 
 
 def _set_rate(optimizer: Optimizer, rate: float) -> None:

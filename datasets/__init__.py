@@ -3,7 +3,6 @@
 Behind a suite's name may stand options of its own, `domain:mask`, `folder:PATH:shots=10`.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -24,7 +23,7 @@ SUITES: dict[str, Suite] = _found()
 
 
 def suite(name: str) -> Suite:
-    """Give the suite of that name, or say which there are; raises ValueError."""
+    """Give the suite of that name; raises ValueError."""
     known, colon, options = name.partition(":")
     if known in SUITES and not colon:
         return SUITES[known]
@@ -33,6 +32,4 @@ def suite(name: str) -> Suite:
         if vary is None:
             raise ValueError(f"suite {known} has no options, but {options!r} was given")
         return vary(options)
-    close = get_close_matches(name, SUITES, n=1, cutoff=0.0)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"no suite {name!r}; known: {', '.join(sorted(SUITES))}{guess}")
+    raise ValueError(f"no suite {name!r}; known: {', '.join(sorted(SUITES))}")

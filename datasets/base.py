@@ -1,6 +1,6 @@
 """The nouns of the data: a split is images and labels, a task knows its splits, a suite is a list of tasks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,15 +69,22 @@ class Task:
 
     def load(self, split: str, preprocessing: Preprocessing, size: int) -> Split:
         """Give every image of the split, decoded and squashed to `size` x `size`, with its label."""
-        if split not in self.sizes:
-            raise ValueError(f"task {self.name!r} has no split {split!r}; known: {', '.join(self.sizes)}")
         images, labels = [], []
-        for image, label in self.source(split):
+        for image, label in self.examples(split):
             images.append(preprocessing.pixels(image, size))
             labels.append(label)
-        if len(labels) != self.sizes[split]:
-            raise ValueError(f"{self.name} {split} should have {self.sizes[split]} images but has {len(labels)}")
         return Split(torch.stack(images), torch.tensor(labels))
+
+    def examples(self, split: str) -> Iterator[Example]:
+        """Give every image of the split as it is, with its label; raises ValueError where their number is another."""
+        if split not in self.sizes:
+            raise ValueError(f"task {self.name!r} has no split {split!r}; known: {', '.join(self.sizes)}")
+        count = 0
+        for example in self.source(split):
+            count += 1
+            yield example
+        if count != self.sizes[split]:
+            raise ValueError(f"{self.name} {split} should have {self.sizes[split]} images but has {count}")
 
 
 @dataclass(frozen=True)
@@ -94,5 +101,6 @@ class Suite:
     tasks: tuple[Task, ...]
     recipe: str
     backbone: str
+    preprocessing: str | None = None  # else the recipe's
     look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
     vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)

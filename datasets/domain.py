@@ -1,9 +1,10 @@
 """Domain generalisation: trained on ImageNet with 16 images a class, scored elsewhere (vtab_protocol.md, 11).
 
 Each target is a task of its own with the same training images, so a method is trained once a target, as the source with
-a rate for each target does; a cache of features takes most of that away. The lists of the seeds 0, 1 and 2 go with the
-seeds of a run. `domain:mask` chooses among the classes that the target has (A and R have 200); published numbers choose
-among all 1,000.
+a rate for each target does. Training images are augmented as in NOAH, or with `--preprocessing dtl_few_shot` as in DTL;
+with `--preprocessing checkpoint` they are not, and a cache of features takes most of the repeated work away. The lists
+of the seeds 0, 1 and 2 go with the seeds of a run. `domain:mask` chooses among the classes that the target has (A and R
+have 200); published numbers choose among all 1,000.
 """
 
 import dataclasses
@@ -78,6 +79,7 @@ SUITE = Suite(
     tasks=tuple(Task(name, "domain", 1000, {"train": 16_000, "test": test}, elsewhere(name)) for name, test in ROWS),
     recipe="common",
     backbone="vit_base_patch16_224.orig_in21k",
+    preprocessing="noah_few_shot",
     look=_look,
     vary=_masked,
 )

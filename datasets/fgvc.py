@@ -1,7 +1,7 @@
 """FGVC: five fine-grained sets with the JSON splits of the VPT protocol (vtab_protocol.md, 9).
 
 A split file is one JSON object from path to class id; the ids of train become 0..C-1 in their order. Training is on
-train.json; the val split stays for tuning. The sources augment training images, which is not done here.
+train.json; the val split stays for tuning. Images are cropped, flipped and normalised as in VPT.
 """
 
 import dataclasses
@@ -72,5 +72,6 @@ SUITE = Suite(
     ),
     recipe="common",
     backbone="vit_base_patch16_224.orig_in21k",
+    preprocessing="vpt_fgvc",
     look=_look,
 )

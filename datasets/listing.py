@@ -3,11 +3,12 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from datasets.base import Example
@@ -37,10 +38,17 @@ class Listing:
 
     def view(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
         """Give one image as uint8, 3 x size x size, to be copied; raises BadImage."""
+        return self._made(index, preprocessing.view, size)
+
+    def augmented(self, index: int, preprocessing: Preprocessing, size: int) -> Tensor:
+        """Give one image as it is trained on once, drawing from the global generators; raises BadImage."""
+        return self._made(index, preprocessing.augmented, size)
+
+    def _made(self, index: int, make: Callable[[Image.Image, int], Tensor], size: int) -> Tensor:
         path = self.folder / self.names[index]
         image = decode(path)
         try:
-            return preprocessing.view(image, size)
+            return make(image, size)
         except (ValueError, OSError, MemoryError) as error:
             raise BadImage(f"{path}: cannot be preprocessed ({str(error)[:200] or type(error).__name__})") from error
 

@@ -1,7 +1,7 @@
 """How an image becomes pixels: decoding, resizing to a square, and the statistics it is normalised with.
 
-`PRESETS` names what the code behind each published table does on VTAB-1k, where none augments, and what it does to test
-images on FGVC and few-shot.
+`PRESETS` names what the code behind each published table does on VTAB-1k, where none augments, and on FGVC and
+few-shot, where training images are augmented (datasets/augmentation.py).
 """
 
 import io
@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+
+from datasets.augmentation import DTL, NOAH, VPT, Augmentation, transform_of
 
 Statistics = tuple[float, float, float]
 IMAGENET_MEAN: Statistics = (0.485, 0.456, 0.406)
@@ -40,6 +42,7 @@ class Preprocessing:
     larger square, and the middle of it) or "crop" (the shorter side to that length, and the middle square).
     `interpolation` is Pillow's, which averages when it shrinks, or "bilinear_unfiltered": between the four nearest
     pixels, as TensorFlow's default. That gives fractions there; here they are rounded to whole values.
+    With an `augmentation`, training images are not resized like that but made anew in every epoch.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Preprocessing:
     mean: Statistics | None = None
     std: Statistics | None = None
     decode: Literal["any", "png", "jpeg75"] = "any"
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for value, known in (
@@ -57,6 +61,10 @@ class Preprocessing:
         ):
             if value not in known:
                 raise ValueError(f"preprocessing {self.name!r} asks for {value!r}; known: {', '.join(known)}")
+        own = self.mean and self.std and self.resize != "squash" and self.interpolation in FILTERS
+        if self.augmentation and not own:
+            needs = "a mean and std of its own, a resize that cuts out, and one of Pillow's filters"
+            raise ValueError(f"preprocessing {self.name!r} augments, for which it needs {needs}")
 
     def pixels(self, image: Image.Image, size: int) -> Tensor:
         """Give the image as uint8, 3 x size x size; an image of that size keeps its pixels."""
@@ -64,13 +72,22 @@ class Preprocessing:
 
     def view(self, image: Image.Image, size: int) -> Tensor:
         """Give the same, with channels last in memory: for who copies it anyway."""
-        colour = _decoded(image, self.decode)
-        colour = colour if colour.mode == "RGB" else colour.convert("RGB")  # which would copy it
+        colour = _coloured(image, self.decode)
         if self.resize != "squash":
             colour = _middle(self._larger(colour, size * MARGIN[0] // MARGIN[1]), size)
         else:
             colour = self._resized(colour, (size, size))
         return torch.from_numpy(np.array(colour)).permute(2, 0, 1)
+
+    def augmented(self, image: Image.Image, size: int) -> Tensor:
+        """Give the image as it is trained on once, uint8, 3 x size x size; draws from the global generators."""
+        how, mean, std = self.augmentation, self.mean, self.std
+        if not (how and mean and std):
+            raise ValueError(f"preprocessing {self.name!r} does not augment")
+        colour = _coloured(image, self.decode)
+        if how.crop == "random_crop":
+            colour = self._larger(colour, size * MARGIN[0] // MARGIN[1])
+        return transform_of(how, self.interpolation, mean, std, size)(colour)
 
     def _larger(self, image: Image.Image, side: int) -> Image.Image:
         width, height = image.size
@@ -97,6 +114,11 @@ def _middle(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
+def _coloured(image: Image.Image, decode: str) -> Image.Image:
+    colour = _decoded(image, decode)
+    return colour if colour.mode == "RGB" else colour.convert("RGB")  # which would copy it
+
+
 def _decoded(image: Image.Image, decode: str) -> Image.Image:
     lossy = image.format in LOSSY or image.info.get("compression") in ("jpeg", "webp")  # the latter inside a TIFF
     if decode == "png" and (lossy or image.format == "WEBP"):  # which may be lossy
@@ -119,9 +141,9 @@ _PRESETS = (
     Preprocessing("dtl", mean=HALF, std=HALF, decode="jpeg75"),
     Preprocessing("synqt", mean=IMAGENET_MEAN, std=IMAGENET_STD),
     Preprocessing("v_petl_bench", "bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD, decode="jpeg75"),
-    Preprocessing("vpt_fgvc", "bilinear", "crop", mean=IMAGENET_MEAN, std=IMAGENET_STD),
-    Preprocessing("noah_few_shot", resize="squash_crop", mean=IMAGENET_MEAN, std=IMAGENET_STD),
-    Preprocessing("dtl_few_shot", resize="squash_crop", mean=HALF, std=HALF),
+    Preprocessing("vpt_fgvc", "bilinear", "crop", mean=IMAGENET_MEAN, std=IMAGENET_STD, augmentation=VPT),
+    Preprocessing("noah_few_shot", resize="squash_crop", mean=IMAGENET_MEAN, std=IMAGENET_STD, augmentation=NOAH),
+    Preprocessing("dtl_few_shot", resize="squash_crop", mean=HALF, std=HALF, augmentation=DTL),
     Preprocessing("osu", mean=ZERO, std=ONE, decode="jpeg75"),
 )
 PRESETS: Mapping[str, Preprocessing] = MappingProxyType({preset.name: preset for preset in _PRESETS})

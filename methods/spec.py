@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from methods.base import METHODS, Method
 from methods.settings import parse as parse_setting
 
-__all__ = ["closest", "parse", "parse_list"]
+__all__ = ["closest", "guess", "parse", "parse_list"]
 
 
 def parse_list(text: str) -> list[Method]:
@@ -44,8 +44,13 @@ def parse(spec: str) -> list[Method]:
 def closest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the closest match, if any, and everything that is known."""
     names = sorted(known)
-    match = difflib.get_close_matches(name, names, n=1)
-    return (f"did you mean {match[0]!r}? " if match else "") + f"known: {', '.join(names) or 'none'}"
+    return f"{guess(name, names)}known: {', '.join(names) or 'none'}"
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, as a question; nothing where no name is close."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {match[0]!r}? " if match else ""
 
 
 def _made(kind: type[Method], settings: dict[str, Any]) -> Method:

@@ -1,4 +1,4 @@
-"""Test accuracy of every method on every task, with the averages and what each method cost."""
+"""Test accuracy of every method: the averages, what they cost, then every task."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pandas as pd
 
 from reports.base import Cell, Column, Table
 from reports.conditions import conditions, failures
+from reports.layout import AVERAGES
 from reports.metrics import METRICS, Metric
 from reports.order import tasks_by_group
 from reports.protocol import Comparison, comparisons, label, values
 from reports.summary import COSTS, Summary, summaries
 
-__all__ = ["about", "report"]
+__all__ = ["Filled", "about", "named", "report"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
@@ -32,8 +33,8 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 
 def _table(comparison: Comparison) -> Table:
-    lines = summaries(comparison)
-    columns = [*about(comparison, lines), *_scores(tasks_by_group(comparison.runs), lines)]
+    lines, groups = summaries(comparison), tasks_by_group(comparison.runs)
+    columns = [named(lines), *_means(groups, lines), *about(comparison, lines), *_tasks(groups, lines)]
     return Table(
         f"accuracy-{comparison.name}",
         f"{conditions(comparison)} {LEGEND}",
@@ -46,13 +47,16 @@ def _table(comparison: Comparison) -> Table:
 Filled = tuple[Column, Sequence[Cell]]  # a column with its cells, one a line
 
 
+def named(lines: Sequence[Summary]) -> Filled:
+    """The first column."""
+    return Column("method", "method"), [Cell(word=line.label) for line in lines]
+
+
 def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
-    """The method, the conditions that are not the same in all lines, the costs, the number of runs."""
+    """The costs, the conditions that are not the same in all lines, the number of runs."""
     conditions = [f"recipe_{field}" for field in comparison.differing] + _devices(comparison.runs)
     costs = [name for name in COSTS if any(line.costs[name] != Cell() for line in lines)]
     return [
-        (Column("method", "method"), [Cell(word=line.label) for line in lines]),
-        *(_words(name, lines) for name in conditions),
         *(
             (
                 Column(name, METRICS[name].label, METRICS[name].block, METRICS[name]),
@@ -60,6 +64,7 @@ def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
             )
             for name in costs
         ),
+        *(_words(name, lines) for name in conditions),
         (Column("runs", "runs", metric=Metric("runs", "", 1, 0)), [_finished(line) for line in lines]),
     ]
 
@@ -76,17 +81,22 @@ def _finished(line: Summary) -> Cell:
     return Cell(int((line.runs["status"] == "ok").sum()))
 
 
-def _scores(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
-    """A block for each group, with its mean; then the headline, then the plain mean."""
-    filled: list[Filled] = []
-    for group, tasks in groups.items():
-        filled += [(_score(task, task, group), [line.tasks[task] for line in lines]) for task in tasks]
-        filled += [(_score(f"{group}_mean", "mean", group, MEAN), [line.groups[group] for line in lines])]
+def _means(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
+    """The headline, the plain mean, and the mean of each group."""
     count = sum(map(len, groups.values()))
     return [
-        *filled,
-        (_score("mean_of_groups", f"of {len(groups)} groups", "mean", MEAN), [line.headline for line in lines]),
-        (_score("mean_of_tasks", f"of {count} tasks", "mean", MEAN), [line.plain for line in lines]),
+        (_score("mean_of_groups", f"of {len(groups)} groups", AVERAGES, MEAN), [line.headline for line in lines]),
+        (_score("mean_of_tasks", f"of {count} tasks", AVERAGES, MEAN), [line.plain for line in lines]),
+        *((_score(f"{name}_mean", name, AVERAGES, MEAN), [line.groups[name] for line in lines]) for name in groups),
+    ]
+
+
+def _tasks(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
+    """A block for each group."""
+    return [
+        (_score(task, task, group), [line.tasks[task] for line in lines])
+        for group, tasks in groups.items()
+        for task in tasks
     ]
 
 

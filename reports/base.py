@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +49,16 @@ class Column:
     def _shown(self, value: float | None) -> str:
         if value is None or self.metric is None:
             return ""
-        return f"{value * self.metric.scale:.{self.metric.digits}f}"
+        digits = _digits(value, self.metric)
+        return f"{round(value * self.metric.scale, digits) + 0.0:.{digits}f}"  # no minus before a zero
+
+
+def _digits(value: float, metric: Metric) -> int:
+    """Those of the metric, but as many as two figures take where a count would else be shown as zero."""
+    scaled = abs(value * metric.scale)
+    if abs(value) < 1 or round(scaled, metric.digits):  # what is less than one is no count
+        return metric.digits
+    return 1 - math.floor(math.log10(scaled))
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ class Bubble:
     printed: bool
 
 
-def draw(bubbles: Sequence[Bubble], caption: str) -> Drawing:
+def draw(bubbles: Sequence[Bubble]) -> Drawing:
     """Printed points first, so that ours lie above them."""
-    with panel(caption, "trainable parameters (M)", "mean of group means (%)") as (drawing, axes):
+    with panel("trainable parameters (M)", "mean of group means (%)") as (drawing, axes):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())

@@ -72,7 +72,7 @@ def _figure(name: str, caption: str, lines: Lines) -> Figure:
     }
     fits = {method: points for method, points in fits.items() if points}
     height = height_for(len(fits), HEIGHT)
-    with panel(caption, "memory of the card (GiB)", "largest batch that fits (images)", height) as (drawing, axes):
+    with panel("memory of the card (GiB)", "largest batch that fits (images)", height) as (drawing, axes):
         for method, points in fits.items():
             _draw(axes, method, points)
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):

@@ -1,8 +1,7 @@
-"""Panels with their conditions printed below them, in the type and colours of all figures."""
+"""Panels in the type and colours of all figures; captions stand below them on the page, never in the picture."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,19 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 
-from reports.tradeoff import LINE, PAPER, SMALL
+from reports.tradeoff import PAPER
 
 __all__ = ["HEIGHT", "WIDE", "panel", "panels"]
 
 WIDTH, HEIGHT = 5.2, 3.2  # inches
 WIDE = 7.0  # inches: both columns of a paper
-LETTERS = 24.2  # of the small print in an inch
 
 
 @contextmanager
-def panel(caption: str, x: str, y: str, height: float = HEIGHT) -> Iterator[tuple[Drawing, Axes]]:
+def panel(x: str, y: str, height: float = HEIGHT) -> Iterator[tuple[Drawing, Axes]]:
     """A drawing with one pair of axes, to be filled in the context."""
-    with panels(caption, 1, 1, WIDTH, height) as (drawing, rows):
+    with panels(1, 1, WIDTH, height) as (drawing, rows):
         axes = rows[0][0]
         axes.set_xlabel(x)
         axes.set_ylabel(y)
@@ -32,18 +30,16 @@ def panel(caption: str, x: str, y: str, height: float = HEIGHT) -> Iterator[tupl
 
 @contextmanager
 def panels(
-    caption: str, rows: int, columns: int, width: float, height: float, *, grid: bool = True, share_x: bool = False
+    rows: int, columns: int, width: float, height: float, *, grid: bool = True, share_x: bool = False
 ) -> Iterator[tuple[Drawing, Sequence[Sequence[Axes]]]]:
     """A drawing with rows of axes, to be filled in the context; after it, the layout is final."""
-    small_print = textwrap.wrap(caption, int(width * LETTERS))
     with mpl.rc_context(PAPER):
-        drawing = Drawing(figsize=(width, height + LINE * len(small_print)), dpi=200, layout="constrained")
+        drawing = Drawing(figsize=(width, height), dpi=200, layout="constrained")
         FigureCanvasAgg(drawing)
         table = drawing.subplots(rows, columns, squeeze=False, sharex=share_x)
         for axes in table.flat if grid else ():
             axes.grid(color="0.93", linewidth=0.5)
             axes.set_axisbelow(True)
         yield drawing, table.tolist()
-        drawing.supxlabel("\n".join(small_print), x=0.01, ha="left", fontsize=SMALL, color="0.25", linespacing=1.3)
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")

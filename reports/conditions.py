@@ -10,7 +10,9 @@ import pandas as pd
 from reports.order import tasks_by_group
 from reports.protocol import PROTOCOL, Comparison, label, values
 
-__all__ = ["conditions", "failures", "preprocessing"]
+__all__ = ["conditions", "failures", "mixes", "preprocessing"]
+
+REVISIONS = 3  # that are named
 
 
 def conditions(comparison: Comparison) -> str:
@@ -20,7 +22,9 @@ def conditions(comparison: Comparison) -> str:
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
-    return f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copies(runs)}{_skipped(runs)}"
+    return (
+        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
+    )
 
 
 def failures(runs: pd.DataFrame) -> tuple[str, ...]:
@@ -42,20 +46,45 @@ def preprocessing(runs: pd.DataFrame) -> str:
     return f"Images as by {said}. " if said else ""
 
 
+def mixes(runs: pd.DataFrame) -> bool:
+    """Whether some were trained on images of two classes each."""
+    known = (row.get("augmentation") for row in runs.get("preprocessing", ()) if isinstance(row, dict))
+    return any(how["mixing"] for how in known if how)
+
+
 def _steps(row: dict[str, Any]) -> str:
     mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(row[key])) for key in ("mean", "std"))
     size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
     resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
-    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}"
+    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}{_augmentation(row.get('augmentation'))}"
 
 
-def _copies(runs: pd.DataFrame) -> str:
-    """Which tasks stand here with images or labels that differ, as in two copies of a suite, where any do."""
-    if "data" not in runs:
+def _augmentation(how: dict[str, Any] | None) -> str:
+    """How training images were changed, in the order in which it is done; a mixed image is of two classes."""
+    if not how:
         return ""
-    known = {str(task): values(part, "data") for task, part in runs.groupby("task", sort=False)}
-    said = ", ".join(f"{task} ({' and '.join(revisions)})" for task, revisions in known.items() if len(revisions) > 1)
-    return f" Not the same images or labels in all lines, so not to be compared: {said}." if said else ""
+    mixing = how["mixing"] or {"mixup": 0, "cutmix": 0, "label_smoothing": 0}
+    steps = {
+        how["crop"].replace("_", " "): True,
+        f"flip {how['flip']:g}": how["flip"],
+        f"RandAugment {how['rand_augment']}": how["rand_augment"],
+        f"random erasing {how['erasing']:g}": how["erasing"],
+        f"mixup {mixing['mixup']:g}": mixing["mixup"],
+        f"CutMix {mixing['cutmix']:g}": mixing["cutmix"],
+        f"label smoothing {mixing['label_smoothing']:g}": mixing["label_smoothing"],
+    }
+    return f", training images instead by {', '.join(step for step, done in steps.items() if done)}"
+
+
+def _copy(comparison: Comparison) -> str:
+    """Which copy of the suite this is, by the revisions of its first tasks, where there are several."""
+    if comparison.copies == 1:
+        return ""
+    pairs = comparison.runs[["task", "data"]].dropna().drop_duplicates().to_numpy().tolist()
+    named = [f"{task} {revision}" for task, revision in pairs]
+    said = ", ".join([*named[:REVISIONS], *(["…"] if len(named) > REVISIONS else [])])
+    which = f"Copy {comparison.copy} of {comparison.copies} of the images and labels (revisions {said})"
+    return f" {which}; what was run on another copy stands apart and is not to be compared."
 
 
 def _skipped(runs: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from reports.base import Figure
 from reports.canvas import WIDE, panels
-from reports.conditions import conditions
+from reports.conditions import conditions, mixes
 from reports.ends import height_for, make_room, name_ends
 from reports.palette import look
 from reports.protocol import Comparison, comparisons
@@ -24,6 +24,7 @@ LEGEND = (
     "Training loss and accuracy of each epoch are means over its images, before each update; a line is the mean over "
     "tasks and seeds. Of a method that trains in stages, the last is shown."
 )
+MIXED = " Training accuracy on mixed images counts the class with the larger share."
 Curves = Mapping[str, np.ndarray]  # by method: a row an epoch, (epoch, value)
 
 
@@ -55,8 +56,9 @@ def _figure(comparison: Comparison) -> Figure | None:
     known = {label for curves in shown.values() for label in curves}
     absent = [line.label for line in lines if line.label not in known]
     left_out = f" Not shown, for want of runs, or of runs of one length: {', '.join(absent)}." if absent else ""
-    caption = f"{conditions(comparison)} {LEGEND}{left_out}"
-    with panels(caption, 1, len(shown), WIDE, height_for(len(known), HEIGHT)) as (drawing, rows):
+    mixed = MIXED if mixes(comparison.runs) else ""
+    caption = f"{conditions(comparison)} {LEGEND}{mixed}{left_out}"
+    with panels(1, len(shown), WIDE, height_for(len(known), HEIGHT)) as (drawing, rows):
         for axes, (title, curves) in zip(rows[0], shown.items(), strict=True):
             _draw(axes, title, curves)
         make_room(drawing, len(shown), known)

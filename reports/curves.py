@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports.palette import look
 from reports.shots import sets_of
-from reports.tradeoff import LINE, PAPER, PRINT, SMALL
+from reports.tradeoff import PAPER
 
 __all__ = ["Curve", "apart", "draw"]
 
@@ -48,21 +47,20 @@ class Curve:
         return found
 
 
-def draw(curves: Sequence[Curve], caption: str) -> Drawing:
-    """Three panels a row, the conditions below."""
+def draw(curves: Sequence[Curve]) -> Drawing:
+    """Three panels a row."""
     names = sets_of(name for curve in curves if not curve.printed for name, _ in curve.points)
     panels = {name: [curve.line(name) for curve in curves] for name in names}
     panels |= {MEAN: [curve.mean(names) for curve in curves]} if len(names) > 1 else {}
-    rows, small_print = -(-len(panels) // COLUMNS), textwrap.wrap(caption, PRINT)
+    rows = -(-len(panels) // COLUMNS)
     with mpl.rc_context(PAPER):
-        drawing = Drawing(figsize=(WIDTH, HEIGHT * rows + LINE * len(small_print)), dpi=200, layout="constrained")
+        drawing = Drawing(figsize=(WIDTH, HEIGHT * rows), dpi=200, layout="constrained")
         FigureCanvasAgg(drawing)
         grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axes, (name, lines) in zip(grid, panels.items(), strict=False):
             _panel(axes, name, curves, lines)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        drawing.supxlabel("\n".join(small_print), x=0.01, ha="left", fontsize=SMALL, color="0.25", linespacing=1.3)
         _label(grid[len(panels) - 1], curves, [*panels.values()][-1])
         drawing.draw_without_rendering()
     return drawing

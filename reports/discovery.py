@@ -7,7 +7,6 @@ The names of its arguments say what it reads: `runs`, the records of training, `
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,9 +45,7 @@ def pick(names: Sequence[str] | None) -> list[str]:
     """The names in order, all reports for None; raises ValueError with one sentence on an unknown one."""
     for name in names or ():
         if name not in REPORTS:
-            close = difflib.get_close_matches(name, REPORTS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"no report {name!r}; known: {', '.join(REPORTS)}{hint}")
+            raise ValueError(f"no report {name!r}; known: {', '.join(REPORTS)}")
     return list(dict.fromkeys(names)) if names else list(REPORTS)
 
 

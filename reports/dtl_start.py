@@ -65,7 +65,7 @@ def _priced(group: Alike) -> Sequence[Item]:
     if not lines:
         return []
     caption = f"{group.conditions} {LEGEND}"
-    with panel(caption, BLOCK, "peak memory of training (GiB)") as (drawing, axes):
+    with panel(BLOCK, "peak memory of training (GiB)") as (drawing, axes):
         for key in MEMORY:
             _draw_memory(axes, lines, key, GIBIBYTES)
         _finish(axes)
@@ -82,7 +82,7 @@ def _trained(comparison: Comparison) -> Sequence[Item]:
     if not lines:
         return []
     caption = f"{conditions(comparison)} {SCORES} {LEGEND}"
-    with panels(caption, 2, 1, 4.6, 4.2, share_x=True) as (drawing, ((above,), (below,))):
+    with panels(2, 1, 4.6, 4.2, share_x=True) as (drawing, ((above,), (below,))):
         _draw_scores(above, lines)
         _draw_memory(below, lines, cost, MEBIBYTES)
         above.set_ylabel("test accuracy (%)")

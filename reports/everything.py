@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["show_costs", "write_all"]
 
+GENERAL = "accuracy"  # the report that has a table for any suite; some suites have a report of their name
+
 
 def write_all(
     root: Path,
@@ -29,7 +31,8 @@ def write_all(
     """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
     `records` limits them to these files of runs, and to reports that read runs. Cost records that other code made
-    than `code` says are left out and counted. Tables are shown on the console, damaged records are named there.
+    than `code` says are left out and counted. Tables are shown on the console, damaged records are named there. The
+    report `accuracy` leaves a suite to the report of its name where that is among them.
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
@@ -42,6 +45,7 @@ def write_all(
     paths: list[Path] = []
     for name in picked:
         own = {"measured": _measured(root, name, console) if name in MEASURED_REPORTS and records is None else None}
+        own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own)[kind] for kind in READS[name]]
         if any(table is not None for table in given):
             items[name] = told_apart(find(name)(*given))
@@ -49,6 +53,14 @@ def write_all(
     if empty := [name for name, found in items.items() if not found]:
         _say(console, f"{', '.join(empty)}: nothing to show yet")
     return [*paths, *_page(items, tables["runs"], tables["costs"], out, console)] if names is None and paths else paths
+
+
+def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.DataFrame | None:
+    """The runs whose suite no report of the same call has a table for; None where that leaves none."""
+    if runs is None:
+        return None
+    left = runs[~runs["suite"].str.partition(":")[0].isin(picked)]
+    return left if len(left) else None
 
 
 def show_costs(records: Sequence[CostRecord], console: Console) -> None:

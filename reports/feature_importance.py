@@ -49,7 +49,7 @@ def _figure(comparison: Comparison, line: str, tasks: Mapping[str, Arrays]) -> F
     columns = min(ACROSS, len(tasks))
     rows = -(-len(tasks) // columns)
     width = WIDE * (columns + 0.3) / (ACROSS + 0.3)
-    with panels(caption, rows, columns, width, 0.3 + 1.75 * rows, grid=False) as (drawing, table):
+    with panels(rows, columns, width, 0.3 + 1.75 * rows, grid=False) as (drawing, table):
         axes = [each for row in table for each in row]
         for each, (task, arrays) in zip(axes, tasks.items(), strict=False):
             picture = _draw(each, task, arrays)

@@ -38,7 +38,7 @@ def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | F
     curves = list(_curves(comparison))
     if any(curve.points for curve in curves if not curve.printed):
         caption = f"{conditions(comparison)} {LEGEND}"
-        yield Figure(f"{comparison.name}-figure", caption, draw(curves, caption))
+        yield Figure(f"{comparison.name}-figure", caption, draw(curves))
 
 
 def _layout(comparison: Comparison) -> Layout:

@@ -1,12 +1,13 @@
-"""A table as LaTeX with booktabs rules; blocks of columns share a heading, the best of a column is bold."""
+"""A table as LaTeX with booktabs rules, the best of a column in bold; and a figure with its caption."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from reports.base import Table
+from reports.base import Figure, Table
 
-__all__ = ["escaped", "text"]
+__all__ = ["escaped", "figure", "text"]
 
 UPRIGHT = 12  # with more columns the labels are turned, as in the published tables
 
@@ -17,6 +18,9 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\textasciigrave{}",
     "[": "{[}",  # behind a line break it would open an argument
     **{character: "\\" + character for character in "&%$#_{}"},
 }
@@ -30,7 +34,8 @@ def text(table: Table) -> str:
         r"\begin{table*}",
         r"\centering",
         rf"\caption{{{escaped(' '.join([table.caption, *table.notes]))}}}",
-        rf"\label{{tab:{''.join(c for c in table.name if c.isalnum() or c in '.-')}}}",
+        rf"\label{{tab:{_key(table.name)}}}",
+        r"\smallskip",  # LaTeX leaves no space between a caption and what is below it
         r"\begin{adjustbox}{max width=\textwidth}",
         rf"\begin{{tabular}}{{{''.join('l' if column.metric is None else 'r' for column in table.columns)}}}",
         r"\toprule",
@@ -45,9 +50,34 @@ def text(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def figure(item: Figure) -> str:
+    """A `figure*` environment that includes the PDF of the same name, which lies beside it."""
+    lines = [
+        r"% \usepackage[export]{adjustbox}",
+        r"\begin{figure*}",
+        r"\centering",
+        rf"\includegraphics[max width=\textwidth]{{{item.name}.pdf}}",
+        rf"\caption{{{escaped(item.caption)}}}",
+        rf"\label{{fig:{_key(item.name)}}}",
+        r"\end{figure*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return "".join(character for character in name if character.isalnum() or character in ".-")
+
+
 def escaped(plain: str) -> str:
-    """One line in which no character is a command."""
-    return "".join(SPECIAL.get(character, character) for character in " ".join(plain.split()))
+    """One line in which no character is a command, and words between backticks are in type of one width."""
+    pieces = re.split(r"`([^`]+)`", " ".join(plain.split()))
+    return "".join(
+        rf"\texttt{{{_literal(piece)}}}" if place % 2 else _literal(piece) for place, piece in enumerate(pieces)
+    )
+
+
+def _literal(plain: str) -> str:
+    return "".join(SPECIAL.get(character, character) for character in plain).replace("--", "-{}-")
 
 
 def _headings(table: Table) -> list[str]:

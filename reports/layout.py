@@ -10,10 +10,11 @@ from reports.base import Cell, Column
 from reports.metrics import METRICS
 from reports.summary import Summary
 
-__all__ = ["Layout", "Place"]
+__all__ = ["AVERAGES", "Layout", "Place"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
+AVERAGES = "mean accuracy (%)"  # the block of all means
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,14 @@ class Layout:
             shown = tasks if self.tasks else ()
             found += [Place("task", task, self._column(task, group)) for task in shown]
             if len(self.sizes) > 1 and self.sizes.get(group) != 1:
-                label, block = ("mean", group) if self.tasks else (group, "mean")
+                label, block = ("mean", group) if self.tasks else (group, AVERAGES)
                 column = Column(f"test_accuracy_{group}_mean", label, block, MEAN)
                 found += [Place("group", group, column, self._is_whole(group))]
         return [*found, *(self._averages() if self.averages else ())]
+
+    def means(self) -> list[Place]:
+        """The averages, then the means of groups, all in one block."""
+        return sorted(replace(self, tasks=False).places(), key=lambda place: place.kind == "group")
 
     def _column(self, task: str, group: str) -> Column:
         return Column(f"test_accuracy_{task}", self.labels.get(task, task), group, ACCURACY)
@@ -73,6 +78,6 @@ class Layout:
         labels |= {"mean_of_tasks": f"of {sum(self.sizes.values())} tasks"}
         whole = all(map(self._is_whole, self.sizes))
         return [
-            Place("mean", name, Column(f"test_accuracy_{name}", label, "mean", MEAN), whole)
+            Place("mean", name, Column(f"test_accuracy_{name}", label, AVERAGES, MEAN), whole)
             for name, label in labels.items()
         ]

@@ -62,7 +62,7 @@ def _table(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> T
 
 
 def _figure(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> Figure:
-    with panel(caption, "the block that is tuned (1 is next to the image)", "peak memory of training (GiB)") as (
+    with panel("the block that is tuned (1 is next to the image)", "peak memory of training (GiB)") as (
         drawing,
         axes,
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 
 from reports import comma_separated
@@ -32,10 +33,15 @@ def table(item: Table) -> str:
 
 
 def _framed(item: Table | Figure, body: str, link: str) -> str:
-    notes = "".join(f"<li>{escape(note)}</li>" for note in (item.notes if isinstance(item, Table) else ()))
+    notes = "".join(f"<li>{_prose(note)}</li>" for note in (item.notes if isinstance(item, Table) else ()))
     listed = f'<ul class="notes">{notes}</ul>' if notes else ""
     title = f"<h3>{link}{escape(item.name)}</h3>"
-    return f"<figure>\n{title}\n{body}\n<figcaption>{escape(item.caption)}</figcaption>{listed}\n</figure>"
+    return f"<figure>\n{title}\n{body}\n<figcaption>{_prose(item.caption)}</figcaption>{listed}\n</figure>"
+
+
+def _prose(text: str) -> str:
+    """Words between backticks are code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _heading(item: Table) -> str:

@@ -1,13 +1,13 @@
-"""A suite's table of our runs alone: costs, seeds, every task, the averages."""
+"""A suite's table of our runs alone: the averages, costs, seeds, then every task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.accuracy import about
+from reports.accuracy import Filled, about, named
 from reports.base import Cell, Column, Table
 from reports.conditions import conditions, failures
-from reports.layout import Layout
+from reports.layout import Layout, Place
 from reports.protocol import Comparison, values
 from reports.summary import Summary, summaries
 
@@ -22,8 +22,9 @@ LEGEND = (
 def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str]) -> Table:
     """Lines in the order of the published tables."""
     lines = summaries(comparison)
-    filled = [*about(comparison, lines), (Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
-    filled += [(place.column, [place.ours(line) for line in lines]) for place in layout.places()]
+    filled = [named(lines), *_scores(layout.means(), lines), *about(comparison, lines)]
+    filled += [(Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
+    filled += _scores([place for place in layout.places() if place.kind == "task"], lines)
     return Table(
         name,
         f"{conditions(comparison)} {LEGEND}",
@@ -31,6 +32,10 @@ def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str
         tuple(zip(*(cells for _, cells in filled), strict=True)),
         (*notes, *failures(comparison.runs)),
     )
+
+
+def _scores(places: Sequence[Place], lines: Sequence[Summary]) -> list[Filled]:
+    return [(place.column, [place.ours(line) for line in lines]) for place in places]
 
 
 def seeds(line: Summary) -> str:

@@ -22,7 +22,7 @@ __all__ = ["NAME", "write"]
 
 NAME = "index.html"
 FOLDER = Path(__file__).parent
-FIRST = ("accuracy", "tradeoff", "leaderboard")  # what most readers come for; the others follow by name
+FIRST = ("accuracy", "vtab", "fgvc", "few_shot", "domain", "tradeoff", "leaderboard")  # what most readers come for
 SPELLED = {"dtl": "DTL", "lora": "LoRA", "vtab": "VTAB", "fgvc": "FGVC", "synqt": "SynQT", "tsne": "t-SNE"}
 
 Sections = Mapping[str, Sequence[Table | Figure]]  # by report

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.copies import copies
 from reports.order import natural
 from results import slug
 
@@ -17,8 +18,6 @@ __all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values"
 
 PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
 PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
-
-DATA = ("data", "preprocessing")  # revision of images and labels; what a preset did to the images
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,14 @@ class Comparison:
     weights: str  # digest of the weight file, or ""
     recipe: str
     runs: pd.DataFrame
+    copy: int = 1  # of the suite's images and labels, where there are several
+    copies: int = 1
 
     @property
     def name(self) -> str:
         """Fit for a file name."""
-        return "-".join(slug(part) for part in (self.suite, self.backbone, self.recipe))
+        parts = [self.suite, self.backbone, self.recipe, *([f"copy{self.copy}"] if self.copies > 1 else [])]
+        return "-".join(map(slug, parts))
 
     @property
     def differing(self) -> list[str]:
@@ -43,15 +45,17 @@ class Comparison:
 
 
 def comparisons(runs: pd.DataFrame) -> list[Comparison]:
-    """The runs taken apart by suite, backbone, its weights and recipe, each part with its lines labelled."""
+    """The runs taken apart by suite, its copy, backbone, weights and recipe, each part with its lines labelled."""
     if runs.empty:
         return []
     digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
-    known = runs.assign(weights=[digest if present(digest) else "" for digest in digests])
-    parts = known.groupby(["suite", "backbone", "weights", "recipe"], sort=False)
+    numbers = pd.concat([copies(part) for _, part in runs.groupby("suite", sort=False)])
+    known = runs.assign(weights=[digest if present(digest) else "" for digest in digests], copy=numbers)
+    counts = known.groupby("suite")["copy"].max().to_dict()
+    parts = known.groupby(["suite", "backbone", "weights", "recipe", "copy"], sort=False)
     return [
-        Comparison(str(suite), str(backbone), str(digest), str(recipe), _labelled(part))
-        for (suite, backbone, digest, recipe), part in parts
+        Comparison(str(suite), str(backbone), str(digest), str(recipe), _labelled(part), int(str(copy)), counts[suite])
+        for (suite, backbone, digest, recipe, copy), part in parts
     ]
 
 
@@ -90,13 +94,15 @@ def _mixed(runs: pd.DataFrame) -> list[str]:
     """The settings in which runs of one method differ, so that averaging them would mix protocols.
 
     A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
-    and no revision of the data may differ within a task, and the rest of the protocol nowhere.
+    may differ within a task, and the rest of the protocol nowhere.
     """
-    settings = [column for column in runs.columns if column.startswith(("recipe_", "method_")) or column in DATA]
+    settings = [
+        column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "preprocessing"
+    ]
     differing = [column for column in settings if len(values(runs, column)) > 1]
     within = {column for column in differing if _differs_within_a_task(runs, column)}
     protocol = {f"recipe_{field}" for field in PROTOCOL} | {"preprocessing"}
-    by_task = [column for column in differing if column not in protocol | within | {"data"}]
+    by_task = [column for column in differing if column not in protocol | within]
     anywhere = protocol - set(PER_TASK) if by_task else protocol
     mixed = [column for column in differing if column in within | anywhere]
     return [column for column in mixed if column != "preprocessing" or "recipe_preprocessing" not in mixed]

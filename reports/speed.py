@@ -11,6 +11,7 @@ from reports.base import Cell, Column, Figure, Table
 from reports.canvas import panel
 from reports.metrics import MEBIBYTES, Metric
 from reports.palette import look
+from reports.protocol import values
 from results import slug
 
 __all__ = ["report"]
@@ -46,13 +47,22 @@ def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure
     clock = ", in seconds of the processor's work" if on_cpu else ""
     caption = (
         f"{about['backbone']} on {about['images']} images of the suite {about['suite']}, batch {about['batch_size']}, "
-        f"fp32, {about['device']}. A run of {about['epochs']} epochs, features computed once included, is "
+        f"fp32. A run of {about['epochs']} epochs, features computed once included, is "
         f"{'timed' if about['timed'] else 'projected from timed epochs'}; both ways in one process. Times and bytes "
-        f"are those of training, without evaluation{clock}; where nothing is kept, the ratio is noise around 1."
+        f"are those of training, without evaluation{clock}; where nothing is kept, the ratio is noise around 1. "
+        f"{_provenance(about['device'], rows)}"
     )
     cells = [(Cell(word=str(row["method"])), *(_cell(row, c.key) for c in COLUMNS)) for _, row in ordered.iterrows()]
     table = Table(f"speed-{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))
     return table, _figure(name, caption, ordered.iloc[::-1])
+
+
+def _provenance(device: str, rows: pd.DataFrame) -> str:
+    """Whose numbers these are: they come with the checkout, until someone measures anew."""
+    commits = [f"commit {commit}" for commit in values(rows, "commit")]
+    when = ", ".join([device, *(values(rows, "date") or ["date not recorded"]), *commits])
+    by = " and ".join(f"`{command}`" for command in values(rows, "command")) or "a command that was not recorded"
+    return f"Measured on {when}, by {by}. The numbers come with the checkout; `make speed` measures this machine."
 
 
 def _cell(row: Any, key: str) -> Cell:
@@ -60,7 +70,7 @@ def _cell(row: Any, key: str) -> Cell:
 
 
 def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
-    with panel(caption, "uncached time / cached time", "") as (drawing, axes):
+    with panel("uncached time / cached time", "") as (drawing, axes):
         colors = [look(method.partition(":")[0]).color for method in rows["method"]]
         axes.set_xscale("log")
         axes.barh(rows["method"], rows["run_ratio"] - 1, left=1, height=0.6, color=colors)

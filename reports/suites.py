@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
 
-from reports.protocol import Comparison, comparisons, present, values
+from reports.protocol import Comparison, comparisons
 
 __all__ = ["of_suite"]
 
@@ -15,7 +14,7 @@ Held = tuple[Comparison, tuple[str, ...]]  # and a sentence for everything that 
 
 
 def of_suite(runs: pd.DataFrame, suite: str) -> list[Held]:
-    """One for each backbone, weights and recipe; a suite with options, `suite:option`, is one of its own."""
+    """One for each copy, backbone, weights and recipe; a suite with options, `suite:option`, is one of its own."""
     if runs.empty:
         return []
     own = runs[runs["suite"].str.partition(":")[0] == suite]
@@ -23,7 +22,7 @@ def of_suite(runs: pd.DataFrame, suite: str) -> list[Held]:
 
 
 def _held(comparison: Comparison) -> Held:
-    parts, notes = [], list(_other_data(comparison.runs))
+    parts, notes = [], list[str]()
     for line, runs in comparison.runs.groupby("line", sort=False):
         part, note = _alike(str(line), runs)
         parts.append(part)
@@ -42,14 +41,3 @@ def _alike(line: str, runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return apart, f"{line}: no seed is there for all its tasks; each has a line of its own."
     left = ", ".join(map(str, sorted(anywhere - everywhere)))
     return runs[runs["seed"].isin(everywhere)], f"{line}: left out, not there for all its tasks: seed {left}."
-
-
-def _other_data(runs: pd.DataFrame) -> Iterator[str]:
-    """A sentence for each task whose images or labels are not the same in all lines."""
-    if "data" not in runs:
-        return
-    for task, part in runs.groupby("task", sort=False):
-        if len(values(part, "data")) > 1:
-            kinds = part[[present(data) for data in part["data"]]].groupby("data", sort=False)["line"]
-            lists = "; ".join(f"{data}: {', '.join(dict.fromkeys(lines))}" for data, lines in kinds)
-            yield f"{task}: not the same images or labels in all lines ({lists})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,9 +32,7 @@ PAPER: dict[Any, Any] = {
     "ytick.major.width": 0.6,
     "text.parse_math": False,  # names may hold any character
 }
-WIDTH, HEIGHT, LINE = 7.0, 3.05, 0.11  # inches: both columns of a paper; the panels; a line of conditions
-SMALL = 5.5  # type of the conditions
-PRINT = 172  # characters of that type in a line
+WIDTH, HEIGHT = 7.0, 3.05  # inches: both columns of a paper
 LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over tasks."
 
 
@@ -57,7 +54,7 @@ def _figure(comparison: Comparison) -> Figure | None:
         f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
     )
     with mpl.rc_context(PAPER):
-        drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means", caption)
+        drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means")
     return Figure(f"tradeoff-{comparison.name}", caption, drawing)
 
 
@@ -74,10 +71,9 @@ def _percent(share: float | None) -> float:
     return METRICS["test_accuracy"].scale * (share or 0.0)
 
 
-def _drawing(panels: Mapping[str, Sequence[Point]], score: str, caption: str) -> Drawing:
-    """Panels side by side, the families above, the conditions below; labels last, when the layout is final."""
-    small_print = textwrap.wrap(caption, PRINT)
-    drawing = Drawing(figsize=(WIDTH, HEIGHT + LINE * len(small_print)), dpi=200, layout="constrained")
+def _drawing(panels: Mapping[str, Sequence[Point]], score: str) -> Drawing:
+    """Panels side by side, the families above; labels last, when the layout is final."""
+    drawing = Drawing(figsize=(WIDTH, HEIGHT), dpi=200, layout="constrained")
     FigureCanvasAgg(drawing)
     row = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (cost, points) in zip(row, panels.items(), strict=True):
@@ -87,7 +83,6 @@ def _drawing(panels: Mapping[str, Sequence[Point]], score: str, caption: str) ->
     points = [point for points in panels.values() for point in points]
     row[0].set_ylim(around([point.score + side * point.spread for point in points for side in (-1, 1)]))
     drawing.legend(handles=_legend(panels), loc="outside upper center", ncols=6, frameon=False, handletextpad=0.3)
-    drawing.supxlabel("\n".join(small_print), x=0.01, ha="left", fontsize=SMALL, color="0.25", linespacing=1.3)
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
     for axes, points in zip(row, panels.values(), strict=True):

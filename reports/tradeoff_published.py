@@ -46,7 +46,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     absent = ", ".join(label for label, bubble in shown.items() if bubble is None)
     note = f" Not shown, since an average, a cost or any parameter is missing: {absent}." if absent else ""
     caption = f"{conditions(comparison)} {LEGEND.format(KINDS[kind])}{note}"
-    return Figure(f"tradeoff_published-{comparison.name}", caption, draw([*printed, *ours], caption))
+    return Figure(f"tradeoff_published-{comparison.name}", caption, draw([*printed, *ours]))
 
 
 def _ours(line: Summary, kind: str) -> Bubble | None:

@@ -63,7 +63,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     count = min(IMAGES, max(known_images))
     caption = f"{conditions(comparison)} {LEGEND.format(perplexity=perplexity, count=count)}"
     size = max(4.2, SIDE * len(lines)), 0.93 * SIDE * len(tasks)
-    with panels(caption, len(tasks), len(lines), *size, grid=False) as (drawing, table):
+    with panels(len(tasks), len(lines), *size, grid=False) as (drawing, table):
         medians = [
             (each, _draw(each, by_task.get(task), perplexity))
             for row, task in zip(table, tasks, strict=True)

@@ -13,7 +13,7 @@ __all__ = ["write"]
 
 
 def write(item: Table | Figure, folder: Path) -> list[Path]:
-    """A table as .md, .tex and .csv, a figure as .png and .pdf; returns the paths."""
+    """A table as .md, .tex and .csv, a figure as .png, .pdf and, with its caption, .tex; returns the paths."""
     contents = _texts(item) if isinstance(item, Table) else _images(item)
     paths = [folder / f"{item.name}{suffix}" for suffix in contents]
     for path, content in zip(paths, contents.values(), strict=True):
@@ -27,14 +27,14 @@ def _texts(table: Table) -> dict[str, bytes]:
 
 
 def _images(figure: Figure) -> dict[str, bytes]:
-    return {".png": _saved(figure, "png"), ".pdf": _saved(figure, "pdf")}
+    return {".png": _saved(figure, "png"), ".pdf": _saved(figure, "pdf"), ".tex": latex.figure(figure).encode()}
 
 
 def _saved(figure: Figure, kind: str) -> bytes:
     import matplotlib as mpl  # here, so that tables are written without it
 
     file = io.BytesIO()
-    undated = {"CreationDate": None} if kind == "pdf" else {}
+    about = {"CreationDate": None, "Subject": figure.caption} if kind == "pdf" else {"Description": figure.caption}
     with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which publishers ask for
-        figure.drawing.savefig(file, format=kind, dpi=200, metadata=undated)
+        figure.drawing.savefig(file, format=kind, dpi=200, metadata=about)
     return file.getvalue()

@@ -17,9 +17,10 @@ __all__ = ["load_measured", "save_measured"]
 
 
 def save_measured(root: Path, subject: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write `root/measured/<subject>.csv` anew; all rows have the same keys, and what is None is left empty."""
+    """Write `root/measured/<subject>.csv` anew; what is None, or what a row lacks that others have, is left empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    fields = dict.fromkeys(field for row in rows for field in row)
+    writer = csv.DictWriter(text, list(fields), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     path = root / "measured" / f"{subject}.csv"

@@ -47,7 +47,7 @@ class Score:
     best_test_accuracy: float | None = None  # best of `evaluations`; only beside published numbers obtained that way
     evaluations: list[list[float]] = field(default_factory=list)  # [epoch, test accuracy]
     train_losses: list[float] = field(default_factory=list)
-    train_accuracies: list[float] = field(default_factory=list)
+    train_accuracies: list[float] = field(default_factory=list)  # of mixed images: the larger share counts
     skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
@@ -116,6 +116,7 @@ class Record:
     kept: dict[str, str] = field(default_factory=dict)  # checksums of the files beside it, by kind (results/kept.py)
     preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
     speedups: Speedups = field(default_factory=Speedups)
+    class_names: list[str] = field(default_factory=list)  # by label; empty where the data have none
     schema: int = SCHEMA
 
 

@@ -106,7 +106,7 @@ def test_without_a_connection_or_a_published_copy_it_says_what_to_do(tmp_path: P
         fetch("http://127.0.0.1:9", tmp_path)
     with pytest.raises(WrongCall, match="fgvc cannot be fetched: images come from"):
         fetch("http://127.0.0.1:9", tmp_path, "fgvc")
-    with pytest.raises(WrongCall, match="no suite 'vtba' to fetch; known: vtab"):
+    with pytest.raises(WrongCall, match="no suite 'vtba'; did you mean 'vtab'"):
         fetch("http://127.0.0.1:9", tmp_path, "vtba")
 
 

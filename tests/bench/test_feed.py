@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import bench.data
 import bench.feature_key
 import bench.feed
 import bench.recent
@@ -192,7 +193,7 @@ def test_memory_that_cannot_be_had_costs_a_place_and_not_the_run(
 
 def test_what_stops_the_filling_leaves_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(bench.feed, "TEST_BATCH", 5)
+    monkeypatch.setattr(bench.data, "TEST_BATCH", 5)
     observe = Queried.observe
 
     def interrupted(network: Queried, images: Any) -> Any:

@@ -1,12 +1,15 @@
 """What is kept of a run: enough to make its network again, and the features that reports look at."""
 
 import dataclasses
+import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import save_file
 
 import bench.execute
@@ -16,8 +19,9 @@ from bench.execute import execute
 from bench.execution import Execution, Keep
 from bench.grid import look
 from bench.keep import _compact, kinds_of
-from bench.predict import predict
+from bench.predict import command, predict, show
 from bench.rebuild import rebuild
+from bench.request import Request, grid_of
 from methods import METHODS, Network
 from methods.backbone import BACKBONES, Backbone
 from results import Cost, Record
@@ -142,6 +146,31 @@ def test_predicts_as_the_run_was_tested(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(sum(g.probability for g in guesses) == pytest.approx(1) for guesses in answer.images.values())
 
 
+def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_path: Path) -> None:
+    images = tmp_path / "birds"
+    for number, (image, label) in enumerate(examples("train")):
+        folder = images / f"bird [{label}]"
+        folder.mkdir(parents=True, exist_ok=True)
+        image.save(folder / f"{number}.png")
+    (one,) = grid_of(Request("linear", f"folder:{images}:shots=2", backbone=SMALL.name, recipe="demo", epochs=1))
+    record = execute(one, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    path = results.save(tmp_path, record)
+    photo = (images / "bird [1]" / "1.png").rename(tmp_path / "1.png")
+    shutil.rmtree(images)
+    answer = predict(path, [photo], 3, None, "cpu")
+    assert {(guess.label, guess.name) for guess in answer.images[str(photo)]} == {(k, f"bird [{k}]") for k in range(3)}
+    console = Console(file=io.StringIO(), width=100)
+    show(answer, console)
+    assert "bird [1]" in console.file.getvalue()
+    assert "--suite folder:PATH:shots=2 --backbone" in command(record, tmp_path)
+    assert (
+        predict(results.path_of(tmp_path, kept(tmp_path, "linear").identity), [photo], 1, None, "cpu")
+        .images[str(photo)][0]
+        .name
+        is None
+    )
+
+
 def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
     record = kept(tmp_path, "linear", frozenset())
     path = results.path_of(tmp_path, record.identity)
@@ -165,5 +194,5 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
 def test_kinds_are_checked() -> None:
     assert kinds_of("features, weights") == BOTH
     assert kinds_of("") == frozenset()
-    with pytest.raises(WrongCall, match="known: features, weights"):
+    with pytest.raises(WrongCall, match="did you mean 'weights'"):
         kinds_of("weihgts")

@@ -7,8 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from bench.muon import orthogonal
-from bench.pretrain import BATCH, network, pretrain, write_weights
+from bench.pretrain import BATCH, _optimizers, network, pretrain, write_weights
 from datasets.formulas import Bank, draw_bank
 from datasets.pictures import UNLABELLED, compose, label_sizes
 
@@ -63,8 +62,10 @@ def test_the_embedded_checkpoint_is_small_and_loads() -> None:
     network(0).load_state_dict(weights)
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 4, 12), (2, 12, 4)])
-def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, ...]) -> None:
-    values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
-    assert values.min() > 0.3
-    assert values.max() < 1.4
+def test_matrices_of_blocks_belong_to_one_optimizer_and_the_rest_to_the_other() -> None:
+    net = network(10)
+    rest, matrices = (
+        [weight for group in each.param_groups for weight in group["params"]] for each in _optimizers(net)
+    )
+    assert len(rest) + len(matrices) == len({id(weight) for weight in [*rest, *matrices]}) == len([*net.parameters()])
+    assert {id(weight) for weight in matrices} == {id(w) for w in net.blocks.parameters() if w.ndim == 2}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import getpass
+import importlib.util
 import json
 import re
 import subprocess
@@ -39,6 +40,14 @@ def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(ca
         "--weights x.npz --cache=cache --methods lora:layer=1..12 --out reports/out --tasks digits "
         "--suite folder:birds:shots=5"
     )
+
+
+def test_a_module_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.find_spec("bench.side_by_side")
+    assert spec is not None
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", [spec.origin, "--on", "embedded"])
+    assert where(CPU).command == "python -m bench.side_by_side --on embedded"
 
 
 def test_nobody_is_named(called: Where) -> None:

@@ -17,6 +17,7 @@ from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.folder import check_folder
 from bench.request import Request, device_of, grid_of
+from datasets.preprocessing import PRESETS
 from methods import METHODS
 from methods.backbone import ARCHITECTURES, BACKBONES, Backbone
 from methods.recipe import RECIPES
@@ -77,8 +78,8 @@ def test_tasks_are_in_the_order_asked_for_and_once() -> None:
         ({"methods": "lora:layer=13"}, "lora: layer=13, but the backbone has 12 blocks"),
         ({"methods": "partial:blocks=13"}, "partial: blocks=13, but the backbone has 12 blocks"),
         ({"methods": ""}, "no method given; "),
-        ({"suite": "tny"}, "no suite 'tny'; known: demo"),
-        ({"tasks": "colors"}, "no task 'colors' in suite tiny; did you mean 'colours'? known: colours, shades"),
+        ({"suite": "tny"}, "no suite 'tny'; did you mean 'tiny'? known: demo"),
+        ({"tasks": "colors"}, "no tiny task 'colors'; did you mean 'colours'? known: colours, shades"),
         ({"tasks": ""}, "no task given; known: colours, shades"),
         ({"tasks": " , "}, "no task given; known: colours, shades"),
         ({"backbone": "dmo"}, "no backbone 'dmo'; did you mean 'demo'? known: "),
@@ -168,16 +169,28 @@ def test_cuda_where_there_is_none_is_a_wrong_call(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_known_is_listed(kind: str) -> None:
     console = Console(file=io.StringIO(), width=250)
-    console.print(catalogue(kind, [("accuracy", "the main table")]))
+    (table,) = catalogue(kind, {"accuracy": "the main table"})
+    console.print(table)
     known = {
         "methods": METHODS,
         "tasks": ["colours", "shades", "digits"],
         "suites": datasets.SUITES,
         "backbones": ["demo", "vit_base_patch16_224.orig_in21k"],
         "recipes": RECIPES,
+        "preprocessings": PRESETS,
         "reports": ["accuracy"],
     }[kind]
     assert all(name in console.file.getvalue() for name in known)
+
+
+def test_one_name_is_listed_wherever_it_is_one() -> None:
+    tables = catalogue("demo", {"accuracy": "the main table"})
+    assert [(table.title, table.row_count) for table in tables] == [("suites", 1), ("backbones", 1), ("recipes", 1)]
+    assert [table.title for table in catalogue(None, {})] == list(KINDS)
+    with pytest.raises(WrongCall, match=r"nothing is named 'lroa'; did you mean 'lora'\? see: python bench.py list"):
+        catalogue("lroa", {})
+    with pytest.raises(WrongCall, match="did you mean 'methods'"):
+        catalogue("method", {})
 
 
 def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_path: Path) -> None:
@@ -189,3 +202,12 @@ def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_pat
     assert "2,591 test images" in said  # 1,880 and 711 on the card
     with pytest.raises(WrongCall, match="2 of 2 tasks of vtab are not below"):
         grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
+
+
+@pytest.mark.parametrize(("suite", "own"), [("fgvc", "vpt_fgvc"), ("few_shot", "noah_few_shot")])
+def test_a_suite_has_its_own_way_with_images_unless_another_is_named(suite: str, own: str) -> None:
+    tasks = datasets.suite(suite).tasks[0].name
+    for given, taken in ((None, own), ("checkpoint", "checkpoint")):
+        request = Request("linear", suite, tasks, "random:test_vit", preprocessing=given)
+        (run,) = grid_of(request, on_paper=True)
+        assert run.recipe.preprocessing == taken

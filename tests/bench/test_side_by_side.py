@@ -1,5 +1,6 @@
 """The comparison of cached and uncached training: what it times, and what it projects from that."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def test_a_whole_run_is_projected_from_epochs_and_the_features() -> None:
     assert row.uncached_run_seconds == pytest.approx(50 * row.uncached_epoch_seconds)
     assert row.cached_run_seconds == pytest.approx(50 * row.cached_epoch_seconds + row.feature_seconds)
     assert row.feature_seconds >= 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", row.date)
+    assert row.command.startswith("python ")
     assert row.feature_cache_bytes == 12 * 4 * (12 * 17 * 24 + 24)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.commands import grid
 from bench.errors import WrongCall
-from bench.execution import Execution, Reading
+from bench.execution import Execution, Keep, Reading
 from bench.grid import Outcome
 from bench.request import Request
 from datasets import suite
@@ -34,10 +34,18 @@ def own(tmp_path: Path) -> Path:
     return suite_copy(tmp_path / "data", TASKS[-1:], train=12, test=6)
 
 
-def run(data: Path, root: Path, reading: Reading, suite: str = "vtab", tasks: str | None = "kitti") -> Outcome:
+def run(
+    data: Path,
+    root: Path,
+    reading: Reading,
+    suite: str = "vtab",
+    tasks: str | None = "kitti",
+    kinds: frozenset[str] = frozenset(),
+    said: io.StringIO | None = None,
+) -> Outcome:
     request = Request("linear", suite, tasks, "random:test_vit", "common", epochs=1, data=data)
-    how = Execution(torch.device("cpu"), reading=reading)
-    return grid(request, root, how, False, False, Console(file=io.StringIO()))
+    how = Execution(torch.device("cpu"), reading=reading, keep=Keep(kinds, root))
+    return grid(request, root, how, False, False, Console(file=said or io.StringIO(), width=200))
 
 
 def records(root: Path) -> list[dict]:
@@ -60,7 +68,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
     assert len({record["identity"]["changes"]["data"] for record in found}) == 3
     assert len(list((tmp_path / "cache/decoded").glob("*/images.uint8"))) == 6
-    caption = (tmp_path / "out/accuracy-vtab-random-test_vit-paper.md").read_text()
+    caption = (tmp_path / "out/vtab-random-test_vit-paper.md").read_text()
     assert "Images as by vpt: as in the file, squash to 160, bilinear unfiltered, mean 0.485" in caption
 
 
@@ -84,9 +92,14 @@ def test_a_mended_image_makes_a_run_that_skipped_it_begin_again(
     path.write_bytes(whole.replace(b"\xff\xda", b"\x00\x00"))
     assert [run(own, tmp_path / "r", skip).done for _ in range(2)] == [1, 0]
     path.write_bytes(whole)
-    assert [run(own, tmp_path / "r", skip).done for _ in range(2)] == [1, 0]
+    said = io.StringIO()
+    assert [run(own, tmp_path / "r", skip, said=said).done for _ in range(2)] == [1, 0]
+    assert said.getvalue().count("done again") == 1
+    assert "1 runs are there but left out damaged images, of which there are fewer or more now" in said.getvalue()
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {}
+    run(own, tmp_path / "r", skip, kinds=frozenset({"weights"}), said=said)
+    assert "1 runs are there but did not keep all of --keep weights; they are done again" in said.getvalue()
 
 
 def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
@@ -110,3 +123,10 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
 def test_what_cannot_be_run_is_said(suite: str, tasks: str | None, says: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongCall, match=says):
         run(data, tmp_path, Reading(workers=0), suite, tasks)
+
+
+def test_half_precision_on_a_cpu_is_said(data: Path, tmp_path: Path) -> None:
+    said = io.StringIO()
+    request = Request("linear,dtl:start=2", "vtab", "kitti", "random:test_vit", epochs=1, data=data)
+    grid(request, tmp_path, Execution(torch.device("cpu")), True, False, Console(file=said, width=200))
+    assert "1 runs train in fp16, as their recipe says" in said.getvalue()

@@ -103,8 +103,8 @@ def test_an_unknown_split_names_the_known_ones() -> None:
         load(suite("demo").tasks[0], "valid")
 
 
-def test_an_unknown_suite_names_the_known_ones_and_the_closest() -> None:
-    with pytest.raises(ValueError, match=r"no suite 'dmeo'; known: .*demo.*; did you mean 'demo'\?"):
+def test_an_unknown_suite_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"no suite 'dmeo'; known: demo, domain, "):
         suite("dmeo")
 
 

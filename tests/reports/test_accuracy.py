@@ -21,13 +21,11 @@ def table(runs: pd.DataFrame) -> Table:
     return table
 
 
-def test_columns_stand_as_in_the_published_tables(table: Table) -> None:
+def test_means_stand_first_then_costs_then_the_tasks_as_in_the_published_tables(table: Table) -> None:
     assert [column.key.removeprefix("test_accuracy_") for column in table.columns] == [
-        *("method", "trainable", "trainable_without_head", "planned_peak_bytes", "epoch_seconds", "runs"),
-        *("cifar", "dtd", "natural_mean"),
-        *("eurosat", "resisc45", "specialized_mean"),
-        *("clevr_count", "dsprites_loc", "structured_mean"),
-        *("mean_of_groups", "mean_of_tasks"),
+        *("method", "mean_of_groups", "mean_of_tasks", "natural_mean", "specialized_mean", "structured_mean"),
+        *("trainable", "trainable_without_head", "planned_peak_bytes", "epoch_seconds", "runs"),
+        *("cifar", "dtd", "eurosat", "resisc45", "clevr_count", "dsprites_loc"),
     ]
     assert [row[0].word for row in table.rows][:3] == ["full", "linear", "bitfit"]
 

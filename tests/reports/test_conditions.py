@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from reports.conditions import conditions, preprocessing
 from reports.protocol import comparisons
 from results import Record, frame
@@ -15,6 +17,7 @@ VPT = {
     "decode": "any",
     "image_size": 224,
 }
+MIXING = {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1}
 DTL = VPT | {"name": "dtl", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "decode": "jpeg75"}
 
 
@@ -26,6 +29,25 @@ def test_every_preset_in_use_is_described(make) -> None:
     )
     (comparison,) = comparisons(runs)
     assert preprocessing(runs) in conditions(comparison)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"crop": "random_crop"}, "random crop, flip 0.5"),
+        (
+            {"crop": "random_resized_crop", "rand_augment": "rand-m9", "erasing": 0.25, "mixing": MIXING},
+            "random resized crop, flip 0.5, RandAugment rand-m9, random erasing 0.25, mixup 0.8, CutMix 1, "
+            "label smoothing 0.1",
+        ),
+    ],
+)
+def test_what_is_done_to_training_images_is_said(make, how: dict, words: str) -> None:
+    augmentation = {"flip": 0.5, "rand_augment": None, "erasing": 0.0, "mixing": None} | how
+    runs = frame([dataclasses.replace(make(), preprocessing=VPT | {"augmentation": augmentation})])
+    assert preprocessing(runs).endswith(f"std 0.229, 0.224, 0.225, training images instead by {words}. ")
+    (comparison,) = comparisons(runs)
+    assert words in conditions(comparison)
 
 
 def test_records_that_do_not_say_are_not_guessed(make) -> None:
@@ -46,13 +68,13 @@ def on(data: str, record: Record) -> Record:
     return dataclasses.replace(record, identity=identity)
 
 
-def test_lines_on_two_copies_are_said_not_to_be_comparable(make) -> None:
-    """Seeds on one copy are a mean; another copy is another line, of the same method or of another one."""
+def test_a_copy_is_named_where_there_are_several(make) -> None:
+    """Seeds on one copy are a mean; what was run on another copy is another comparison."""
     records = [on("aa", make("lora", "dtd", seed)) for seed in (0, 1)] + [on("bb", make("dtl", "dtd"))]
-    (comparison,) = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
-    assert set(comparison.runs["line"]) == {"lora", "dtl"}
-    assert conditions(comparison).endswith("so not to be compared: dtd (aa and bb).")
-    (comparison,) = comparisons(frame([*records, on("bb", make("lora", "dtd", 2))]))
-    assert set(comparison.runs["line"]) == {"lora (data aa)", "lora (data bb)", "dtl"}
+    first, second = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
+    assert [set(each.runs["line"]) for each in (first, second)] == [{"lora"}, {"dtl"}]
+    assert "Copy 1 of 2 of the images and labels (revisions dtd aa, cifar cc); " in conditions(first)
+    assert conditions(second).endswith("stands apart and is not to be compared.")
     (comparison,) = comparisons(frame(records[:2]))
     assert "compared" not in conditions(comparison)
+    assert comparison.name == "demo-vit_b16-common"

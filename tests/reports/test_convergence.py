@@ -41,6 +41,18 @@ def test_the_last_stage_is_shown_and_its_epochs_count_from_one(make) -> None:
     assert [line.get_xydata().tolist() for line in test.lines] == [[[2, 20], [3, 40]]]
 
 
+def test_what_is_right_of_a_mixed_image_is_said_where_images_are_mixed(make) -> None:
+    plain = trained(make("lora"), [2.0, 1.0], 2)
+    augmentation = {"crop": "random_crop", "flip": 0.5, "rand_augment": None, "erasing": 0.0, "mixing": None}
+    steps = {"name": "a", "interpolation": "bicubic", "resize": "crop", "mean": [0.5], "std": [0.5], "decode": "any"}
+    said = []
+    for mixing in (None, {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1}):
+        how = steps | {"augmentation": augmentation | {"mixing": mixing}}
+        (figure,) = find("convergence")(frame([dataclasses.replace(plain, preprocessing=how)]))
+        said.append("counts the class with the larger share" in figure.caption)
+    assert said == [False, True]
+
+
 def test_names_of_many_methods_do_not_cover_each_other(make) -> None:
     records = [trained(make(f"method_{i}"), [2.0, 1.0 + i / 1000], 2) for i in range(20)]
     (figure,) = find("convergence")(frame(records))

@@ -34,6 +34,17 @@ def test_best_is_judged_as_shown() -> None:
     assert [TABLE.best(place) for place in range(4)] == [set(), {1}, {0, 1}, set()]
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0.000"), (1, "0.0000010"), (480, "0.00048"), (499, "0.00050"), (600, "0.001"), (85_798_656, "85.799")],
+)
+def test_a_count_that_is_not_zero_is_not_shown_as_zero(count: int, shown: str) -> None:
+    column = Column("trainable", "with head", metric=METRICS["trainable"])
+    assert column.number(Cell(count)) == shown
+    assert Column("a", "a", metric=ACCURACY).number(Cell(0.0001)) == "0.0"
+    assert Column("a", "a", metric=ACCURACY).number(Cell(-0.0001)) == "0.0"
+
+
 def test_rows_must_fit_the_columns() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         replace(TABLE, rows=((Cell(),),))
@@ -76,6 +87,10 @@ def test_latex() -> None:
         ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
         ("<x>\n[y] ±", r"\textless{}x\textgreater{} {[}y] $\pm$"),
         ("lora:rank=4", "lora:rank=4"),
+        (
+            "by `make speed --on a_b`, |w| `",
+            r"by \texttt{make speed -{}-on a\_b}, \textbar{}w\textbar{} \textasciigrave{}",
+        ),
     ],
 )
 def test_latex_escaping(plain: str, written: str) -> None:

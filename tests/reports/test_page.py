@@ -91,11 +91,13 @@ def test_some_reports_leave_the_page_alone(written: Path) -> None:
 
 def test_a_table_keeps_raw_numbers_and_escapes_words() -> None:
     columns = Column("method", "method"), Column("score", "a <b>", metric=METRICS["test_accuracy"])
-    text = table(Table("t", "c & d", columns, ((Cell(word="<x>"), Cell(0.51234, 0.01)), (Cell(word="y"), Cell()))))
+    text = table(
+        Table("t", "c & d by `make <x>`", columns, ((Cell(word="<x>"), Cell(0.51234, 0.01)), (Cell(word="y"), Cell())))
+    )
     assert '<td data-value="0.51234">51.2<small>±1.0</small></td>' in text
     assert "&lt;x&gt;" in text
     assert "a &lt;b&gt;" in text
-    assert "c &amp; d" in text
+    assert "c &amp; d by <code>make &lt;x&gt;</code>" in text
     assert "<b>" not in text
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from reports import write_all
 from reports.base import Figure, Table
 from reports.speed import report
-from results import save_measured
+from results import load_measured, save_measured
 
 
 def row(method: str, plain: float, cached: float, features: float, **about: Any) -> dict[str, Any]:
@@ -44,6 +44,24 @@ def test_ratios_are_of_epochs_and_of_whole_runs() -> None:
     assert lora[4].value is None
     assert [cell.value for cell in lora[-2:]] == [1.0, 1.0]
     assert "projected from timed epochs" in tables[0].caption
+
+
+def test_the_caption_says_whose_numbers_these_are() -> None:
+    known = {"date": "2026-11-20", "commit": None, "command": "python -m bench.side_by_side"}
+    caption = report(pd.DataFrame([{**ROWS[0], **known}]))[0].caption
+    assert "Measured on cpu, 2026-11-20, by `python -m bench.side_by_side`." in caption
+    assert "come with the checkout; `make speed` measures this machine" in caption
+    assert (
+        "Measured on cpu, date not recorded, by a command that was not recorded."
+        in report(pd.DataFrame(ROWS))[0].caption
+    )
+
+
+def test_the_numbers_that_are_shipped_say_when_and_how_they_were_measured() -> None:
+    shipped = load_measured(Path(__file__).parents[2] / "results", "speed")
+    assert shipped is not None
+    assert shipped[["device", "date", "command"]].notna().all(axis=None)
+    assert shipped["command"].str.startswith("python -m bench.side_by_side").all()
 
 
 def test_a_figure_shows_them() -> None:

@@ -19,5 +19,13 @@ def test_rows_come_back(tmp_path: Path) -> None:
     assert pd.isna(found["bytes"][1])
 
 
+def test_older_rows_may_lack_what_newer_ones_have(tmp_path: Path) -> None:
+    save_measured(tmp_path, "speed", [{"method": "lst"}, {"method": "vqt", "date": "2026-11-20"}])
+    found = load_measured(tmp_path, "speed")
+    assert found is not None
+    assert found["method"].tolist() == ["lst", "vqt"]
+    assert found["date"].isna().tolist() == [True, False]
+
+
 def test_what_was_not_measured_is_none(tmp_path: Path) -> None:
     assert load_measured(tmp_path, "speed") is None

@@ -1,0 +1,50 @@
+"""What a run trains on, and every batch of it, epoch after epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.augmented import Augmented, augmented
+from bench.data import on_device, shuffled
+from bench.execution import Execution
+from bench.recent import load
+from bench.run import Run
+from bench.splits import whole
+from bench.states import Stored
+from datasets.base import Split
+from datasets.preprocessing import PRESETS
+from methods.recipe import Recipe
+
+__all__ = ["Training", "passes", "steps_in_epoch", "training_split"]
+
+Training = Split | Stored | Augmented
+
+
+def training_split(run: Run, how: Execution) -> tuple[Split | Augmented, int]:
+    """All images on the device, or anew in every epoch where the preset augments them; and how many were left out."""
+    if PRESETS[run.recipe.preprocessing].augmentation:
+        return augmented(run, how)
+    loaded = load(run, "train", how.reading, in_memory=True)
+    return on_device(whole(loaded.split), how.device), loaded.skipped
+
+
+def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, Tensor], None, None]:
+    """The batches of all epochs; what is drawn comes from the seed."""
+    if isinstance(split, Augmented):
+        steps = steps_in_epoch(len(split), recipe)
+        yield from split.batches(recipe.epochs, steps, recipe.batch_size, seed)
+        return
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(recipe.epochs):
+        yield from shuffled(split, recipe.batch_size, recipe.drop_last, order)
+
+
+def steps_in_epoch(images: int, recipe: Recipe) -> int:
+    """Updates in one epoch."""
+    if recipe.drop_last and images >= recipe.batch_size:
+        return images // recipe.batch_size
+    return -(-images // recipe.batch_size)
