@@ -8,6 +8,7 @@ import torch
 
 import bench.execute
 import bench.feed
+from bench.data import on_device
 from bench.execution import Execution
 from bench.features import Key, store_of
 from bench.networks import build
@@ -62,4 +63,4 @@ def load(run: Any, how: Execution, trace: Any) -> tuple[Split, Split]:
         Split(torch.zeros(count, 3, SIZE, SIZE, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64))
         for count in (12, 10)
     )
-    return bench.execute.on_device(train, how.device), test
+    return on_device(train, how.device), test
