@@ -198,10 +198,10 @@ def report(
     from reports import COST_REPORTS, REPORTS, pick, write_all
 
     check_folder(out, "--out")
-    if names:
+    if not set(names or ()) <= set(REPORTS):
         from bench.named import check  # here, because it imports torch
 
-        check("report", names, REPORTS)
+        check("report", names or (), REPORTS)
     picked = pick(names)
     code = None
     wanted = [name for name in picked if name in COST_REPORTS]

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bench.ahead import cores
+from bench.data import sent
 from bench.execution import Execution
 from bench.mixing import Mix
 from bench.run import Run
 from bench.seeded import IMAGE, order_of, seeded
 from bench.slots import filled
 from bench.splits import without_bad
-from bench.states import sent
 from datasets.listing import Listing, Listings
 from datasets.preprocessing import PRESETS, Preprocessing
 
@@ -110,6 +109,5 @@ def augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
         originals = Loose(*zip(*run.task.examples("train"), strict=True))
     mixing = preset.augmentation and preset.augmentation.mixing
     mix = Mix(mixing, run.task.classes) if mixing else None
-    workers = cores() if how.reading.workers is None else how.reading.workers
     labels = torch.tensor(originals.labels, device=how.device)
-    return Augmented(originals, labels, preset, run.backbone.image_size, workers, mix), skipped
+    return Augmented(originals, labels, preset, run.backbone.image_size, how.reading.processes, mix), skipped

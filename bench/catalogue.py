@@ -50,7 +50,7 @@ KINDS = {  # and the headings behind the name
     "suites": ("size", "what it is"),
     "backbones": ("what it is",),
     "recipes": ("what it is",),
-    "preprocessings": ("what is done to every image",),
+    "preprocessings": ("what is done to images",),
     "reports": ("what it is",),
 }
 
@@ -64,11 +64,12 @@ def _task_rows() -> list[tuple[str, ...]]:
 
 
 def _done(preset: Preprocessing) -> str:
-    """Decoding, resizing, interpolation, statistics."""
+    """Decoding, resizing, interpolation, statistics; and what is done to training images instead."""
     decode = {"any": "as in the file", "png": "lossless only", "jpeg75": "passed through JPEG"}[preset.decode]
     mean, std = (values and ", ".join(f"{v:g}" for v in dict.fromkeys(values)) for values in (preset.mean, preset.std))
     statistics = f"mean {mean}, std {std}" if mean else "mean and std of the checkpoint"
-    return f"{decode}; {preset.resize}, {preset.interpolation}; {statistics}".replace("_", " ")
+    training = f"; training images by {preset.augmentation.words}" if preset.augmentation else ""
+    return f"{decode}; {preset.resize}, {preset.interpolation}; {statistics}{training}".replace("_", " ")
 
 
 def _settings(name: str) -> str:

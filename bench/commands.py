@@ -46,7 +46,7 @@ def grid(
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
     _say_again(pending, console)
-    if how.device.type == "cpu":
+    if how.device.type == "cpu" and launch.slurm is None:
         _say_slow(pending.left, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
@@ -90,8 +90,8 @@ def _say_slow(runs: list[Run], console: Console) -> None:
     if halves:
         kinds = " and ".join(sorted(set(halves)))
         console.print(
-            f"{len(halves)} runs train in {kinds}, as their recipe says, which takes a CPU several times as long as "
-            "fp32; --precision fp32 makes them other runs",
+            f"trained in {kinds}, which is slow on a CPU: {len(halves)} of {len(runs)} runs; "
+            "--precision fp32 is fast, and makes them other runs",
             highlight=False,
             soft_wrap=True,
         )

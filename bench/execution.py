@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from bench.ahead import cores
+
 __all__ = ["CacheLimits", "Execution", "Keep", "Reading"]
 
 
@@ -27,6 +29,11 @@ class Reading:
     cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
     cache_bytes: int = 64 * 2**30  # that folder holds at most so many
     on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
+
+    @property
+    def processes(self) -> int:
+        """How many decode."""
+        return cores() if self.workers is None else self.workers
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from bench.passes import steps_in_epoch
 from bench.run import Run
 from bench.step_time import seconds_of_an_image, stages_of
+from datasets.preprocessing import PRESETS
 from methods import Unsupported
 from results import CostRecord, Record
 
@@ -30,13 +31,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one run; loading of data and start-up are not in it."""
+    """Of one run; start-up is not in it, nor loading and augmenting of images unless a record knows them."""
 
     seconds: float
     source: str
 
 
-Key = tuple[str, str, str]  # backbone, method as resolved, precision
+Key = tuple[str, str, str, bool]  # backbone, method as resolved, precision, whether training images are augmented
 Rates = dict[Key, Rate]
 
 
@@ -68,7 +69,8 @@ def with_workers(seconds: Sequence[float], workers: int) -> float:
 
 def key_of(run: Run) -> Key:
     """What makes runs alike."""
-    return run.backbone.name, str(run.resolved), run.recipe.precision
+    augmented = PRESETS[run.recipe.preprocessing].augmentation is not None
+    return run.backbone.name, str(run.resolved), run.recipe.precision, augmented
 
 
 def recorded_rates(records: Iterable[Record], device: str) -> Rates:
@@ -80,7 +82,8 @@ def recorded_rates(records: Iterable[Record], device: str) -> Rates:
         cached = record.speedups.feature_cache or record.speedups.test_cached  # then these are no times of a step
         if record.status != "ok" or not like or cached or not (cost.train_images and cost.test_images):
             continue
-        key = record.identity.backbone, str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
+        method, precision = str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
+        key = record.identity.backbone, method, precision, "augmentation" in record.preprocessing
         trained = cost.train_images * int(record.recipe["epochs"])
         pair = (cost.train_seconds or 0.0) / trained, (cost.test_seconds or 0.0) / cost.test_images
         seen.setdefault(key, []).append(pair)

@@ -113,7 +113,8 @@ AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="Th
 Preprocessing = Annotated[
     str | None,
     _option(
-        HOW, help="Of images, as a source did it, else the suite's or recipe's own; see [b]list preprocessings[/b]."
+        HOW,
+        help="Of images, as a source did it; else the suite's, else the recipe's; see [b]list preprocessings[/b].",
     ),
 ]
 

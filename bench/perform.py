@@ -13,6 +13,7 @@ from bench.keep import lacks
 from bench.run import Run
 from bench.splits import mended
 from bench.train import Epoch
+from datasets.preprocessing import PRESETS
 from results import claims
 
 __all__ = ["What", "lacking", "perform"]
@@ -50,6 +51,9 @@ def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) 
         return f"did not keep all of --keep {','.join(sorted(keep))}"
     if mended(run.task, record.score.skipped_images):
         return "left out damaged images, of which there are fewer or more now"
+    augmentation = PRESETS[run.recipe.preprocessing].augmentation
+    if record.preprocessing.get("augmentation") != (augmentation and augmentation.words):
+        return "were trained on images that their preprocessing now augments otherwise"
     return ""
 
 

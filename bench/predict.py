@@ -67,20 +67,19 @@ def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, 
 def command(record: Record, root: Path) -> str:
     """The call that makes the run again and keeps its weights."""
     asked, recipe = record.identity, record.recipe
-    words = ["python", "bench.py", "--methods", asked.method, *_data(asked)]
+    words = ["python", "bench.py", "--methods", asked.method, *_data(asked, record.where.command)]
     words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
     for key in OVERRIDES:  # those of the recipe itself change nothing
         words += [f"--{key.replace('_', '-')}", str(recipe[key])]
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])
 
 
-def _data(asked: Identity) -> list[str]:
+def _data(asked: Identity, command_then: str) -> list[str]:
     """Suite and task; of one's own images the record knows no path, which only the user can name."""
     if asked.suite != "folder":
         return ["--suite", asked.suite, "--tasks", asked.task]
-    options = re.search(r"(?:-shots(\d+))?(?:-seed(\d+))?$", asked.task)
-    given = zip(("shots", "seed"), options.groups() if options else (), strict=False)
-    return ["--suite", "".join(["folder:PATH", *(f":{name}={value}" for name, value in given if value)])]
+    options = re.search(r"folder:.*?((?::(?:shots|seed)=\d+)+)", command_then)
+    return ["--suite", "folder:PATH" + (options[1] if options else "")]
 
 
 def _worded(record: Record) -> str:

@@ -48,7 +48,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         recipe=dataclasses.asdict(run.recipe),
         status=status,  # type: ignore[arg-type]
         score=_score(run, trace, finished),
-        cost=_observed(run, device, trace, cost, finished),
+        cost=_observed(run, device, trace, cost, status),
         where=where(device),
         reason=reason,
         place=run.place,
@@ -72,13 +72,13 @@ def _score(run: Run, trace: Trace, finished: bool) -> Score:
     )
 
 
-def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, finished: bool) -> Cost:
+def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str) -> Cost:
     """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
     peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
     if trace.feed is not None and trace.feed.cached:
         case = Case(run.backbone, run.resolved, run.task.classes, run.recipe)
-        peaks = training_peaks(case, device) if finished else Peaks()  # what ran out of memory still holds it
+        peaks = Peaks() if status == "oom" else training_peaks(case, device)  # what ran out of memory still holds it
     return dataclasses.replace(
         cost,
         peak_bytes=peaks.allocated,
@@ -99,7 +99,7 @@ def _speedups(trace: Trace) -> Speedups:
 def _described(run: Run) -> dict[str, Any]:
     """The preset in full, so that a record says what was done to its images."""
     mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
-    preset = dataclasses.asdict(PRESETS[run.recipe.preprocessing])
-    if preset["augmentation"] is None:
-        del preset["augmentation"]  # as in records of before there was any: they stand in one line with later ones
-    return preset | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
+    preset = PRESETS[run.recipe.preprocessing]
+    values = dataclasses.asdict(preset) | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
+    del values["augmentation"]  # without any, as in records of before: they stand in one line with later ones
+    return values | ({"augmentation": preset.augmentation.words} if preset.augmentation else {})

@@ -21,8 +21,8 @@ def filled(
 ) -> Iterator[Tensor]:
     """Batches of one shape in order, each there until the next is asked for: it is written over then.
 
-    Processes fill pieces of the batches that come next while one is used, each batch in a slot of memory. What `fill`
-    raises as a ValueError is raised as BadImage here. `modules` are those that take it long to import.
+    Processes fill pieces of the batches that come next while one is used, each batch in a slot of memory. `fill` may
+    raise BadImage, which is raised here. `modules` are those that take it long to import.
     """
     begun = -(-workers * AHEAD // pieces)  # batches that may be, beside the one in use
     slots = Shared((1 + begun, *shape))
@@ -41,6 +41,6 @@ def _filled(fill: Fill, pieces: int, slots: Shared, part: int) -> str:
     batch, piece = divmod(part, pieces)
     try:
         fill(batch, piece, slots.tensor[batch % len(slots.tensor)])
-    except ValueError as error:
+    except BadImage as error:
         return str(error)
     return ""

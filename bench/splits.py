@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.ahead import cores
 from bench.data_scan import scan
 from bench.execution import Reading
 from bench.streamed import Streamed, room_for, streamed
@@ -50,8 +49,7 @@ def whole(found: Split | Streamed) -> Split:
 
 def without_bad(listing: Listing, how: Reading) -> tuple[Listing, int]:
     """The images that decode, and how many do not; every file is looked at, once as long as it stays the same."""
-    workers = cores() if how.workers is None else how.workers
-    seen = scan(listing.folder, listing.names, workers)
+    seen = scan(listing.folder, listing.names, how.processes)
     bad = [place for place, name in enumerate(listing.names) if name in seen.gone or seen.facts[name].problem]
     if len(bad) == len(listing):
         raise ValueError(f"none of the {len(listing)} images below {listing.folder} can be decoded")

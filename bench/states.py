@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.data import Normaliser
+from bench.data import Normaliser, sent
 from methods.states import IMAGES
 
-__all__ = ["Rows", "Stored", "sent"]
+__all__ = ["Rows", "Stored"]
 
 CPU = torch.device("cpu")
 
@@ -38,16 +38,6 @@ class Rows:
 
     def _fetch(self, state: Tensor, chosen: Tensor | slice) -> Tensor:
         return sent(state[chosen if isinstance(chosen, slice) else sent(chosen, state.device)], self.target)
-
-
-def sent(rows: Tensor, device: torch.device) -> Tensor:
-    """Rows on a device; the copy is from pinned memory that the allocator guards, so that the host need not wait.
-
-    "cuda" and "cuda:0" are not equal; a run has one device, so that the type decides.
-    """
-    if rows.device.type == device.type:
-        return rows
-    return rows.to(device) if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)

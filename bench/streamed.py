@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ import PIL
 import torch
 from torch import Tensor
 
-from bench.ahead import cores
 from bench.decoded import DecodedImages, Entry
 from bench.execution import Reading
 from bench.slots import filled
@@ -77,7 +75,7 @@ class Streamed:
     def _made(self) -> Iterator[Tensor]:
         """All images as they are decoded, by processes that are ahead."""
         most = min(self.batch_size, len(self))
-        fill = partial(_fill, self.listing, self.preprocessing, self.size, self.batch_size, PIECE)
+        fill = Decoding(self.listing, self.preprocessing, self.size, self.batch_size, PIECE)
         shape = most, 3, self.size, self.size
         batches = filled(fill, -(-len(self) // self.batch_size), -(-most // PIECE), shape, self.workers)
         for start, images in zip(range(0, len(self), self.batch_size), batches, strict=True):
@@ -120,25 +118,25 @@ def room_for(images: int, size: int) -> Tensor:
 
 def streamed(listing: Listing, preprocessing: Preprocessing, size: int, how: Reading) -> Streamed:
     """The images of a listing, carried out as asked."""
-    workers = cores() if how.workers is None else how.workers
     decoded = DecodedImages(how.cache / "decoded", how.cache_bytes) if how.cache else None
-    return Streamed(listing, torch.tensor(listing.labels), preprocessing, size, workers, decoded)
+    return Streamed(listing, torch.tensor(listing.labels), preprocessing, size, how.processes, decoded)
 
 
-def _fill(
-    listing: Listing,
-    preprocessing: Preprocessing,
-    size: int,
-    batch_size: int,
-    together: int,
-    batch: int,
-    piece: int,
-    room: Tensor,
-) -> None:
-    """Write a piece of a batch, so many images together; of the last batch there may be none left."""
-    start, first = batch * batch_size, piece * together
-    indices = range(start, min(start + batch_size, len(listing)))[first : first + together]
-    _write(listing, preprocessing, size, indices, room[first:])
+@dataclass(frozen=True)
+class Decoding:
+    """What is decoded for each batch; sent to the processes that decode."""
+
+    listing: Listing
+    preprocessing: Preprocessing
+    size: int
+    batch_size: int
+    together: int  # images of a piece
+
+    def __call__(self, batch: int, piece: int, room: Tensor) -> None:
+        """Write a piece of a batch; of the last batch there may be none left."""
+        start, first = batch * self.batch_size, piece * self.together
+        places = range(start, min(start + self.batch_size, len(self.listing)))[first : first + self.together]
+        _write(self.listing, self.preprocessing, self.size, places, room[first:])
 
 
 def _write(listing: Listing, preprocessing: Preprocessing, size: int, piece: range, room: Tensor) -> None:

@@ -29,6 +29,11 @@ class Mixing:
     cutmix: float
     label_smoothing: float
 
+    @property
+    def words(self) -> str:
+        """As records and captions say it."""
+        return f"mixup {self.mixup:g}, CutMix {self.cutmix:g}, label smoothing {self.label_smoothing:g}"
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -49,6 +54,16 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise ValueError(f"no crop {self.crop!r}; known: {', '.join(CROPS)}")
+
+    @property
+    def words(self) -> str:
+        """All of it, in the order in which it is done, as records and captions say it."""
+        steps = [self.crop.replace("_", " ")]
+        steps += [f"flip {self.flip:g}"] if self.flip else []
+        steps += [f"RandAugment {self.rand_augment}"] if self.rand_augment else []
+        steps += [f"random erasing {self.erasing:g}"] if self.erasing else []
+        steps += [self.mixing.words] if self.mixing else []
+        return ", ".join(steps)
 
 
 STRENGTH = "rand-m9-mstd0.5-inc1"

@@ -50,7 +50,7 @@ class Rung(nn.Module):
         return self.block(self._merged(side, tokens))
 
     def first(self, side: Tensor, tokens: Tensor) -> Tensor:
-        """The first of them (B×1×D/r); where attention is fused, without work on the others."""
+        """The first of them (B×1×D/r); where attention is fused, without attention and MLP of the others."""
         merged = self._merged(side, tokens)
         return first_of(self.block, merged) if self.block.attn.fused_attn else self.block(merged)[:, :1]
 

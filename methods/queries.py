@@ -69,7 +69,7 @@ def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor,
 
 
 def first_of(block: nn.Module, tokens: Tensor) -> Tensor:
-    """What the block writes at its first token (B×1×D), without its work on the others."""
+    """What the block writes at its first token (B×1×D), without attention and MLP of the others."""
     _, key, value = _heads(block.attn, block.attn.qkv(block.norm1(tokens)))
     output, _, _ = read(block, tokens[:, :1], (key, value))
     return output

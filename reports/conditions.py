@@ -49,31 +49,15 @@ def preprocessing(runs: pd.DataFrame) -> str:
 def mixes(runs: pd.DataFrame) -> bool:
     """Whether some were trained on images of two classes each."""
     known = (row.get("augmentation") for row in runs.get("preprocessing", ()) if isinstance(row, dict))
-    return any(how["mixing"] for how in known if how)
+    return any("mixup" in words for words in known if words)
 
 
 def _steps(row: dict[str, Any]) -> str:
     mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(row[key])) for key in ("mean", "std"))
     size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
     resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
-    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}{_augmentation(row.get('augmentation'))}"
-
-
-def _augmentation(how: dict[str, Any] | None) -> str:
-    """How training images were changed, in the order in which it is done; a mixed image is of two classes."""
-    if not how:
-        return ""
-    mixing = how["mixing"] or {"mixup": 0, "cutmix": 0, "label_smoothing": 0}
-    steps = {
-        how["crop"].replace("_", " "): True,
-        f"flip {how['flip']:g}": how["flip"],
-        f"RandAugment {how['rand_augment']}": how["rand_augment"],
-        f"random erasing {how['erasing']:g}": how["erasing"],
-        f"mixup {mixing['mixup']:g}": mixing["mixup"],
-        f"CutMix {mixing['cutmix']:g}": mixing["cutmix"],
-        f"label smoothing {mixing['label_smoothing']:g}": mixing["label_smoothing"],
-    }
-    return f", training images instead by {', '.join(step for step, done in steps.items() if done)}"
+    instead = f", training images instead by {row['augmentation']}" if row.get("augmentation") else ""
+    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}{instead}"
 
 
 def _copy(comparison: Comparison) -> str:

@@ -58,11 +58,11 @@ def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure
 
 
 def _provenance(device: str, rows: pd.DataFrame) -> str:
-    """Whose numbers these are: they come with the checkout, until someone measures anew."""
+    """Where, when and how it was measured; those that come with the checkout were measured elsewhere."""
     commits = [f"commit {commit}" for commit in values(rows, "commit")]
     when = ", ".join([device, *(values(rows, "date") or ["date not recorded"]), *commits])
     by = " and ".join(f"`{command}`" for command in values(rows, "command")) or "a command that was not recorded"
-    return f"Measured on {when}, by {by}. The numbers come with the checkout; `make speed` measures this machine."
+    return f"Measured on {when}, by {by}; `make speed` measures this machine."
 
 
 def _cell(row: Any, key: str) -> Cell:

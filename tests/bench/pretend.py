@@ -46,8 +46,6 @@ class Device(TorchDispatchMode):
         here = {value.device.type for value in given if value.ndim or value.device.type == "cuda"}
         if name.startswith("_fused_"):
             self.updated += len(args[0])
-        if name in ("_pin_memory", "is_pinned"):  # which fake tensors know nothing of
-            return args[0].clone() if name == "_pin_memory" else False
         if name in ASKED:
             self.crossings[name] += "cuda" in here
             return True if name == "equal" else ANSWERS[args[0].dtype.is_floating_point]
@@ -72,6 +70,7 @@ def pretended(patch: pytest.MonkeyPatch) -> Iterator[Device]:
     patch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     patch.setattr("torch.autograd._engine_run_backward", backward)
     patch.setattr(nn.Module, "to", moved)
+    patch.setattr(Tensor, "pin_memory", Tensor.clone)  # fake tensors know nothing of it
     with FakeTensorMode(), Device() as device:
         yield device
 

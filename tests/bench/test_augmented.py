@@ -21,6 +21,7 @@ from bench.data import shuffled
 from bench.execute import execute
 from bench.execution import Execution, Reading
 from bench.passes import passes, steps_in_epoch, training_split
+from bench.perform import lacking
 from bench.recent import load
 from bench.recorded import Trace, recorded
 from bench.run import Run, plan_grid
@@ -202,8 +203,11 @@ def test_a_run_from_files_to_record(data: Path, preset: str, tmp_path: Path) -> 
     assert all(np.isfinite(record.score.train_losses))
     assert all(13 * value == pytest.approx(round(13 * value)) for value in record.score.train_accuracies)
     assert (record.cost.train_images, record.cost.test_images) == (COUNT, 6)
-    assert record.preprocessing["augmentation"]["crop"] == WORDS[preset]
+    assert record.preprocessing["augmentation"].startswith(WORDS[preset].replace("_", " "))
     assert read(save(tmp_path, record)) == record
+    plain = {key: value for key, value in record.preprocessing.items() if key != "augmentation"}
+    assert lacking(run, record, tmp_path, frozenset()) == ""
+    assert "augments otherwise" in lacking(run, dataclasses.replace(record, preprocessing=plain), tmp_path, frozenset())
     assert execute(run, AWAY).score == record.score
     assert execute(run, HERE).score == record.score
     assert execute(asked(data, preset, 1, "lst", evaluate_every=1), HERE).score != record.score

@@ -12,15 +12,17 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException
 
 from bench.data import Normaliser
 from bench.loss import loss_of
+from bench.mixing import Mix
 from bench.states import Rows, Stored
 from bench.train import accuracy, train
+from datasets.augmentation import Mixing
 from datasets.base import Split
 from methods import METHODS, Network
 from methods.recipe import Recipe
 from methods.spec import parse
 from methods.states import IMAGES
 from tests.bench.pretend import Device, backward, pretended
-from tests.methods.small import SIZE, batch, disturb, learning, network_of
+from tests.methods.small import CLASSES, SIZE, batch, disturb, learning, network_of
 
 CUDA = torch.device("cuda")  # as the command line names it; tensors there are on cuda:0
 COUNT = 3
@@ -86,6 +88,17 @@ def test_states_beside_the_device_are_sent_once_each(monkeypatch: pytest.MonkeyP
         read = stored(network, "cpu")
         found = epoch(network, read, "fp32", device)
         assert found == TRAINING | {"_to_copy": 1 + len(network.needs)}  # the order of the labels alone, and the states
+
+
+def test_a_batch_is_mixed_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, mix = network_of("lora"), Mix(Mixing(0.8, 1.0, 0.1), CLASSES)
+    with pretended(monkeypatch) as device:
+        network.to(CUDA)
+        normalise, pixels = normaliser(), split(CUDA)
+        device.crossings.clear()
+        images, shares = mix(pixels.images, pixels.labels, 0, 0)
+        loss_of(network, network(normalise(images)), shares).backward()
+        assert not device.crossings
 
 
 def stored(network: Network, place: str) -> Stored:

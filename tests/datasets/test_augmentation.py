@@ -14,7 +14,7 @@ from torchvision.transforms import InterpolationMode
 
 from bench.seeded import seeded
 from datasets import PRESETS, Preprocessing
-from datasets.augmentation import NOAH, Augmentation, transform_of
+from datasets.augmentation import NOAH, VPT, Augmentation, transform_of
 from datasets.preprocessing import HALF
 
 SIZE = 224
@@ -135,6 +135,14 @@ def test_only_what_the_cards_name_is_augmented() -> None:
     assert set(named) == {"vpt_fgvc", "dtl_few_shot", "noah_few_shot"}
     mixed = {name: how.mixing for name, how in named.items() if how.mixing}
     assert [(how.mixup, how.cutmix, how.label_smoothing) for how in mixed.values()] == [(0.8, 1.0, 0.1)]
+
+
+def test_all_that_is_done_is_said() -> None:
+    assert VPT.words == "random crop, flip 0.5"
+    assert NOAH.words == (
+        "random resized crop, flip 0.5, RandAugment rand-m9-mstd0.5-inc1, random erasing 0.25, mixup 0.8, CutMix 1, "
+        "label smoothing 0.1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,10 @@ def test_the_last_stage_is_shown_and_its_epochs_count_from_one(make) -> None:
 
 def test_what_is_right_of_a_mixed_image_is_said_where_images_are_mixed(make) -> None:
     plain = trained(make("lora"), [2.0, 1.0], 2)
-    augmentation = {"crop": "random_crop", "flip": 0.5, "rand_augment": None, "erasing": 0.0, "mixing": None}
     steps = {"name": "a", "interpolation": "bicubic", "resize": "crop", "mean": [0.5], "std": [0.5], "decode": "any"}
     said = []
-    for mixing in (None, {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1}):
-        how = steps | {"augmentation": augmentation | {"mixing": mixing}}
+    for words in ("random crop, flip 0.5", "random crop, mixup 0.8, CutMix 1, label smoothing 0.1"):
+        how = steps | {"augmentation": words}
         (figure,) = find("convergence")(frame([dataclasses.replace(plain, preprocessing=how)]))
         said.append("counts the class with the larger share" in figure.caption)
     assert said == [False, True]

@@ -49,10 +49,10 @@ def test_ratios_are_of_epochs_and_of_whole_runs() -> None:
 def test_the_caption_says_whose_numbers_these_are() -> None:
     known = {"date": "2026-11-20", "commit": None, "command": "python -m bench.side_by_side"}
     caption = report(pd.DataFrame([{**ROWS[0], **known}]))[0].caption
-    assert "Measured on cpu, 2026-11-20, by `python -m bench.side_by_side`." in caption
-    assert "come with the checkout; `make speed` measures this machine" in caption
+    assert "Measured on cpu, 2026-11-20, by `python -m bench.side_by_side`;" in caption
+    assert "`make speed` measures this machine" in caption
     assert (
-        "Measured on cpu, date not recorded, by a command that was not recorded."
+        "Measured on cpu, date not recorded, by a command that was not recorded;"
         in report(pd.DataFrame(ROWS))[0].caption
     )
 
