@@ -112,8 +112,8 @@ def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str
 def _estimate(run: Run, rate: Rate | None) -> Estimate | None:
     if rate is None:
         return None
-    trained = steps_in_epoch(run.task.sizes["train"], run.recipe) * run.recipe.batch_size * run.recipe.epochs
-    return Estimate(trained * rate.train + run.task.sizes["test"] * rate.test, rate.source)
+    images = min(run.task.sizes["train"], steps_in_epoch(run.task.sizes["train"], run.recipe) * run.recipe.batch_size)
+    return Estimate(images * run.recipe.epochs * rate.train + run.task.sizes["test"] * rate.test, rate.source)
 
 
 def _median(pairs: Sequence[tuple[float, float]], source: str) -> Rate:

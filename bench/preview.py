@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -39,9 +39,7 @@ def _times(left: Sequence[Run], device: torch.device, workers: int, root: Path, 
     records, costs = results.load_all(root)[0], results.load_costs(root)[0]
     here = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     known = (measured_rates(left, costs, here) if here else {}) | recorded_rates(records, here or device.type)
-    quiet = not console.is_terminal
-    timing = functools.partial(track, description="timing a step", console=console, transient=True, disable=quiet)
-    found = [estimate for estimate in estimates(left, known, device, timing) if estimate]
+    found = [estimate for estimate in estimates(left, known, device, functools.partial(_timing, console)) if estimate]
     unit = "GPU-hours" if here else None
     lines = [f"time     about {_both(found, workers, unit)}", f"from     {_sources(left, found)}"]
     names = {record.where.device for record in records} | {row.where.device for row in costs}
@@ -52,6 +50,13 @@ def _times(left: Sequence[Run], device: torch.device, workers: int, root: Path, 
             part = "" if len(there) == len(left) else f" for the {len(there)} runs that are known there"
             lines.append(f"on {name}: about {_both(there, workers, 'GPU-hours')}{part}, by {_sources(left, there)}")
     return lines
+
+
+def _timing(console: Console, runs: Sequence[Run]) -> Iterable[Run]:
+    """A bar over the runs of which steps are timed, or a line where there is no terminal."""
+    if runs and not console.is_terminal:
+        console.print(f"timing   a step of each of {len(runs)} methods on this machine")
+    return track(runs, "timing a step", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _both(found: Sequence[Estimate], workers: int, unit: str | None) -> str:
@@ -69,7 +74,7 @@ def _sources(left: Sequence[Run], found: Sequence[Estimate]) -> str:
     counts = Counter(estimate.source for estimate in found)
     told = ", ".join(f"{source} ({count} runs)" for source, count in counts.most_common()) or "nothing"
     images = sum(run.task.sizes["test"] for run in left)
-    return f"{told}; {images:,} test images in all; without loading of data and start-up"
+    return f"{told}; {images:,} test images in all; without feature cache, loading of data and start-up"
 
 
 def _duration(seconds: float) -> str:

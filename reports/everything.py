@@ -50,9 +50,13 @@ def write_all(
         if any(table is not None for table in given):
             items[name] = told_apart(find(name)(*given))
             paths += [path for item in items[name] for path in _write(item, out, console)]
-    if empty := [name for name, found in items.items() if not found]:
+    empty = [name for name, found in items.items() if not found]
+    if empty and records is None:
         _say(console, f"{', '.join(empty)}: nothing to show yet")
-    return [*paths, *_page(items, tables["runs"], tables["costs"], out, console)] if names is None and paths else paths
+    whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
+    if names is not None or not paths:
+        return paths
+    return [*paths, *_page(items, tables["runs"], tables["costs"], out, console, whole)]
 
 
 def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.DataFrame | None:
@@ -123,11 +127,12 @@ def _page(
     costs: pd.DataFrame | None,
     out: Path,
     console: Console,
+    whole: str,
 ) -> list[Path]:
     from reports import page
 
     path = page.write(items, runs, costs, out)
-    _say(console, f"wrote {path}: everything on one page, for a browser")
+    _say(console, f"wrote {path}: {whole} on one page, for a browser")
     return [path]
 
 

@@ -42,9 +42,11 @@ def test_time_scales_with_the_images_of_like_runs() -> None:
     assert expected_seconds([asked, asked], records, CPU) == pytest.approx(2 * (7 * 12 * 1.0 + 10 * 0.1))
 
 
-def test_a_batch_that_is_not_full_counts_as_one() -> None:
-    asked = run("linear", epochs=1, batch_size=8)
-    assert expected_seconds([asked], [record(asked, 100.0, 0.0)], CPU) == pytest.approx(16.0)
+@pytest.mark.parametrize("batch_size", [8, 2048])
+def test_a_batch_that_is_not_full_takes_its_share(batch_size: int) -> None:
+    asked = run("linear", epochs=1, batch_size=batch_size)
+    another = record(run("linear", epochs=1, batch_size=4), 100.0, 0.0)
+    assert expected_seconds([asked], [another], CPU) == pytest.approx(12.0)
 
 
 def test_the_median_of_like_runs_is_taken() -> None:
