@@ -162,7 +162,9 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
     console = Console(file=io.StringIO(), width=100)
     show(answer, console)
     assert "bird [1]" in console.file.getvalue()
-    assert "--suite folder:PATH:shots=2 --backbone" in command(record, tmp_path)
+    called = dataclasses.replace(record.where, command="bench.py --suite folder:birds:shots=2 --epochs 1")
+    again = command(dataclasses.replace(record, where=called), tmp_path)
+    assert "--suite folder:PATH:shots=2 --backbone" in again
     assert (
         predict(results.path_of(tmp_path, kept(tmp_path, "linear").identity), [photo], 1, None, "cpu")
         .images[str(photo)][0]
