@@ -23,7 +23,7 @@ from bench.speed import STEPS, WARMUP, Timing, timed
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Measured", "Peaks", "measure", "training_peaks"]
+__all__ = ["Measured", "Peaks", "measure", "steps_peaks", "training_peaks", "training_step"]
 
 PEAK_STEPS = 3  # after the first, which has no optimiser state yet
 
@@ -103,6 +103,15 @@ def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[T
 
 def _step_of(case: Case, device: torch.device) -> Callable[[], None]:
     return training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+
+
+def steps_peaks(make: Callable[[], Callable[[], None]], device: torch.device) -> Peaks:
+    """Of the steps that `make` gives, which puts everything they need on the device; all None on a CPU.
+
+    Raises torch.OutOfMemoryError.
+    """
+    _clear(device)
+    return _train_peaks(make(), device)
 
 
 def _train_peaks(step: Callable[[], None], device: torch.device) -> Peaks:

@@ -18,6 +18,7 @@ ALLOWED = {
     "datasets": set(),
     "results": set(),
     "reports": {"results"},
+    "tools": {"bench", "methods", "datasets", "results"},
 }
 OURS = {*ALLOWED, "tests"} - {"bench.py"}
 HEAVY = {"torch", "timm", "torchvision"}

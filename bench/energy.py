@@ -1,0 +1,41 @@
+"""Joules that a card has used, by the counter of NVIDIA's management library (nvidia-ml-py, where it is installed)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+
+__all__ = ["joules"]
+
+
+def joules(device: torch.device) -> float | None:
+    """What the whole card has used since its driver was loaded, other processes included.
+
+    None where there is no counter: on a CPU, on cards before Volta, without nvidia-ml-py. The counter moves about
+    every tenth of a second, so that differences over less than a second or two mean little. Nothing is waited for.
+    """
+    if device.type != "cuda":
+        return None
+    library, handle = _counter(device.index or 0)
+    if handle is None:
+        return None
+    try:
+        return float(library.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+    except library.NVMLError:
+        return None
+
+
+@cache
+def _counter(index: int) -> tuple[Any, Any]:
+    """The library, and its handle of the device that torch calls `index`, whichever devices are visible."""
+    try:
+        import pynvml
+    except ImportError:
+        return None, None
+    try:
+        pynvml.nvmlInit()
+        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}")
+    except pynvml.NVMLError:
+        return pynvml, None

@@ -1,0 +1,1 @@
+"""Programs for maintainers: what a user of the bench never needs to call."""

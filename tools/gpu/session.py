@@ -1,0 +1,148 @@
+"""A session on one device: the sizes it works at, the time it has left, and results that are saved at once."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from bench.provenance import where
+from methods import Method
+from methods.backbone import Backbone, find
+from methods.spec import parse_list
+from results import load_measured, save_measured
+
+__all__ = ["DRY", "FULL", "Session", "Sizes", "plan_processes"]
+
+# In order of worth: a session that is cut off has answered for these first.
+FIRST = ("full", "linear", "bitfit", "lora", "vpt_deep", "dtl", "dtl_plus", "lst", "synqt", "vqt", "head2toe")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the work of each stage is."""
+
+    backbone: str
+    batches: tuple[int, ...]  # of planned against measured memory
+    batch: int  # of speed
+    steps: int  # timed steps
+    images: int  # training images of whole runs
+    epochs: int  # of whole runs
+    tasks: str | None  # of the embedded suite; None for all
+    methods: str
+    compiler: str  # torch.compile's backend
+
+
+FULL = Sizes("random:vit_base_patch16_224", (64, 8), 64, 30, 1000, 2, None, "all", "inductor")
+DRY = Sizes("random:demo", (2,), 2, 3, 8, 2, "digits", "linear,lora", "aot_eager")
+
+
+@dataclass
+class Session:
+    """What all stages share. `failures` holds one row for everything that went wrong; nothing stops the session."""
+
+    device: torch.device
+    sizes: Sizes
+    results: Path
+    minutes: float
+    commit: str | None = None  # of a copy of the checkout without its history
+    console: Console = field(default_factory=Console)
+    started: float = field(default_factory=time.monotonic)
+    failures: list[Row] = field(default_factory=list)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the session should be over."""
+        return self.started + 60 * self.minutes - time.monotonic()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone of memory, speed and whole runs."""
+        return find(self.sizes.backbone)
+
+    @property
+    def methods(self) -> list[Method]:
+        """All methods with their defaults, the ones that matter most first."""
+        found = parse_list(self.sizes.methods)
+        rank = {name: place for place, name in enumerate(FIRST)}
+        return sorted(found, key=lambda method: rank.get(method.name, len(FIRST)))
+
+    def say(self, text: str) -> None:
+        """One line on the screen, with the seconds since the start."""
+        self.console.print(
+            f"{time.monotonic() - self.started:5.0f} s  {text}", markup=False, highlight=False, soft_wrap=True
+        )
+
+    def save(self, subject: str, rows: Sequence[Row]) -> Path:
+        """Write the rows of this device as `measured/gpu_<subject>.csv`; rows of other devices stay."""
+        made = where(self.device)
+        about = {
+            "device": made.device,
+            "driver": made.driver,
+            "date": made.date,
+            "commit": made.commit or self.commit,
+            "dirty": made.dirty,
+            "command": made.command,
+            **{name: made.versions.get(name) for name in ("python", "torch", "timm")},
+        }
+        name = f"gpu_{subject}"
+        before = load_measured(self.results, name)
+        others: list[Row] = []
+        if before is not None:
+            kept = before[before["device"] != made.device]
+            others = kept.astype(object).where(kept.notna(), None).to_dict("records")  # type: ignore[assignment]
+        return save_measured(self.results, name, [*others, *({**row, **about} for row in rows)])
+
+    @contextmanager
+    def guarded(self, stage: str, what: str = "") -> Iterator[None]:
+        """Note an error as a row and go on: one method that fails must not cost the rest of the session."""
+        try:
+            yield
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            self.failures.append(
+                {"stage": stage, "what": what, "error": f"{type(error).__name__}: {lines[0]}",
+                 "trace": "".join(traceback.format_exception(error)[-4:])}
+            )  # fmt: skip
+            self.save("failures", self.failures)
+            self.say(f"FAILED {stage} {what}: {type(error).__name__}: {lines[0][:160]}")
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def run(self, stage: str, work: Callable[[Session], None]) -> None:
+        """Do a stage, if there is time left, and say how long it took."""
+        if self.left <= 0:
+            self.say(f"{stage}: left out, the time is over")
+            return
+        started = time.monotonic()
+        with self.guarded(stage):
+            work(self)
+        self.say(f"{stage}: {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def plan_processes() -> Iterator[ProcessPoolExecutor]:
+    """Processes that plan on the CPU while the device measures; each has one thread."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    count = max(1, min(8, len(os.sched_getaffinity(0)) - 4))
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
