@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead faults speed checkpoint clean
+.PHONY: demo test setup lint types check overhead benchmarks faults speed checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
 	$(PYTHON) bench.py --workers 2
@@ -27,6 +27,9 @@ types: setup
 
 overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
 	$(PYTHON) -m bench.overhead
+
+benchmarks: setup  ## how quick the bench itself is, as ratios within one process; no test measures time
+	OMP_NUM_THREADS=1 $(PYTHON) -m tests.benchmarks
 
 faults: setup  ## everything that can go wrong with a grid, tried for real (about a quarter of an hour)
 	$(PYTHON) -m tests.faults

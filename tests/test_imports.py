@@ -1,10 +1,9 @@
-"""The folders import each other in one direction only, ours are the ones imported, and --help answers at once."""
+"""The folders import each other in one direction only, ours are the ones imported, and --help loads nothing large."""
 
 import ast
 import importlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,18 +61,13 @@ def test_ours_are_the_packages_of_the_checkout(name: str) -> None:
     assert importlib.import_module(name).__file__ == str(ROOT / name / "__init__.py")
 
 
-def test_help_answers_at_once_and_without_torch() -> None:
+def test_help_answers_without_torch() -> None:
     program = (
         "import runpy, sys; sys.argv = ['bench.py', '--help']\n"
         "try: runpy.run_path('bench.py', run_name='__main__')\n"
         "finally: print('loaded', sorted({'torch', 'timm', 'pandas', 'matplotlib'} & sys.modules.keys()))"
     )
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-        seconds.append(time.perf_counter() - started)
-        assert done.returncode == 0, done.stderr
-        assert "--methods" in done.stdout
-        assert "loaded []" in done.stdout
-    assert min(seconds) < 1.5  # a second, and half of one for a busy machine
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--methods" in done.stdout
+    assert "loaded []" in done.stdout

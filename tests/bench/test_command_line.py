@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from results.claims import holder_of
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,orientation", "--epochs", "1", "--device", "cpu"]
 
@@ -19,7 +21,7 @@ SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,orientation", "--
 def call(*words: str, folder: Path, code: int = 0) -> str:
     """The output of one call, stripped of nothing; fails unless it ends with `code`."""
     command = [sys.executable, str(ROOT / "bench.py"), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=environment())
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -98,11 +100,13 @@ def test_weights_that_were_kept_predict_and_others_say_how_to_keep_them(finished
 
 def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "bench.py"), *SMALL, *where(tmp_path)]
-    for delay in (4.0, 7.0):
+    for finished_before in (0, 1):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
-        time.sleep(delay)
+        at_work(process, tmp_path, finished_before)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
+        assert finished_before <= len(records(tmp_path)) < len(records(finished))
+        assert claimants(tmp_path) == {process.pid}  # it died with a run in its hands
     call(*SMALL, *where(tmp_path), folder=tmp_path)
     assert scores(records(tmp_path)) == scores(records(finished))
     assert not [path for path in (tmp_path / "results").rglob("*.json") if path.stat().st_size == 0]
@@ -114,11 +118,11 @@ def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
 ) -> None:
     command = [sys.executable, str(ROOT / "bench.py"), *SMALL, "--epochs", str(epochs), *workers, *where(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
-    claimed_by(tmp_path)
+    at_work(process, tmp_path)
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 130
     assert "stopping when what is running now is finished" in out + err
     assert "the same call goes on from there" in out + err
@@ -126,12 +130,18 @@ def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
     assert len(records(tmp_path)) == kept
 
 
-def claimed_by(folder: Path) -> None:
-    """Wait until a run has begun."""
-    until = time.monotonic() + 60
-    while not list((folder / "results" / "claims").rglob("*.claim")):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+def at_work(process: subprocess.Popen[str], folder: Path, finished: int = 0) -> None:
+    """Wait until the process, or a worker of it, holds a run, and so many are finished."""
+    dead = claimants(folder)
+    while not claimants(folder) - dead or len(records(folder)) < finished:
+        assert process.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.02)
+
+
+def claimants(folder: Path) -> set[int]:
+    """The processes that hold runs."""
+    holders = (holder_of(path) for path in (folder / "results" / "claims").rglob("*.claim"))
+    return {holder.pid for holder in holders if holder}
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "bench.py", "data", "check", "vtab", "--data", str(tmp_path), *words]
         environment = os.environ | {"COLUMNS": "200", "XDG_CACHE_HOME": str(tmp_path / "c")}
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
 
     shown, document = call(), call("--json")
     assert shown.returncode == document.returncode == 1

@@ -115,7 +115,7 @@ def test_the_command_line(made: Path, tmp_path: Path) -> None:
     with serving({"all.zip": zipped(made)}) as hub:
         own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "COLUMNS": "200"}
         done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=120, env=os.environ | own
+            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=os.environ | own
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data/vtab is complete; look at it with: python bench.py data check vtab" in done.stdout

@@ -17,5 +17,5 @@ def test_what_another_process_writes_is_here(method: str) -> None:
     place = Shared((2, 3))
     process = multiprocessing.get_context(method).Process(target=write, args=(place, 7))
     process.start()
-    process.join(timeout=60)
+    process.join()
     assert torch.equal(place.tensor, torch.tensor([[0, 0, 0], [7, 7, 7]], dtype=torch.uint8))

@@ -10,7 +10,6 @@ import json
 import random
 import struct
 import sys
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from datasets import PRESETS
 from datasets.decoding import BadImage, decoded
 from datasets.lists import read
 
-LONGEST_SECONDS = 10.0
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -148,13 +146,11 @@ def fuzz(count: int, seed: int = 0) -> Counter[str]:
     with TemporaryDirectory() as folder:
         for number in range(count):
             chance = random.Random(f"{seed} {number}")
-            started = time.perf_counter()
             lists = number % 4 == 3
             try:
                 outcomes[try_list(chance, Path(folder)) if lists else try_image(chance, files)] += 1
             except Exception as error:
                 raise AssertionError(f"case {number} of seed {seed}: {type(error).__name__}: {error}") from error
-            assert time.perf_counter() - started < LONGEST_SECONDS, f"case {number} of seed {seed} took too long"
     return outcomes
 
 

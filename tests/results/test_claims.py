@@ -121,10 +121,8 @@ def test_the_holder_touches_its_claim(head: Path) -> None:
     claim.beat_seconds = 0.01
     os.utime(head, (0, 0))
     with claim:
-        until = time.monotonic() + 5
-        while head.stat().st_mtime == 0 and time.monotonic() < until:
+        while head.stat().st_mtime == 0:
             time.sleep(0.01)
-        assert head.stat().st_mtime > 0
 
 
 def test_a_holder_that_was_overtaken_knows_and_leaves_the_other_alone(head: Path, elsewhere: str) -> None:

@@ -6,11 +6,14 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.trials.processes import Trial, children, finish, lost, start
+from tests.trials.processes import Trial, children, finish, lost, start, wait_until_at_work
 
 
 def kills(folder: Path, like: Path, wanted: int, seeds: int, longest_pause: float, seed: int = 0) -> Trial:
-    """Kill until it was done `wanted` times, in as many grids as that takes, and finish the last one in peace."""
+    """Kill until it was done `wanted` times, in as many grids as that takes, and finish the last one in peace.
+
+    A grid is left alone until it holds a run, so that kills strike work and not the start of an interpreter.
+    """
     dice, count, gone, grids = random.Random(seed), 0, 0, 0
     while count < wanted:
         root = folder / f"grid-{grids}"
@@ -26,7 +29,8 @@ def _disturb(root: Path, dice: random.Random, wanted: int, seeds: int, longest_p
     count = 0
     while True:
         process = start(root, "--seeds", seeds)
-        count += _kill_while_it_runs(process, dice, wanted - count, longest_pause)
+        if count < wanted and wait_until_at_work(root, process):
+            count += _kill_while_it_runs(process, dice, wanted - count, longest_pause)
         ended = finish(process)
         if ended and not ended["failed"]:
             assert ended["done"] + ended["there"] == 8 * seeds

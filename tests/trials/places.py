@@ -49,8 +49,8 @@ def read_only(folder: Path, like: Path, seeds: int) -> Trial:
     """A folder made read-only while the grid runs; then writable again."""
     with small_disk(folder / "fixed", "8m") as disk:
         process = start(disk, "--seeds", seeds)
-        until = time.monotonic() + 60
-        while not list(disk.glob("runs/**/*.json")) and time.monotonic() < until:
+        while not list(disk.glob("runs/**/*.json")):
+            assert process.poll() is None, "the grid ended before its folder could be made read-only"
             time.sleep(0.05)
         while subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True).returncode:
             time.sleep(0.01)  # refused as long as a file is open for writing
@@ -70,6 +70,7 @@ def truncated(root: Path, like: Path, seeds: int) -> Trial:
     for share, victim in enumerate(victims):
         content = victim.read_bytes()
         victim.write_bytes(content[: len(content) * share // 4])
+    assert len(victims) == 4
     end = finish(start(root, "--seeds", seeds))
     aside = list((root / "runs").rglob("*.damaged"))
     survived = len(aside) if end["done"] == len(victims) else 0

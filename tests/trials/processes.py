@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import results
+from results.claims import holder_of
 from tests.trials.grid import asked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,22 @@ def children(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def at_work(root: Path, process: subprocess.Popen[str]) -> bool:
+    """Whether a live process of the grid holds a run now."""
+    family = {process.pid, *children(process.pid)}
+    holders = (holder_of(path) for path in (root / "claims").rglob("*.claim"))
+    return any(holder.pid in family and not holder.gone() for holder in holders if holder)
+
+
+def wait_until_at_work(root: Path, process: subprocess.Popen[str]) -> bool:
+    """Wait until a run is held by the grid; False when it ended first."""
+    while not at_work(root, process):
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def records(root: Path) -> dict[str, results.Record]:

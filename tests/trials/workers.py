@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from tests.trials.processes import Trial, children, finish, lost, records, start
+from tests.trials.grid import asked
+from tests.trials.processes import Trial, children, finish, lost, records, start, wait_until_at_work
 
 NAMES = {"hang": "worker that hangs", "crash": "segmentation fault", "memory": "out of memory on the CPU (ulimit)"}
 
@@ -15,6 +16,7 @@ def faulty(root: Path, like: Path, fault: str, seeds: int) -> Trial:
     """The first try of every run of seed 0 goes wrong: eight faults in one grid, all of which end well."""
     end = finish(start(root, "--seeds", seeds, "--fault", fault))
     tried = len(list((root / "tried").iterdir()))
+    assert tried == len(asked(1, 4)), f"the fault struck {tried} runs of seed 0, not all of them"
     survived = tried - int(end["failed"])
     return Trial(NAMES[fault], tried, survived, lost(root, like, seeds, 4), "done at the second try")
 
@@ -22,9 +24,7 @@ def faulty(root: Path, like: Path, fault: str, seeds: int) -> Trial:
 def interrupted(root: Path, like: Path, times: int, seeds: int) -> Trial:
     """Ctrl-C for the whole group of processes, as a terminal sends it; then the same call again."""
     process = start(root, "--seeds", seeds, "--epochs", 4, "--workers", 2)
-    until = time.monotonic() + 60
-    while not list((root / "claims").rglob("*.claim")) and time.monotonic() < until:
-        time.sleep(0.02)
+    assert wait_until_at_work(root, process), "the grid ended before it could be interrupted"
     before, workers = len(records(root)), children(process.pid)
     for _ in range(times):
         for pid in (*workers, process.pid):
