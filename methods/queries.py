@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Unsupported
+from methods.states import read_type
 
 __all__ = ["Kept", "check_blocks", "first_of", "kept_of", "read", "walk"]
 
@@ -70,8 +71,9 @@ def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor,
 
 def first_of(block: nn.Module, tokens: Tensor) -> Tensor:
     """What the block writes at its first token (B×1×D), without attention and MLP of the others."""
-    _, key, value = _heads(block.attn, block.attn.qkv(block.norm1(tokens)))
-    output, _, _ = read(block, tokens[:, :1], (key, value))
+    attention, normed = block.attn, block.norm1(tokens)
+    kept: Kept = normed.to(read_type(normed)) if _folds(attention) else _heads(attention, attention.qkv(normed))[1:]
+    output, _, _ = read(block, tokens[:, :1], kept)
     return output
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from methods.steps import Step, steps_of
 
-__all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "written"]
+__all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "read_type", "written"]
 
 Backbone = VisionTransformer | SwinTransformer
 IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
@@ -41,3 +41,9 @@ def observe(vit: Backbone, images: Tensor, names: Sequence[str]) -> dict[str, Te
         if name in wanted:
             states[name] = x
     return {name: states[name] for name in names}
+
+
+def read_type(x: Tensor) -> torch.dtype:
+    """The number format in which matrix products read `x`: a lower one than its own under autocast."""
+    nothing = x.new_empty(0, 0)
+    return (nothing @ nothing).dtype

@@ -29,6 +29,7 @@ FREE_HERE = {
     "rsub", "scalar_tensor", "select", "sigmoid", "silu", "slice", "split", "split_with_sizes", "squeeze", "stack",
     "sub", "sum", "t", "tanh", "transpose", "unbind", "unsqueeze", "view", "zeros",
     "max_pool2d_with_indices", "_adaptive_avg_pool2d", "upsample_bilinear2d", "relu_", "ones", "full",
+    "diagonal", "sqrt",
 }  # fmt: skip
 FREE_THERE = {
     "aten::" + name

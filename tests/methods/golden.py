@@ -20,7 +20,7 @@ from methods.backbone import prepare
 from methods.spec import parse
 from tests.methods.golden_bypass import ROWS
 from tests.methods.golden_queries import SYNQT, SYNQT_NAMES, VQT_NAMES, vqt
-from tests.methods.golden_side import LST, LST_NAMES, dtl, dtl_names, swin_of
+from tests.methods.golden_side import LST, LST_NAMES, POOLING, dtl, dtl_names, swin_of
 
 FOLDER = Path(__file__).parent.parent / "golden"
 
@@ -58,6 +58,7 @@ GOLDEN = {
     "vpt_deep": Golden("vpt_deep:tokens={tokens}", PROMPTED),
     "vpt_shallow": Golden("vpt_shallow:tokens={tokens}", PROMPTED),
     **{name: Golden(*row) for name, row in ROWS.items()},
+    **{name: Golden(*row) for name, row in POOLING.items()},
     "dtl": Golden(dtl, dtl_names),
     "lst": Golden(LST, LST_NAMES),
     "vqt": Golden(vqt, VQT_NAMES),

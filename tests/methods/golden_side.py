@@ -1,4 +1,4 @@
-"""How the side networks (DTL, LST) are called and set in their golden files, and the hierarchical backbone there."""
+"""How the side networks are called and set in their golden files, and the hierarchical backbone there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,11 @@ LST_NAMES = {
     r"^rungs\.(\d+)\.(ladder|gate|block)": r"lst.\2.\1",
     r"^(first|up)\.": r"lst.\1.",
     r"^side_norm\.": "lst.norm.",
+}
+POOLING = {  # by file: spec, replacements
+    "unipt": ("unipt:reduction={reduction}", {r"^(down|anchor|gate|up)\.": r"unipt.\1."}),
+    "sherl": ("sherl:reduction={reduction}", {r"^(down|down_norm|guide|gate|out|out_norm)\b": r"sherl.\1"}),
+    "res_tuning_bypass": ("res_tuning_bypass:units={bottleneck}", {r"^(lateral|vertical)\.": r"restuning.\1."}),
 }
 
 

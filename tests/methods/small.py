@@ -23,6 +23,7 @@ VARIANTS += ["dtl:start=3:kernel=4", "lst:reduction=4:pool=mean"]
 VARIANTS += ["adapter:start=xavier", "adaptformer:bias=false", "convpass:variant=attn", "convpass:conv=identity"]
 VARIANTS += ["vqt:tokens=3:pool=weighted", "synqt:tokens=2:scale=fixed", "synqt:kem=trainable"]
 VARIANTS += ["head2toe:size=48:class_token=apart"]
+VARIANTS += ["unipt:reduction=4", "sherl:reduction=1", "res_tuning_bypass:zero_init_last=true"]
 SPECS = [*METHODS, *VARIANTS]  # every method with its default settings, and settings that take other ways through
 
 

@@ -20,6 +20,7 @@ PARTLY_MOVED = {  # a tenth: a ReLU unit that is off for the batch, a kernel but
     "adaptformer",
     "convpass",
     "side_tuning",
+    "unipt",
 }
 
 every_method = pytest.mark.parametrize("spec", SPECS)

@@ -12,7 +12,8 @@ every_method = pytest.mark.parametrize("spec", SPECS)
 KEEPS = {  # what is worth computing once: more than the embedding is frozen
     "linear", "lora:layer=3", "partial", "partial:blocks=3", "dtl", "dtl_plus", "dtl:start=3:kernel=4", "lst",
     "lst:reduction=4:pool=mean", "vqt", "vqt:tokens=3:pool=weighted", "synqt", "synqt:tokens=2:scale=fixed", "head2toe",
-    "head2toe:size=48:class_token=apart", "side_tuning",
+    "head2toe:size=48:class_token=apart", "side_tuning", "unipt", "unipt:reduction=4", "sherl", "sherl:reduction=1",
+    "res_tuning_bypass", "res_tuning_bypass:zero_init_last=true",
 }  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def test_a_network_that_says_nothing_needs_the_images() -> None:
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("spec", ["vqt", "synqt", "lst"])
+@pytest.mark.parametrize("spec", ["vqt", "synqt", "lst", "unipt", "sherl", "res_tuning_bypass"])
 def test_features_have_the_precision_of_extraction(spec: str, precision: torch.dtype) -> None:
     network, (images, _) = network_of(spec).eval(), batch()
     with torch.autocast("cpu", precision):

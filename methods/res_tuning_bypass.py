@@ -1,0 +1,118 @@
+"""Res-Tuning-Bypass: a path of small adapters beside the frozen backbone reads every block and alone predicts.
+
+Source: "Res-Tuning: A Flexible and Efficient Tuning Paradigm via Unbinding Tuner from Backbone" (Jiang, Mao, Huang, Ma,
+Lv, Shen, Zhao, Zhou; NeurIPS 2023), as its authors' group released it. With h_0 the embedded tokens, h_i (B×N×D) what
+block i wrote, and an adapter of its own for every use:
+
+    A(x) = x + W_2 GELU(W_1 x + c_1) + c_2
+    b_0 = h_0    b_i = A_lateral,i(h_i) + A_vertical,i(b_{i-1})    logits = Head(norm(b_L)[class token])
+
+The final norm is frozen. Every step treats each token alone and the head reads the class token, so where attention is
+fused only class tokens are extracted and adapted. As released, --attention eager, all tokens are; so they are where the
+head reads the mean of the tokens. Of the paper's tuners only this adapter is released, and only the plain sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.base import Method, Network, Unsupported
+from methods.bypass import Bottleneck
+from methods.settings import Count
+from methods.states import observe, written
+from methods.steps import pool, steps_of
+
+__all__ = ["Bypassed", "ResTuningBypass"]
+
+
+class Adapter(Bottleneck):
+    """A(x): a bottleneck with GELU and a residual connection."""
+
+    def __init__(self, width: int, units: int) -> None:
+        super().__init__(width, units, nn.GELU())
+        for layer in (self.down, self.up):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.normal_(layer.bias, std=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class Bypassed(Network):
+    """A frozen backbone, whose states are extracted, and the bypass of two adapters a block."""
+
+    def __init__(self, vit: VisionTransformer, units: int) -> None:
+        super().__init__()
+        depth = len(vit.blocks)
+        self.vit = vit
+        self.lateral = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
+        self.vertical = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
+        self.needs = tuple(written(i) for i in range(depth + 1))
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The classifier."""
+        return self.vit.get_classifier()
+
+    def train(self, mode: bool = True) -> Network:
+        """Set the mode of the bypass alone; the backbone stays in evaluation mode."""
+        super().train(mode)
+        self.vit.eval()
+        return self
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The embedding and what each block wrote: of every token, or of the class token where it is enough."""
+        features, x = [], images
+        for step in steps_of(self.vit)[:-2]:
+            x = step.run(x)
+            features.append(self._needed(x))
+        return features
+
+    def observe(self, images: Tensor) -> dict[str, Tensor]:
+        """The embedding and what each block wrote, by name, all tokens of it."""
+        return observe(self.vit, images, self.needs)
+
+    def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
+        """What `extract` returns, from the states."""
+        return [self._needed(states[name]) for name in self.needs]
+
+    def adapt(self, features: list[Tensor]) -> Tensor:
+        """The bypass from the embedding up, the final norm and the head."""
+        bypass, *states = features
+        for lateral, vertical, state in zip(self.lateral, self.vertical, states, strict=True):
+            bypass = lateral(state) + vertical(bypass)
+        return self.head(pool(self.vit, bypass))
+
+    def _needed(self, tokens: Tensor) -> Tensor:
+        """The class token (B×1×D), copied so that the others are let go, or all tokens."""
+        lean = self.vit.global_pool == "token" and self.vit.blocks[0].attn.fused_attn
+        return tokens[:, :1].clone() if lean else tokens
+
+
+class ResTuningBypass(Method, name="res_tuning_bypass"):
+    """Res-Tuning-Bypass (Jiang et al., NeurIPS 2023) predicts from a path of adapters beside the frozen backbone.
+
+    1,198,848 parameters without the head on ViT-B/16 at 32 units. `zero_init_last` starts the last block's two
+    adapters as the identity; also then the network does not start as the backbone, since states are added up.
+    """
+
+    units: Count = 32
+    zero_init_last: bool = False
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Put the bypass beside the frozen backbone."""
+        if not all(hasattr(block.attn, "fused_attn") for block in vit.blocks):
+            raise Unsupported("needs blocks with plain attention")
+        if getattr(vit, "attn_pool", None) is not None:
+            raise Unsupported("needs a backbone that averages tokens or takes one, not one with attention pooling")
+        network = Bypassed(vit, self.units)
+        if self.zero_init_last:
+            for adapter in (network.lateral[-1], network.vertical[-1]):
+                nn.init.zeros_(adapter.up.weight)
+                nn.init.zeros_(adapter.up.bias)
+        return network
