@@ -1,13 +1,14 @@
 """Multiply-adds and FLOPs, counted on the meta device: nothing is computed and no memory is needed.
 
-Operators are counted by torch's own formulas (torch.utils.flop_counter), one multiply-add as two FLOPs. Element-wise
-work, norms and softmax count nothing, as in every published figure.
+Operators are counted by torch's own formulas (torch.utils.flop_counter), one multiply-add as two FLOPs, but for the
+backward pass of a convolution, whose groups torch leaves out of account. Element-wise work, norms and softmax count
+nothing, as in every published figure.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,35 @@ __all__ = ["Flops", "ModuleMacs", "TrainFlops", "inference_macs", "train_flops"]
 CONVOLUTIONS: frozenset[Callable[..., Any]] = frozenset({functional.conv1d, functional.conv2d, functional.conv3d})
 
 
+def _convolution_backward(
+    gradient: Tensor,
+    images: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    wanted: Sequence[bool],
+    **_: Any,
+) -> int:
+    """Gradients of the input and of the weight, where they are `wanted`: each takes the products of the forward pass.
+
+    A weight has as many input channels as one group, so that groups are in its size.
+    """
+    sites = images if transposed else gradient
+    forward = 2 * len(sites) * math.prod(sites.shape[2:]) * weight.numel()
+    return forward * sum(wanted[:2])
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten.convolution_backward: _convolution_backward,
+}
+
+
 class Flops(TorchDispatchMode):
     """Adds up the FLOPs of every operator with a formula, forward and backward; `uncounted` names the others."""
 
@@ -36,7 +66,7 @@ class Flops(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = FORMULAS.get(func._overloadpacket)
         if formula is None:
             self.uncounted.add(func._overloadpacket.__name__)
         else:

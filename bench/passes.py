@@ -19,7 +19,7 @@ from datasets.base import Split
 from datasets.preprocessing import PRESETS
 from methods.recipe import Recipe
 
-__all__ = ["Training", "passes", "steps_in_epoch", "training_split"]
+__all__ = ["Training", "passes", "steps_by_epoch", "steps_in_epoch", "training_split"]
 
 Training = Split | Stored | Augmented
 
@@ -40,6 +40,8 @@ def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, T
         return
     order = torch.Generator().manual_seed(seed)
     for _ in range(recipe.epochs):
+        if not recipe.reshuffle:
+            order.manual_seed(seed)
         yield from shuffled(split, recipe.batch_size, recipe.drop_last, order)
 
 
@@ -48,3 +50,9 @@ def steps_in_epoch(images: int, recipe: Recipe) -> int:
     if recipe.drop_last and images >= recipe.batch_size:
         return images // recipe.batch_size
     return -(-images // recipe.batch_size)
+
+
+def steps_by_epoch(recipe: Recipe, steps: int) -> list[int]:
+    """Updates of every epoch, of which a whole one has `steps`; none is left out unless the recipe counts updates."""
+    left = range(recipe.steps or recipe.epochs * steps, 0, -steps)
+    return [min(steps, rest) for rest in left[: recipe.epochs]]

@@ -78,8 +78,7 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
-        own = {"preprocessing": suite.preprocessing} if suite.preprocessing else {}
-        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), own | request.overrides())
+        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 from datasets.base import Suite, Task
 from methods import Method
 from methods.backbone import Backbone
-from methods.recipe import Recipe, resolve
+from methods.recipe import Context, Recipe, resolve
 from results import Identity
 
 __all__ = ["Run", "plan_grid"]
@@ -57,9 +57,10 @@ def plan_grid(
 ) -> list[Run]:
     """Every combination, a task at a time: so that tables fill column by column."""
     runs = []
+    context = Context(suite.name, backbone.family, suite.preprocessing or None)
     places = {task.name: place for place, task in enumerate(suite.tasks)}
     for seed, task, method in itertools.product(seeds, tasks, methods):
-        resolved_recipe, resolved = resolve(recipe, method, task.name, overrides)
+        resolved_recipe, resolved = resolve(recipe, method, task.name, overrides, context)
         drawn, place = task.drawn(seed), places[task.name]
         runs.append(Run(backbone, method, resolved, suite.name, drawn, place, recipe, resolved_recipe, seed))
     return runs

@@ -21,20 +21,27 @@ def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
     time = epoch + step / steps if recipe.per == "step" else float(epoch)
     if recipe.lag:
         time = max(time - 1, 0.0)
-    return {"warmup_cosine": _warmup_cosine, "timm_cosine": _timm_cosine}[recipe.schedule](recipe, time)
+    curve = {"warmup_cosine": _warmup_cosine, "timm_cosine": _timm_cosine}[recipe.schedule]
+    return curve(recipe, time, _length(recipe, steps))
 
 
-def _warmup_cosine(recipe: Recipe, time: float) -> float:
+def _length(recipe: Recipe, steps: int) -> float:
+    """The end of the cosine, in epochs of `steps` updates."""
+    whole = float(recipe.cosine_epochs or recipe.epochs)
+    return whole if recipe.steps is None else min(whole, recipe.steps / steps)
+
+
+def _warmup_cosine(recipe: Recipe, time: float, length: float) -> float:
     """Linear warm-up, then a cosine over the epochs that are left (VPT, VQT by epoch; SynQT by step)."""
     peak, warmup = base_rate(recipe), recipe.warmup_epochs
     if time < warmup:
         return recipe.warmup_rate + (peak - recipe.warmup_rate) * time / warmup
-    return _cosine(peak, recipe.final_rate, (time - warmup) / max(1, (recipe.cosine_epochs or recipe.epochs) - warmup))
+    return _cosine(peak, recipe.final_rate, (time - warmup) / max(1, length - warmup))
 
 
-def _timm_cosine(recipe: Recipe, time: float) -> float:
+def _timm_cosine(recipe: Recipe, time: float, length: float) -> float:
     """timm's scheduler: warm-up is no prefix, the cosine counts from epoch 0 (NOAH, PETL-ViT, DTL)."""
-    peak, length = base_rate(recipe), recipe.cosine_epochs or recipe.epochs
+    peak = base_rate(recipe)
     if time < recipe.warmup_epochs:
         return recipe.warmup_rate + time * (peak - recipe.warmup_rate) / recipe.warmup_epochs
     return _cosine(peak, recipe.final_rate, time / length)

@@ -20,7 +20,7 @@ from bench.compiled import next_step
 from bench.data import Normaliser, batches
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
-from bench.passes import Training, passes, steps_in_epoch
+from bench.passes import Training, passes, steps_by_epoch, steps_in_epoch
 from bench.schedules import rate_at
 from bench.states import Stored
 from bench.streamed import TEST_BATCH, Streamed
@@ -66,9 +66,9 @@ def train(
     scaler = GradScaler(split.labels.device.type, enabled=recipe.precision == "fp16")
     steps = steps_in_epoch(len(split.labels), recipe)
     with closing(passes(split, recipe, seed)) as drawn:
-        for number in range(recipe.epochs):
+        for number, count in enumerate(steps_by_epoch(recipe, steps)):
             started = time.perf_counter()
-            loss, correct = _epoch(network, optimizer, scaler, islice(drawn, steps), normalise, recipe, number, steps)
+            loss, correct = _epoch(network, optimizer, scaler, islice(drawn, count), normalise, recipe, number, steps)
             epoch = Epoch(number + 1, loss, correct, time.perf_counter() - started)
             if not math.isfinite(epoch.loss):
                 raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")

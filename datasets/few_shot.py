@@ -3,7 +3,8 @@
 A task is a set at a number of shots. The three lists that were drawn for it go with the seeds 0, 1 and 2 of a run, so
 that `--seeds 0..2` is the published protocol. A group is a number of shots: its mean is the mean over the sets. The
 lists of Pets with one shot have two lines a class, which may be one image twice; `data check` says so.
-Training images are augmented and all are normalised as in NOAH, or with `--preprocessing dtl_few_shot` as in DTL.
+Training images are augmented and all are normalised as in NOAH, or as in DTL with `--preprocessing dtl_few_shot`
+and for DTL under the recipe `paper`.
 """
 
 from pathlib import Path

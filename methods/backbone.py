@@ -62,6 +62,11 @@ class Backbone:
         """Input side in pixels."""
         return int(self.skeleton().patch_embed.img_size[0])
 
+    @cached_property
+    def family(self) -> Literal["vit", "swin"]:
+        """The kind of network, by which recipes tell backbones apart."""
+        return "swin" if isinstance(self.skeleton(), SwinTransformer) else "vit"
+
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of the inputs (in [0, 1]) the checkpoint was trained with, per channel."""

@@ -9,7 +9,8 @@ layer after GELU; the final norm's output; the pooled feature that the head of t
 Stage 1 trains a linear head W on all of them with `penalty`·Σ_j ‖W_j‖₂; the `fraction` with the largest ‖W_j‖₂ stays.
 Stage 2 trains a fresh head on these, gathered before the norm of each group. No parameters without the head.
 
-Deviations: the loss of a last partial batch is a mean like any other (the source divides by the full batch size);
+The batches of an epoch come in the order of the first one, as in the source, under the recipe `paper`. Deviations: the
+loss of a last partial batch is a mean like any other (the source divides by the full batch size);
 Adam adds its epsilon after the bias correction (TensorFlow before, which moves stage-1 weights by 4e-4 to 4e-3).
 """
 

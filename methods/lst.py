@@ -7,7 +7,8 @@ and side tokens s (B×N×D/reduction):
     s ← D_0 h_0    for every i:  g = sigmoid(a_i / 0.1)    s ← Side_i(g·s + (1 − g)·D_i h_i)    logits = Head(U LN(s))
 
 All of the backbone is extracted, in evaluation mode also while the side network trains. Decisions of the card: every
-block has its rung, the head reads the class token, the pruning goes by the weights' size (not by Fisher information).
+block has its rung, the head reads the class token (`pool=mean`: U LN(s) averaged over the patch tokens alone, the class
+token left out, as timm's `avg`), the pruning goes by the weights' size (not by Fisher information).
 Where attention is fused, the last rung works on the class token alone, since nothing reads the others; the plain form,
 --attention eager, works on all.
 """

@@ -2,14 +2,19 @@
 
 A file holds Recipe fields at the top, then a table per method, then `[method.tasks]` with a row per task; the more
 special one wins. A variant with a recipe of its own is named by its spec, `["convpass:variant=attn"]`, and starts from
-the method's. A key that is no Recipe field is a setting of the method (`tokens = 10`).
+the method's; `["vpt_deep:tokens=100.."]` is one with 100 tokens or more, whether the user or a row says so. Behind an
+`@` stand the suites and kinds of backbone that a table is for, `["dtl@swin"]`, `["lora@few_shot,domain"]`. Tables are
+read in the order of the file, and a later one wins. A key that is no Recipe field is a setting (`tokens = 10`).
+
+Where a file says `holds = "vtab,vit"`, its tables are for that suite and kind of backbone unless they name others, and
+a method is refused where no table is for it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +24,7 @@ from methods.base import Method
 from methods.settings import Count, Fraction, Number, Positive, check
 from methods.spec import closest, parse
 
-__all__ = ["RECIPES", "Recipe", "load", "resolve"]
+__all__ = ["RECIPES", "Context", "Recipe", "load", "resolve"]
 
 FOLDER = Path(__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -46,6 +51,8 @@ class Recipe:
     epochs: Count = 100
     batch_size: Count = 64
     drop_last: bool = False
+    steps: Count | None = None  # updates in all, where the source counts these: the last epoch is cut short
+    reshuffle: bool = True  # draw the order of the images anew in every epoch
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     attention: Literal["fused", "eager"] = "fused"
     drop_path: Fraction = 0.0
@@ -71,7 +78,87 @@ class Recipe:
 
 
 FIELDS = frozenset(f.name for f in dataclasses.fields(Recipe))
-ABOUT = ("about", "complete")  # keys of a file that say something about it
+ABOUT = ("about", "complete", "holds")  # keys of a file that say something about it
+FAMILIES = ("vit", "swin")  # kinds of backbone that a table can be for
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Suites and kinds of backbone; none stands for all of them."""
+
+    suites: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Scope:
+        """From the words behind an `@`: "few_shot,domain", "swin"."""
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        return cls(
+            tuple(word for word in words if word not in FAMILIES), tuple(word for word in words if word in FAMILIES)
+        )
+
+    def within(self, default: Scope) -> Scope:
+        """The same with what it does not say from `default`."""
+        return Scope(self.suites or default.suites, self.families or default.families)
+
+    def has(self, context: Context) -> bool:
+        """Whether the suite and the backbone are among these; what the context does not say is."""
+        suite = (context.suite or "").partition(":")[0]
+        return (not self.suites or not suite or suite in self.suites) and (
+            not self.families or context.family is None or context.family in self.families
+        )
+
+    def __str__(self) -> str:
+        return f"{' and '.join(self.suites)} on {' and '.join(self.families)}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is trained besides the method: the suite, the kind of backbone, and the suite's own preprocessing.
+
+    Where nothing is said of the suite or the backbone, tables that are for some only are left out and none is refused.
+    """
+
+    suite: str | None = None
+    family: str | None = None
+    preprocessing: str | None = None
+
+
+ANYWHERE = Context()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a file: the method and settings it is for, where it is for, and what it says."""
+
+    method: str
+    settings: Mapping[str, str]
+    scope: Scope
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, key: str, values: Mapping[str, Any]) -> Table:
+        """From its key in the file; raises ValueError when there is no such method, setting or value."""
+        spec, _, scope = key.partition("@")
+        name, *settings = spec.split(":")
+        if len(parse(":".join([name, *(setting.removesuffix("..") for setting in settings)]))) > 1:
+            raise ValueError(f"{spec!r} is more than one method")
+        return cls(name, dict(setting.split("=", 1) for setting in settings), Scope.of(scope), values)
+
+    def fits(self, method: Method, found: Mapping[str, Any]) -> bool:
+        """Whether it is for the method with its settings, which are `found` where the user left them alone."""
+        if self.method != method.name:
+            return False
+        untouched = {key: value for key, value in found.items() if key not in _touched(method)}
+        return all(_meets(method, key, untouched, text) for key, text in self.settings.items())
+
+
+def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> bool:
+    """Whether a setting has the value that the text writes, or is at least it where the text ends in two dots."""
+    value = found.get(key, getattr(method, key))
+    (wanted,) = parse(f"{method.name}:{key}={text.removesuffix('..')}")
+    least = getattr(wanted, key)
+    return bool(value >= least) if text.endswith("..") else bool(value == least)
 
 
 @cache
@@ -89,63 +176,90 @@ def load(name: str) -> dict[str, Any]:
 
 def _check_tables(recipe: str, tables: Mapping[str, Any]) -> None:
     """Raise ValueError for a table that nothing would read."""
-    for method, table in tables.items():
+    for key, table in tables.items():
         if not isinstance(table, dict):
             continue
         try:
-            if len(parse(method)) > 1:
-                raise ValueError(f"{method!r} is more than one method")
+            Table.of(key, table)
         except ValueError as error:
             raise ValueError(f"recipe {recipe}: {error}") from None
-        if unknown := [key for key, rows in table.items() if isinstance(rows, dict) and key != "tasks"]:
-            raise ValueError(f"recipe {recipe}, {method}: no table {unknown[0]!r}; known: tasks")
+        if unknown := [name for name, rows in table.items() if isinstance(rows, dict) and name != "tasks"]:
+            raise ValueError(f"recipe {recipe}, {key}: no table {unknown[0]!r}; known: tasks")
 
 
-def resolve(name: str, method: Method, task: str, overrides: Mapping[str, Any]) -> tuple[Recipe, Method]:
+def resolve(
+    name: str, method: Method, task: str, overrides: Mapping[str, Any], context: Context = ANYWHERE
+) -> tuple[Recipe, Method]:
     """The recipe for `method` on `task`, and the method with the recipe's settings.
 
     A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
-    Another number of epochs stretches the whole schedule: warm-up and cosine keep their share.
+    Another number of epochs stretches the whole schedule: warm-up and cosine keep their share. Raises ValueError
+    where the recipe does not hold, with what it holds for.
     """
-    values = _values(name, method, task)
+    values = _values(name, method, task, context)
     recipe = Recipe(**{key: value for key, value in values.items() if key in FIELDS})
     recipe = dataclasses.replace(recipe, **{**_stretched(recipe, overrides.get("epochs", recipe.epochs)), **overrides})
     return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
 
 
 def _stretched(recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """The lengths of a schedule's parts when the whole is `epochs` long."""
-    cosine = recipe.cosine_epochs and max(1, round(recipe.cosine_epochs * epochs / recipe.epochs))
-    return {"warmup_epochs": round(recipe.warmup_epochs * epochs / recipe.epochs), "cosine_epochs": cosine}
+    """The lengths of a schedule's parts when the whole is `epochs` long.
+
+    Nothing changes at the recipe's own number, nor at the length of its cosine, which only leaves out what comes after.
+    """
+    if epochs in (recipe.epochs, recipe.cosine_epochs):
+        return {}
+    share = epochs / recipe.epochs
+    cosine = recipe.cosine_epochs and max(1, round(recipe.cosine_epochs * share))
+    steps = recipe.steps and max(1, round(recipe.steps * share))
+    return {"warmup_epochs": round(recipe.warmup_epochs * share), "cosine_epochs": cosine, "steps": steps}
 
 
-def _values(name: str, method: Method, task: str) -> dict[str, Any]:
-    """The file's top, then what there is for the method and for its variant: each table, and in it the task's row."""
+def _values(name: str, method: Method, task: str, context: Context) -> dict[str, Any]:
+    """The file's top, then what each table that is for the method says: in general, and in its row for the task.
+
+    The suite's own preprocessing wins over tables that are not for the suite by name.
+    """
     tables = load(name)
-    if tables.get("complete") and method.name not in tables:
+    own = [Table.of(key, table) for key, table in tables.items() if isinstance(table, dict)]
+    own = [table for table in own if table.method == method.name]
+    if tables.get("complete") and not own:
         raise ValueError(f"recipe {name} has no entry for {method.name}; use another --recipe")
-    merged = dict(tables)
-    for table in _tables_of(method, tables):
-        merged |= {**table, **table.get("tasks", {}).get(task, {})}
-    return {key: value for key, value in merged.items() if not isinstance(value, dict) and key not in ABOUT}
+    merged = {key: value for key, value in tables.items() if not isinstance(value, dict) and key not in ABOUT}
+    suited = {} if context.preprocessing is None else {"preprocessing": context.preprocessing}
+    merged |= suited
+    everywhere, scopes = Scope.of(tables.get("holds", "")), []
+    for table in sorted(own, key=lambda table: bool(table.settings or table.scope != Scope())):  # the method's first
+        if not table.fits(method, merged):
+            continue
+        scopes.append(table.scope.within(everywhere))
+        if _is_for(table.scope, context):
+            row = table.values.get("tasks", {}).get(task, {})
+            said = {key: value for key, value in table.values.items() if not isinstance(value, dict)} | row
+            merged |= said if table.scope.suites else said | suited
+    if not any(scope.has(context) for scope in scopes) and scopes:
+        known = "; ".join(dict.fromkeys(map(str, scopes)))
+        where = " on ".join(word for word in (context.suite, context.family) if word)
+        raise ValueError(f"recipe {name} has {method} for {known}, not for {where}; use another --recipe")
+    return merged
 
 
-def _tables_of(method: Method, tables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The method's table, then those of the specs that it fits."""
-    yield tables.get(method.name, {})
-    for spec, table in tables.items():
-        name, *settings = spec.split(":")
-        if name == method.name and settings:
-            (variant,) = parse(spec)
-            given = (setting.partition("=")[0] for setting in settings)
-            if all(getattr(method, setting) == getattr(variant, setting) for setting in given):
-                yield table
+def _is_for(scope: Scope, context: Context) -> bool:
+    """Whether a table with this scope is read: one for some suites or backbones only where these are known."""
+    known = (not scope.suites or context.suite is not None) and (not scope.families or context.family is not None)
+    return known and scope.has(context)
+
+
+def _touched(method: Method) -> set[str]:
+    """The settings that the user gave."""
+    known = {f.name: f.default for f in dataclasses.fields(method)}
+    return {key for key in known if key in method.given or getattr(method, key) != known[key]}
 
 
 def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
     """The method with the recipe's settings in place of its untouched defaults."""
-    known = {f.name: f.default for f in dataclasses.fields(method)}
-    if unknown := sorted(settings.keys() - known.keys()):
+    known = {f.name for f in dataclasses.fields(method)}
+    if unknown := sorted(settings.keys() - known):
         raise ValueError(f"recipe {recipe}, {method.name}: {unknown[0]} is neither a recipe field nor a setting")
-    touched = {key for key in known if key in method.given or getattr(method, key) != known[key]}
+    touched = _touched(method)
     return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})

@@ -117,6 +117,29 @@ def test_a_convolution_and_a_linear_layer_by_hand() -> None:
     assert counter.total == 2 * (8 * 25 * 2 * 9 + 8 * 25 * 7)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_both_gradients_of_a_convolution_take_the_products_of_its_forward_pass(groups: int, transposed: bool) -> None:
+    layer = (nn.ConvTranspose2d if transposed else nn.Conv2d)(4, 8, 3, groups=groups, padding=1)
+    images = torch.zeros(2, 4, 5, 5, requires_grad=True)
+    with Flops() as forward:
+        output = layer(images).sum()
+    with Flops() as backward:
+        output.backward()
+    assert forward.total == 2 * 2 * 25 * 8 * (4 // groups) * 9
+    assert backward.total == 2 * forward.total
+    with Flops() as weights_alone:
+        layer(images.detach()).sum().backward()
+    assert weights_alone.total == 2 * forward.total
+
+
+@pytest.mark.parametrize(("kernel", "giga"), [(3, 29.880), (4, 29.918), (5, 29.967)])
+def test_training_with_a_depthwise_kernel_costs_little_more_than_without(kernel: int, giga: float) -> None:
+    """DTL without a kernel takes 29.831 GFLOP; a kernel 2·3·6·196·768·k², and nothing for the last class token."""
+    case = Case(find("random:vit_base_patch16_224"), parse(f"dtl_plus:kernel={kernel}")[0])
+    assert train_flops(case.training(), 224, 1).trained / GIGA == pytest.approx(giga, abs=1e-3)
+
+
 def test_training_splits_into_what_is_frozen_and_what_learns() -> None:
     def flops(spec: str, checkpointing: bool = False):
         return train_flops(Case(SMALL, parse(spec)[0], CLASSES, checkpointing=checkpointing).training(), SIZE, 3)

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data import Normaliser, shuffled
+from bench.passes import steps_by_epoch, steps_in_epoch
 from bench.train import Diverged, Epoch, accuracy, train
 from datasets import Split
 from methods import Network
-from methods.recipe import Recipe
+from methods.recipe import Recipe, resolve
+from methods.spec import parse
 from tests.methods.small import CLASSES, SIZE, learning, network_of
 
 CPU = torch.device("cpu")
@@ -59,6 +61,32 @@ def test_the_loop_is_a_plain_loop_to_the_last_digit(spec: str) -> None:
     weights = other.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
     assert [10 * epoch.loss for epoch in epochs] == pytest.approx(losses, rel=1e-5)
+
+
+def test_updates_can_be_counted_and_keep_the_order_of_the_first_epoch() -> None:
+    """Three batches an epoch, of which five updates take one whole epoch and two thirds of the next."""
+    values = {"learning_rate": 1e-2, "decay": "all", "weight_decay": 0.1, "per": "step", "steps": 5, "reshuffle": False}
+    network, epochs = trained("linear", **values)
+    other, data = network_of("linear"), split()
+    optimizer = torch.optim.AdamW(learning(other), lr=1e-2, weight_decay=0.1, fused=True)
+    parts = torch.randperm(len(data), generator=torch.Generator().manual_seed(3)).split(4)
+    for step, chosen in enumerate((*parts, *parts[:2])):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.5 * 1e-2 * (1 + math.cos(math.pi * step / 5))
+        optimizer.zero_grad()
+        functional.cross_entropy(other(PLAIN(data.images[chosen])), data.labels[chosen]).backward()
+        optimizer.step()
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    torch.testing.assert_close(network.head.weight, other.head.weight, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(1000, [8] * 62 + [4]), (800, [7] * 63), (128, [1] * 63)])
+def test_head2toe_of_the_paper_takes_500_updates(images: int, epochs: list[int]) -> None:
+    recipe, _ = resolve("paper", parse("head2toe")[0], "cifar", {})
+    assert steps_by_epoch(recipe, steps_in_epoch(images, recipe)) == epochs
+    assert not recipe.reshuffle
+    short, _ = resolve("paper", parse("head2toe")[0], "cifar", {"epochs": 6})
+    assert sum(steps_by_epoch(short, 8)) == 48
 
 
 def test_the_seed_decides_the_losses() -> None:

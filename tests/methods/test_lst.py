@@ -53,7 +53,9 @@ def importance_of(vit: VisionTransformer, case: dict[str, Any]) -> dict[int, Ten
     found = {}
     for name, weight in vit.named_parameters():
         phase = sum(map(ord, f"imp.{name}")) % 97
-        found[id(weight)] = filled({"shape": weight.shape, "amplitude": 1, "offset": 0, "phase": phase}, 0.7) ** 2
+        found[id(weight)] = (
+            filled({"shape": weight.shape, "amplitude": 1, "offset": 0, "phase": phase}, FILE["frequency"]) ** 2
+        )
     return found
 
 

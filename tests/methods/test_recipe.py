@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 import methods.recipe
-from datasets import PRESETS
+from bench.errors import WrongCall
+from bench.request import Request, runs_of
+from bench.schedules import rate_at
+from datasets import PRESETS, SUITES
 from methods import METHODS
-from methods.recipe import RECIPES, Recipe, load, resolve
+from methods.recipe import FAMILIES, RECIPES, Context, Recipe, Scope, load, resolve
 from methods.spec import parse
 
 SHALLOW = {  # tuned prompt lengths of the VPT paper, from the card
@@ -243,3 +246,184 @@ def test_other_epochs_keep_the_shape_of_the_schedule(epochs: int | None, warmup:
 def test_a_warm_up_that_is_given_stays() -> None:
     recipe, _ = resolve("common", parse("dtl")[0], "cifar100", {"epochs": 20, "warmup_epochs": 5})
     assert recipe.warmup_epochs == 5
+
+
+@pytest.mark.parametrize("epochs", [100, 110])
+@pytest.mark.parametrize("name", ["dtl", "dtl_plus", "ssf"])
+def test_the_numbers_of_the_recipe_itself_change_nothing_but_the_end(name: str, epochs: int) -> None:
+    own, asked = resolved("paper", name)[0], resolved("paper", name, epochs=epochs)[0]
+    assert (asked.warmup_epochs, asked.cosine_epochs, asked.epochs) == (10, 100, epochs)
+    assert dataclasses.replace(asked, epochs=110) == own
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_asking_for_the_epochs_of_the_recipe_changes_nothing(recipe: str) -> None:
+    for name in load(recipe):
+        if name in METHODS:
+            own = resolved(recipe, name)[0]
+            assert resolved(recipe, name, epochs=own.epochs)[0] == own
+
+
+def test_ssf_reads_its_schedule_without_a_lag() -> None:
+    recipe = resolved("paper", "ssf")[0]
+    assert rate_at(recipe, 0, 0, 15) == 1e-7
+    assert rate_at(recipe, 1, 0, 15) == pytest.approx(1e-7 + (5e-3 - 1e-7) / 10)
+    assert rate_at(recipe, 50, 0, 15) == pytest.approx(1e-8 + 0.5 * (5e-3 - 1e-8))
+    assert rate_at(recipe, 109, 0, 15) == pytest.approx(1e-8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "task", "batch"),
+    [
+        ("vpt_deep:tokens=300", "cifar", 64),
+        ("vpt_deep:tokens=100", "cifar", 64),
+        ("vpt_deep:tokens=99", "clevr_dist", 128),
+        ("vpt_deep", "clevr_dist", 64),
+        ("vpt_deep", "cifar", 128),
+        ("vpt_shallow:tokens=5", "cifar", 128),
+        ("vpt_shallow", "cifar", 64),
+    ],
+)
+def test_the_batch_of_vpt_goes_by_the_number_of_tokens(spec: str, task: str, batch: int) -> None:
+    assert resolved("paper", spec, task)[0].batch_size == batch
+    assert resolved("paper", spec, task, batch_size=7)[0].batch_size == 7
+
+
+@pytest.mark.parametrize(
+    ("spec", "task", "keep"),
+    [
+        ("vqt", "cifar", 0.7),
+        ("vqt", "svhn", 1.0),
+        ("vqt:tokens=10", "cifar", 1.0),
+        ("vqt:tokens=1", "svhn", 0.7),
+        ("vqt:tokens=1:keep=0.5", "svhn", 0.5),
+    ],
+)
+def test_the_share_that_vqt_keeps_goes_by_the_number_of_tokens(spec: str, task: str, keep: float) -> None:
+    assert resolved("paper", spec, task)[1].keep == keep
+
+
+def at(spec: str, task: str, suite: str, family: str = "vit", preprocessing: str | None = None) -> tuple[Recipe, Any]:
+    return resolve("paper", parse(spec)[0], task, {}, Context(suite, family, preprocessing))
+
+
+@pytest.mark.parametrize(
+    ("spec", "task", "settings", "rate", "drop_path"),
+    [
+        ("dtl", "cifar", (4, 15, 5, 0), 1e-3, 0.1),
+        ("dtl", "smallnorb_ele", (4, 15, 5, 0), 8e-4, 0.5),
+        ("dtl_plus", "cifar", (4, 15, 5, 5), 3e-3, 0.0),
+        ("dtl_plus", "oxford_iiit_pet", (4, 15, 5, 5), 1e-4, 0.3),
+        ("dtl_plus", "dsprites_loc", (4, 15, 5, 5), 1e-2, 0.5),
+    ],
+)
+def test_dtl_on_swin_has_rows_of_its_own(
+    spec: str, task: str, settings: tuple[int, ...], rate: float, drop_path: float
+) -> None:
+    recipe, method = at(spec, task, "vtab", "swin")
+    assert (method.rank, method.start, method.read, method.kernel) == settings
+    assert (recipe.learning_rate, recipe.drop_path, recipe.epochs, recipe.batch_size) == (rate, drop_path, 110, 32)
+    assert at(spec, task, "vtab")[1].start == 7
+    assert load("paper")[f"{spec}@swin"]["tasks"].keys() == SHALLOW.keys()
+
+
+@pytest.mark.parametrize(
+    ("spec", "suite", "task", "rate", "preprocessing"),
+    [
+        ("dtl", "domain", "imagenet_r", 3e-5, "dtl_few_shot"),
+        ("dtl_plus", "domain:mask", "imagenet_a", 8e-5, "dtl_few_shot"),
+        ("dtl", "few_shot", "aircraft-shots16", 8e-3, "dtl_few_shot"),
+        ("dtl_plus", "few_shot", "flowers102-shots4", 8e-3, "dtl_few_shot"),
+        ("dtl", "few_shot", "pets-shots1", 1e-3, "dtl_few_shot"),
+        ("lora", "few_shot", "cars-shots1", 5e-3, "noah_few_shot"),
+        ("lora", "domain", "imagenet", 5e-3, "noah_few_shot"),
+        ("adapter", "few_shot", "cars-shots1", 5e-3, "noah_few_shot"),
+    ],
+)
+def test_rates_and_images_elsewhere_are_those_of_the_cards(
+    spec: str, suite: str, task: str, rate: float, preprocessing: str
+) -> None:
+    recipe, method = at(spec, task, suite, preprocessing="noah_few_shot")
+    assert (recipe.learning_rate, recipe.preprocessing) == (rate, preprocessing)
+    if spec.startswith("dtl"):
+        assert (recipe.drop_path, recipe.weight_decay, method.kernel) == (0, 0.05, 3 if spec == "dtl_plus" else 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "task", "tokens", "batch"),
+    [
+        ("vpt_deep", "cub", 10, 128),
+        ("vpt_deep", "oxford_flowers", 5, 128),
+        ("vpt_deep", "stanford_dogs", 100, 64),
+        ("vpt_deep", "stanford_cars", 200, 64),
+        ("vpt_shallow", "nabirds", 50, 128),
+        ("vpt_shallow", "stanford_cars", 100, 64),
+    ],
+)
+def test_prompts_on_fgvc_are_those_of_the_card(spec: str, task: str, tokens: int, batch: int) -> None:
+    recipe, method = at(spec, task, "fgvc", preprocessing="vpt_fgvc")
+    assert (method.tokens, recipe.batch_size, recipe.preprocessing) == (tokens, batch, "vpt_fgvc")
+
+
+def test_lora_of_query_and_value_is_that_of_its_own_source() -> None:
+    for task, scale in (("cifar", 0.1), ("dtd", 0.01), ("patch_camelyon", 10.0), ("smallnorb_ele", 1.0)):
+        recipe, method = at("lora:target=qv", task, "vtab")
+        assert (method.rank, method.start, method.scale) == (32, "zero", scale), task
+        assert (recipe.preprocessing, recipe.learning_rate, recipe.drop_path) == ("petl_vit_binary", 1e-3, 0.1)
+    assert load("paper")["lora:target=qv"]["tasks"].keys() == SHALLOW.keys()
+
+
+@pytest.mark.parametrize(
+    ("spec", "suite", "family", "there"),
+    [
+        ("lora", "vtab", "swin", "vtab on vit; few_shot and domain on vit"),
+        ("lora:target=qv", "few_shot", "vit", "vtab on vit"),
+        ("lora", "fgvc", "vit", "vtab on vit; few_shot and domain on vit"),
+        ("lora", "folder:pets", "vit", "vtab on vit; few_shot and domain on vit"),
+        ("lora", "demo", "vit", "vtab on vit; few_shot and domain on vit"),
+        ("dtl", "few_shot", "swin", "vtab on vit; vtab on swin; few_shot on vit; domain on vit"),
+        ("dtl", "fgvc", "vit", "vtab on vit; vtab on swin; few_shot on vit; domain on vit"),
+        ("ssf", "fgvc", "vit", "vtab on vit"),
+        ("adapter:variant=vpt", "few_shot", "vit", "vtab on vit; fgvc on vit"),
+        ("adapter", "fgvc", "vit", "vtab on vit; few_shot and domain on vit"),
+        ("convpass", "few_shot", "vit", "vtab on vit"),
+        ("vpt_deep", "few_shot", "vit", "vtab on vit; fgvc on vit"),
+    ],
+)
+def test_paper_is_refused_where_it_is_not_the_recipe_of_the_authors(
+    spec: str, suite: str, family: str, there: str
+) -> None:
+    with pytest.raises(ValueError, match=r"^recipe paper has ") as caught:
+        at(spec, "cifar", suite, family)
+    assert str(caught.value) == (
+        f"recipe paper has {spec} for {there}, not for {suite} on {family}; use another --recipe"
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_tables_are_for_suites_and_backbones_that_there_are(recipe: str) -> None:
+    tables = load(recipe)
+    for words in (tables.get("holds", ""), *(key.partition("@")[2] for key in tables)):
+        scope = Scope.of(words)
+        assert {*scope.suites} <= {*SUITES}
+        assert {*scope.families} <= {*FAMILIES}
+
+
+def test_other_recipes_hold_everywhere() -> None:
+    for recipe in ("common", "demo"):
+        for suite, family in (("fgvc", "swin"), ("folder:pets", "vit")):
+            given = resolve(recipe, parse("lora")[0], "cub", {}, Context(suite, family, "vpt_fgvc"))
+            assert given[0].preprocessing == "vpt_fgvc"
+
+
+def test_a_grid_asks_the_recipe_for_its_suite_and_backbone() -> None:
+    asked = Request(methods="dtl", suite="vtab", tasks="cifar", backbone="random:swin_base_patch4_window7_224")
+    (run,) = runs_of(asked, on_paper=True)
+    assert (run.resolved.start, run.resolved.rank, run.recipe.learning_rate) == (15, 4, 1e-3)
+    asked = Request(methods="dtl", suite="domain", tasks="imagenet_r", backbone="random:demo", recipe="paper")
+    (run,) = runs_of(asked, on_paper=True)
+    assert (run.recipe.learning_rate, run.recipe.preprocessing) == (3e-5, "dtl_few_shot")
+    (run,) = runs_of(dataclasses.replace(asked, preprocessing="checkpoint"), on_paper=True)
+    assert run.recipe.preprocessing == "checkpoint"
+    with pytest.raises(WrongCall, match="recipe paper has ssf for vtab on vit, not for domain on vit"):
+        runs_of(dataclasses.replace(asked, methods="ssf"), on_paper=True)
