@@ -17,6 +17,7 @@ from bench.measure import Measured, measure
 from bench.networks import count
 from bench.plan import plan, plan_inference
 from bench.provenance import where
+from bench.reserved import LARGEST_WORKSPACE, reserved_peak, workspace_bytes
 from bench.utilisation import utilisation
 from methods import Network, Unsupported
 from results import CostRecord, Figures
@@ -25,8 +26,8 @@ __all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
 CODE = (
-    "autocast", "case", "cost", "cuda_rules", "flops", "legacy_rules", "loss", "margin", "measure", "meter",
-    "networks", "optimizers", "plan", "recompute", "rules", "schedules", "speed",
+    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "legacy_rules", "loss", "margin", "measure",
+    "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules", "schedules", "speed",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +39,7 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
     """
     device = device if measurable(case) else None
     try:
-        figures = planned(case)
+        figures = planned(case, _workspace(device))
         if device is not None:
             figures = _used(_with(figures, measure(case, device)), case, device)
         return _record(case, device, figures)
@@ -53,8 +54,8 @@ def measurable(case: Case) -> bool:
     return case.rules.autograd == "current"
 
 
-def planned(case: Case) -> Figures:
-    """Counts, peaks and work, without weights or memory."""
+def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
+    """Counts, peaks and work, without weights or memory, on a card where cuBLAS takes `workspace` bytes."""
     size, recipe = case.image_size, case.recipe
     training, inference = case.training(), case.inference()
     counts = dataclasses.asdict(count(training))
@@ -66,6 +67,7 @@ def planned(case: Case) -> Figures:
     return Figures(
         **counts,
         planned_peak_bytes=peak.total,
+        planned_reserved_bytes=reserved_peak(peak, workspace),
         planned_breakdown={part: parts.pop(part, 0) for part in PARTS} | parts,
         needed_bytes=needed(peak.total),
         inference_peak_bytes=plan_inference(inference, size, recipe, case.rules).total,
@@ -83,6 +85,11 @@ def code_digest() -> str:
     files = [*(ROOT / "bench" / f"{name}.py" for name in CODE), *sorted((ROOT / "methods").glob("*.py"))]
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content + f"{version('torch')} {version('timm')}".encode()).hexdigest()[:8]
+
+
+def _workspace(device: torch.device | None) -> int:
+    known = device is not None and device.type == "cuda"
+    return workspace_bytes(torch.cuda.get_device_name(device)) if known else LARGEST_WORKSPACE
 
 
 def _trainable_bytes(network: Network) -> int:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["Block", "Meter", "Peak"]
+__all__ = ["Block", "Event", "Meter", "Peak"]
 
 GRAIN = 512  # the CUDA allocator rounds up to 512 bytes
+WORKSPACE = "workspace"  # the kind of a block in a history that cuBLAS takes; its bytes depend on the card
+PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default,
+                      torch.ops.aten.baddbmm.default})  # fmt: skip
 
 
 @dataclass
@@ -31,12 +35,16 @@ class Block:
     module: str = ""
 
 
+Event = tuple[int, Block]  # +1 born, -1 died
+
+
 @dataclass(frozen=True)
 class Peak:
     """The highest total of live bytes, and the blocks that were alive then."""
 
     total: int
     blocks: tuple[Block, ...]
+    history: tuple[tuple[Event, ...], ...] = field(default=(), repr=False)  # before the first step, and of every step
 
     def breakdown(self) -> dict[str, int]:
         """Bytes by kind; they add up to the total."""
@@ -62,7 +70,9 @@ class Meter(TorchDispatchMode):
         super().__init__()
         self._origin = origin
         self._alive: dict[int, tuple[weakref.ref[UntypedStorage], Block]] = {}
-        self._log: list[tuple[int, Block]] = []  # +1 born, -1 died, in order
+        self._log: list[Event] = []
+        self._history: list[list[Event]] = [[]]  # one list for each time that the past was forgotten, and one before
+        self._workspaces: dict[bool, Block] = {}  # of the thread that goes forward, and of the one that goes backward
 
     def add(self, tensors: Iterable[Tensor], kind: str, name: str = "") -> None:
         """Count the storages of `tensors` if they are new, and say what they are for and what they are called."""
@@ -74,6 +84,7 @@ class Meter(TorchDispatchMode):
     def forget_past(self) -> None:
         """Start the log anew from what is alive now: the next peak is that of what follows."""
         self._log = [(1, block) for _, block in self._alive.values()]
+        self._history.append([])
 
     def peak(self) -> Peak:
         """The highest moment since the log was started; the first one if there are several."""
@@ -82,9 +93,11 @@ class Meter(TorchDispatchMode):
             total += sign * block.size
             if total > highest:
                 highest, moment = total, time
-        return Peak(highest, tuple(self._living(moment)))
+        return Peak(highest, tuple(self._living(moment)), tuple(map(tuple, self._history)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in PRODUCTS:
+            self._take_workspace()
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):
@@ -101,8 +114,15 @@ class Meter(TorchDispatchMode):
         if self._origin is not None:
             self._describe(block, tensor, operator, self._origin)
         self._alive[key] = weakref.ref(storage, lambda _: self._die(key)), block
-        self._log.append((1, block))
+        self._note(1, block)
         return block
+
+    def _take_workspace(self) -> None:
+        """Note that cuBLAS takes a workspace at the first product of each thread, for good."""
+        backward = torch._C._current_autograd_node() is not None
+        if backward not in self._workspaces:
+            self._workspaces[backward] = Block(0, WORKSPACE)
+            self._history[-1].append((1, self._workspaces[backward]))
 
     def _describe(self, block: Block, tensor: Tensor, operator: Any, origin: Callable[[], str]) -> None:
         block.shape, block.number_format = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
@@ -110,7 +130,11 @@ class Meter(TorchDispatchMode):
         block.module = "" if operator is None else origin()
 
     def _die(self, key: int) -> None:
-        self._log.append((-1, self._alive.pop(key)[1]))
+        self._note(-1, self._alive.pop(key)[1])
+
+    def _note(self, sign: int, block: Block) -> None:
+        self._log.append((sign, block))
+        self._history[-1].append((sign, block))
 
     def _living(self, moment: int) -> list[Block]:
         """What was alive after the first `moment` entries of the log, in order of birth."""
