@@ -19,7 +19,7 @@ from bench.seeded import IMAGE, order_of, seeded
 from bench.slots import filled
 from bench.splits import without_bad
 from datasets.listing import Listing, Listings
-from datasets.preprocessing import PRESETS, Preprocessing
+from datasets.preprocessing import Preprocessing
 
 __all__ = ["Augmented", "Loose", "augmented"]
 
@@ -99,7 +99,7 @@ class Augmented:
 
 def augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
     """The training split of a run whose preset augments, and how many images were left out since they are bad."""
-    preset, source, skipped = PRESETS[run.recipe.preprocessing], run.task.source, 0
+    preset, source, skipped = run.preset, run.task.source, 0
     originals: Listing | Loose
     if isinstance(source, Listings):
         originals = source("train")

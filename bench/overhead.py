@@ -21,7 +21,6 @@ from bench.execution import Execution
 from bench.networks import build
 from bench.request import Request, device_of, grid_of
 from bench.run import Run
-from datasets.preprocessing import PRESETS
 
 __all__ = ["bare_seconds", "bench_seconds"]
 
@@ -37,7 +36,7 @@ def bare_seconds(run: Run, device: torch.device) -> float:
     """Seconds of the loop that a user would write by hand for the same number of steps and test images."""
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
-    preset, size = PRESETS[run.recipe.preprocessing], run.backbone.image_size
+    preset, size = run.preset, run.backbone.image_size
     train, test = on_device(run.task.load("train", preset, size), device), run.task.load("test", preset, size)
     normalise = Normaliser.of(*run.backbone.statistics, device)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], fused=True)

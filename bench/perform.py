@@ -54,6 +54,8 @@ def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) 
     augmentation = PRESETS[run.recipe.preprocessing].augmentation
     if record.preprocessing.get("augmentation") != (augmentation and augmentation.words):
         return "were trained on images that their preprocessing now augments otherwise"
+    if record.preprocessing and record.preprocessing.get("rendering", "stored") != run.preset.rendering:
+        return "were trained on pixels as stored, where images are now turned upright and laid over white"
     return ""
 
 

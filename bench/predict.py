@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +21,7 @@ from bench.data import Normaliser, statistics_of
 from bench.errors import WrongCall
 from bench.rebuild import Rebuilt, rebuild
 from bench.request import OVERRIDES, device_of
+from datasets.decoding import BadImage, decoded, read
 from datasets.preprocessing import PRESETS
 from methods.backbone import find
 from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
@@ -58,7 +59,8 @@ def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, 
     except Damaged as error:
         raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
     rebuilt = rebuild(record, arrays, backbone)
-    pixels = [_pixels(file, rebuilt) for file in images]
+    rendering = record.preprocessing.get("rendering", "stored")
+    pixels = [_pixels(file, rebuilt, rendering) for file in images]
     guesses = [_named(_guesses(rebuilt, each, top, place), record.class_names) for each in pixels]
     by_image = dict(zip(map(str, images), guesses, strict=True))
     return Answer(record.identity.method, record.identity.task, record.classes, by_image)
@@ -121,14 +123,13 @@ def _read(path: Path) -> Record:
         raise WrongCall(f"{error}; give the .json file of a run, below results/runs") from error
 
 
-def _pixels(file: Path, rebuilt: Rebuilt) -> Tensor:
-    """The image as the recipe of the run prepares it (1×3×H×W, uint8)."""
-    preset = PRESETS[rebuilt.recipe.preprocessing]
+def _pixels(file: Path, rebuilt: Rebuilt, rendering: Any) -> Tensor:
+    """The image as the run read its own (1×3×H×W, uint8), or refused for the same reasons."""
+    preset = replace(PRESETS[rebuilt.recipe.preprocessing], rendering=rendering)
     try:
-        with Image.open(file) as image:
-            return preset.pixels(image, rebuilt.backbone.image_size).unsqueeze(0)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise WrongCall(f"{file}: cannot be read as an image ({error}); give PNG or JPEG files") from error
+        return preset.pixels(decoded(read(file)), rebuilt.backbone.image_size).unsqueeze(0)
+    except (BadImage, ValueError, OSError, MemoryError) as error:
+        raise WrongCall(f"{file}: cannot be read as an image: {str(error) or type(error).__name__}") from error
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from bench.run import Run
 from bench.shelf import Shelf
 from bench.splits import Loaded, load_split, whole
 from datasets.base import Split
-from datasets.preprocessing import PIXELS, PRESETS
+from datasets.preprocessing import PIXELS
 
 __all__ = ["load", "pixels_of"]
 
@@ -22,7 +22,7 @@ def load(run: Run, split: str, how: Reading, in_memory: bool = False) -> Loaded:
     key, kept = (pixels_of(run, split), run.task.source, how.on_bad_image), _shelf()
     found = kept.get(key)
     if found is None:
-        found = load_split(run.task, split, PRESETS[run.recipe.preprocessing], run.backbone.image_size, how)
+        found = load_split(run.task, split, run.preset, run.backbone.image_size, how)
         found = Loaded(whole(found.split), found.skipped) if in_memory else found
         if isinstance(found.split, Split) and kept.make_room(found.split.images.nbytes):
             kept.put(key, found, found.split.images.nbytes)
@@ -33,7 +33,7 @@ def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
     """What decides every pixel of a split, apart from a source that changes without a new revision."""
     task = run.task
     data = run.suite, task.name, task.revision, task.draw, tuple(sorted(task.sizes.items()))
-    return *data, split, PRESETS[run.recipe.preprocessing], PIXELS, run.backbone.image_size
+    return *data, split, run.preset, PIXELS, run.backbone.image_size
 
 
 @cache

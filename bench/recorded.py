@@ -16,7 +16,6 @@ from bench.measure import Peaks, training_peaks
 from bench.provenance import where
 from bench.run import Run
 from bench.train import Epoch
-from datasets.preprocessing import PRESETS
 from results import Cost, Record, Score, Speedups
 
 __all__ = ["Trace", "recorded"]
@@ -99,7 +98,11 @@ def _speedups(trace: Trace) -> Speedups:
 def _described(run: Run) -> dict[str, Any]:
     """The preset in full, so that a record says what was done to its images."""
     mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
-    preset = PRESETS[run.recipe.preprocessing]
+    preset = run.preset
     values = dataclasses.asdict(preset) | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
-    del values["augmentation"]  # without any, as in records of before: they stand in one line with later ones
-    return values | ({"augmentation": preset.augmentation.words} if preset.augmentation else {})
+    del (
+        values["augmentation"],
+        values["rendering"],
+    )  # at their defaults, as in records of before: they stand in one line
+    said = {"augmentation": preset.augmentation.words} if preset.augmentation else {}
+    return values | said | ({"rendering": preset.rendering} if preset.rendering != "stored" else {})

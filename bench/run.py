@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.base import Suite, Task
+from datasets.preprocessing import PRESETS, Preprocessing
 from methods import Method
 from methods.backbone import Backbone
 from methods.recipe import Context, Recipe, resolve
@@ -40,6 +41,12 @@ class Run:
             changes["data"] = self.task.revision
         names = self.backbone.name, str(self.method), self.suite, self.task.name, self.recipe_name
         return Identity(*names, self.seed, changes)
+
+    @property
+    def preset(self) -> Preprocessing:
+        """What is done to the images: the recipe's preset, and one's own images as a viewer shows them."""
+        preset = PRESETS[self.recipe.preprocessing]
+        return dataclasses.replace(preset, rendering="viewed") if self.task.viewed else preset
 
     def settings(self) -> dict[str, Any]:
         """The method's resolved settings."""

@@ -99,7 +99,17 @@ class Streamed:
         """What the pixels follow from: which files, as they are now, and how they are decoded."""
         listing, how = self.listing, self.preprocessing
         times = [_modified_ns(listing.folder / name) for name in listing.names]
-        made = how.decode, how.interpolation, how.resize, self.size, self.batch_size, PIXELS, RULES, PIL.__version__
+        made = (
+            how.decode,
+            how.rendering,
+            how.interpolation,
+            how.resize,
+            self.size,
+            self.batch_size,
+            PIXELS,
+            RULES,
+            PIL.__version__,
+        )
         parts = listing.folder.resolve(), listing.digest, times, *made
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 

@@ -54,6 +54,8 @@ class Task:
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the classes, where they are known
     note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
     known: tuple[str, ...] = field(default=(), compare=False)  # kinds of defects that the published copy has too
+    viewed: bool = False  # images are read as a viewer shows them (datasets/preprocessing.py)
+    understood: str = field(default="", compare=False)  # one sentence: how one's own folder was read
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
 

@@ -9,20 +9,34 @@ import re
 import stat
 import warnings
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from PIL import Image, PpmImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 __all__ = ["ENDINGS", "RULES", "BadImage", "decode", "decoded", "read"]
 
-RULES = 2  # raised whenever other files are refused or other pixels come out; part of what is remembered about files
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # none that starts a program; JPEG opens MPO
-ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".ppm", ".gif", ".tif", ".tiff"))
-MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa", "LAB", "HSV"))
+RULES = 3  # raised whenever other files are refused or other pixels come out; part of what is remembered about files
+FORMATS = (  # of Pillow; none starts a program or holds films, and TGA, which has no mark of its own, comes last
+    *("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF", "AVIF", "JPEG2000", "DIB", "ICO", "PCX", "SGI"),
+    *("QOI", "SUN", "PSD", "DDS", "XBM", "XPM", "MSP", "TGA"),  # JPEG opens MPO
+)
+ENDINGS = frozenset(
+    f".{ending}"
+    for ending in (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "mpo", "webp", "bmp", "dib", "gif", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm", "pfm", "avif", "avifs", "jp2", "j2k", "jpc", "jpf", "jpx", "j2c"),
+        *("ico", "pcx", "sgi", "rgb", "rgba", "bw", "qoi", "ras", "psd", "dds", "xbm", "xpm", "msp"),
+        *("tga", "icb", "vda", "vst"),
+    )
+)
+MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "RGBa", "LAB", "HSV"))
 MOST_BYTES = 1 << 28
 MOST_PIXELS = 80_000_000  # a larger one is a mistake or an attack; below Pillow's own limit
 LONGEST_SIDE = 65_500  # of a JPEG, which some presets make of every image
 MOST_ELONGATED = 200  # longer to shorter side: cutting out the middle enlarges the shorter to 256
+HALF_FLOATS = (94, 95, 96)  # kinds of BC6H, as a DDS file numbers them
 BEGIN, END, SCAN, ALONE = 0xD8, 0xD9, 0xDA, 0x01  # markers of a JPEG; the last has no length behind it
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in a JPEG; the others are part of a scan
 
@@ -86,12 +100,14 @@ def _check(image: Image.Image, data: bytes) -> None:
         raise BadImage(f"{image.width} x {image.height} pixels are too long for their width")
     if image.mode not in MODES or _bits(image, data) > 8:
         raise BadImage(f"pixels of kind {image.mode} have more than 8 bits; convert the image to 8 bits")
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+    if image.format not in ("MPO", "PSD") and getattr(image, "n_frames", 1) > 1:
         raise BadImage("is animated or has several pages; keep one")
     if image.format in ("JPEG", "MPO") and not _ended_jpeg(data):
         raise BadImage("the JPEG ends too early")
     if image.format == "PNG" and not _whole_png(memoryview(data)):
         raise BadImage("the PNG ends too early or one of its checksums is wrong")
+    if image.format in ENDED and not ENDED[image.format](data):
+        raise BadImage(f"the {image.format} ends too early")
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -102,7 +118,22 @@ def _bits(image: Image.Image, data: bytes) -> int:
         return int(max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))))
     if isinstance(image, PpmImagePlugin.PpmImageFile) and image.tile[0].codec_name.startswith("ppm"):
         return int(image.tile[0].args[-1]).bit_length()  # type: ignore[index] # the highest value
+    if image.format == "JPEG2000":
+        return _bits_of_jpeg2000(data)
+    if image.format == "AVIF":  # the second bit of the third byte of its configuration says that there are 10 or 12
+        return 10 if data[data.find(b"av1C") + 6] & 0x40 else 8
+    if image.format == "SGI":
+        return 8 * data[3]  # bytes of a channel
+    if image.format == "DDS" and data[84:88] == b"DX10":
+        return 16 if data[128] in HALF_FLOATS else 8
     return 8
+
+
+def _bits_of_jpeg2000(data: bytes) -> int:
+    """The most that a component has; they stand in the first segment of the codestream."""
+    start = data.find(b"\xff\x4f\xff\x51") + 4
+    components = int.from_bytes(data[start + 36 : start + 38])
+    return max((data[start + 38 + 3 * number] & 0x7F) + 1 for number in range(components))
 
 
 def _ended_jpeg(data: bytes) -> bool:
@@ -115,6 +146,21 @@ def _ended_jpeg(data: bytes) -> bool:
         scanned = scanned or kind == SCAN
         place += int.from_bytes(data[place : place + 2]) if kind != ALONE else 0
     return False
+
+
+def _ended_ico(data: bytes) -> bool:
+    """Whether the file holds all pictures that its directory names, 16 bytes an entry."""
+    entries = (data[start : start + 16] for start in range(6, 6 + 16 * int.from_bytes(data[4:6], "little"), 16))
+    return all(int.from_bytes(e[8:12], "little") + int.from_bytes(e[12:], "little") <= len(data) for e in entries)
+
+
+ENDED: Mapping[str, Callable[[bytes], bool]] = MappingProxyType(  # formats whose decoder takes a file that is cut short
+    {
+        "JPEG2000": lambda data: data.rfind(b"\xff\xd9") > data.find(b"\xff\x93") > 0,  # end after start of data
+        "PCX": lambda data: data[1] != 5 or data[3] != 8 or data[65] != 1 or data[-769] == 12,  # a palette begins so
+        "ICO": _ended_ico,
+    }
+)
 
 
 def _whole_png(data: memoryview) -> bool:

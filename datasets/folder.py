@@ -61,7 +61,7 @@ def _suite(options: str) -> Suite:
     look = Look(wanted.path, "class folders", lines, dict.fromkeys(lines, wanted.path), names=tuple(names))
     label = wanted.label()
     sizes = {split: len(part.entries) for split, part in lines.items()}
-    task = located(Task(label, "own", len(names), sizes, elsewhere(label)), look)
+    task = located(Task(label, "own", len(names), sizes, elsewhere(label), viewed=True), look)
     return dataclasses.replace(
         SUITE,
         title=f"Your own images: {len(names)} classes",

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,8 +29,10 @@ UNFILTERED = "bilinear_unfiltered"
 RESIZES = ("squash", "squash_crop", "crop")
 MARGIN = 256, 224  # what is resized to before the middle is cut out, for what is cut out
 LOSSY = ("JPEG", "MPO")
+ORIENTATION = 0x0112  # the EXIF tag that says how a picture is to be turned
 PIXELS = 2  # raised whenever other pixels come of the same words; part of what decoded images are kept under
 DECODES = ("any", "png", "jpeg75")
+RENDERINGS = ("stored", "viewed")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Preprocessing:
     `interpolation` is Pillow's, which averages when it shrinks, or "bilinear_unfiltered": between the four nearest
     pixels, as TensorFlow's default. That gives fractions there; here they are rounded to whole values.
     With an `augmentation`, training images are not resized like that but made anew in every epoch.
+    `rendering` is "stored" (the pixels as Pillow opens them: only a TIFF is turned as its EXIF orientation says, and
+    transparency is ignored, as in the sources of all presets) or "viewed" (as a viewer shows the file: upright, and
+    what is transparent over white), which is how one's own folders are read.
     """
 
     name: str
@@ -52,12 +57,14 @@ class Preprocessing:
     std: Statistics | None = None
     decode: Literal["any", "png", "jpeg75"] = "any"
     augmentation: Augmentation | None = None
+    rendering: Literal["stored", "viewed"] = "stored"
 
     def __post_init__(self) -> None:
         for value, known in (
             (self.interpolation, (*FILTERS, UNFILTERED)),
             (self.resize, RESIZES),
             (self.decode, DECODES),
+            (self.rendering, RENDERINGS),
         ):
             if value not in known:
                 raise ValueError(f"preprocessing {self.name!r} asks for {value!r}; known: {', '.join(known)}")
@@ -72,7 +79,7 @@ class Preprocessing:
 
     def view(self, image: Image.Image, size: int) -> Tensor:
         """Give the same, with channels last in memory: for who copies it anyway."""
-        colour = _coloured(image, self.decode)
+        colour = _coloured(image, self.decode, self.rendering)
         if self.resize != "squash":
             colour = _middle(self._larger(colour, size * MARGIN[0] // MARGIN[1]), size)
         else:
@@ -84,7 +91,7 @@ class Preprocessing:
         how, mean, std = self.augmentation, self.mean, self.std
         if not (how and mean and std):
             raise ValueError(f"preprocessing {self.name!r} does not augment")
-        colour = _coloured(image, self.decode)
+        colour = _coloured(image, self.decode, self.rendering)
         if how.crop == "random_crop":
             colour = self._larger(colour, size * MARGIN[0] // MARGIN[1])
         return transform_of(how, self.interpolation, mean, std, size)(colour)
@@ -114,20 +121,35 @@ def _middle(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _coloured(image: Image.Image, decode: str) -> Image.Image:
-    colour = _decoded(image, decode)
+def _coloured(image: Image.Image, decode: str, rendering: str) -> Image.Image:
+    colour = _decoded(image, decode, rendering)
     return colour if colour.mode == "RGB" else colour.convert("RGB")  # which would copy it
 
 
-def _decoded(image: Image.Image, decode: str) -> Image.Image:
+def _decoded(image: Image.Image, decode: str, rendering: str) -> Image.Image:
     lossy = image.format in LOSSY or image.info.get("compression") in ("jpeg", "webp")  # the latter inside a TIFF
     if decode == "png" and (lossy or image.format == "WEBP"):  # which may be lossy
         raise ValueError(f'wants lossless images but found {image.format}; use decode="any" to accept it')
-    if decode != "jpeg75" or image.format in LOSSY:
+    kept = decode != "jpeg75" or image.format in LOSSY
+    image = _viewed(image) if rendering == "viewed" else image
+    if kept:
         return image
     data = io.BytesIO()
     image.convert("RGB").save(data, "JPEG")  # the library's defaults, as in the export: quality 75, 4:2:0
     return Image.open(data)
+
+
+def _viewed(image: Image.Image) -> Image.Image:
+    """Turn an image upright and lay what is transparent over white."""
+    try:
+        turned = image.getexif().get(ORIENTATION, 1) != 1
+        image = ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # damaged metadata raise nearly anything; the pixels are sound
+        pass
+    if not image.has_transparency_data:
+        return image
+    colour = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
 
 
 _PRESETS = (

@@ -57,7 +57,9 @@ def _steps(row: dict[str, Any]) -> str:
     size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
     resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
     instead = f", training images instead by {row['augmentation']}" if row.get("augmentation") else ""
-    return f"{decode or row['decode']}, {resize}, mean {mean}, std {std}{instead}"
+    decode = decode or row["decode"]
+    decode += ", upright and over white" if row.get("rendering") == "viewed" else ""
+    return f"{decode}, {resize}, mean {mean}, std {std}{instead}"
 
 
 def _copy(comparison: Comparison) -> str:

@@ -11,7 +11,7 @@ import torch
 import bench.data
 import bench.feature_key
 import bench.feed
-import bench.recent
+import bench.run
 from bench.execute import execute
 from bench.execution import CacheLimits, Execution
 from bench.feature_key import key_of
@@ -160,7 +160,7 @@ def test_the_key_follows_what_makes_features(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(bench.feature_key, "version", lambda name: "0" if name == "pillow" else version(name))
         assert key() != before
     changed = dict(PRESETS) | {asked("linear").recipe.preprocessing: PRESETS["dtl"]}
-    monkeypatch.setattr(bench.recent, "PRESETS", changed)
+    monkeypatch.setattr(bench.run, "PRESETS", changed)
     assert key() != before
 
 

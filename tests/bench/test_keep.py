@@ -173,6 +173,31 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
     )
 
 
+def test_predict_reads_files_as_the_run_did(tmp_path: Path) -> None:
+    """Turned by EXIF, transparent, grey, with a palette: accuracies are equal, and what training refuses is refused."""
+    modes = ("RGB", "RGBA", "L", "P", "RGB")
+    for split in ("train", "test"):
+        for number, (image, label) in enumerate(examples(split)):
+            exif = Image.Exif()
+            exif[0x0112] = 3 if number % 2 else 8
+            folder = tmp_path / "pets" / split / f"{label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            image.convert(modes[number % 5]).save(folder / f"{number}.png", exif=exif.tobytes())
+    (one,) = grid_of(Request("lora", f"folder:{tmp_path / 'pets'}", backbone=SMALL.name, recipe="demo", epochs=2))
+    record = execute(one, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    assert record.preprocessing["rendering"] == "viewed"
+    path, files = results.save(tmp_path, record), sorted((tmp_path / "pets" / "test").glob("*/*.png"))
+    answer = predict(path, files, 1, None, "cpu")
+    right = [guesses[0].name == Path(name).parent.name for name, guesses in answer.images.items()]
+    assert sum(right) / len(right) == pytest.approx(record.score.test_accuracy)
+    Image.new("I;16", (8, 8), 30_000).save(tmp_path / "deep.png")
+    Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
+    Image.new("L", (8, 8)).save(tmp_path / "film.gif", save_all=True, append_images=[Image.new("L", (8, 8), 9)])
+    for name, says in (("deep.png", "more than 8 bits"), ("float.tif", "more than 8 bits"), ("film.gif", "animated")):
+        with pytest.raises(WrongCall, match=f"{name}: cannot be read as an image: .*{says}"):
+            predict(path, [tmp_path / name], 1, None, "cpu")
+
+
 def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
     record = kept(tmp_path, "linear", frozenset())
     path = results.path_of(tmp_path, record.identity)

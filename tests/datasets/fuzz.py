@@ -34,7 +34,8 @@ def originals() -> list[tuple[str, bytes]]:
     smooth = Image.fromarray(noise).resize((40, 33), Image.Resampling.BICUBIC)
     kinds = [("PNG", mode) for mode in ("RGB", "L", "P", "RGBA", "1", "LA")]
     kinds += [("JPEG", mode) for mode in ("RGB", "L", "CMYK")]
-    kinds += [("GIF", "P"), ("BMP", "RGB"), ("WEBP", "RGB"), ("TIFF", "RGB"), ("PPM", "RGB")]
+    kinds += [("GIF", "P"), ("BMP", "RGB"), ("WEBP", "RGB"), ("TIFF", "RGB"), ("PPM", "RGB"), ("PPM", "L")]
+    kinds += [(kind, "RGB") for kind in ("AVIF", "JPEG2000", "DIB", "ICO", "PCX", "SGI", "QOI", "DDS")]
     files = []
     for kind, mode in kinds:
         data = io.BytesIO()

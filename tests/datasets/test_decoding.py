@@ -62,6 +62,13 @@ def deep_tiff() -> bytes:
     return start.ljust(200, b"\0") + bytes(24)
 
 
+def deep_jpeg2000() -> bytes:
+    """With a depth of 16 bits written into its header."""
+    data = bytearray(through(picture(0), "JPEG2000"))
+    data[data.find(b"\xff\x4f\xff\x51") + 42] = 15
+    return bytes(data)
+
+
 GREY16 = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)
 FRAMES = [picture(seed) for seed in range(3)]
 BAD = {
@@ -75,6 +82,9 @@ BAD = {
     "a thread": (through(Image.new("L", (1, 20_000)), "PNG"), "too long for their width"),
     "empty": (b"", "the file is empty"),
     "text": (b"no image", "is no image of a kind"),
+    "SGI of 16 bits": (through(picture(0), "SGI", bpc=2), "more than 8 bits"),
+    "JPEG 2000 of 16 bits": (deep_jpeg2000(), "more than 8 bits"),
+    "grey JPEG 2000 of 16 bits": (through(GREY16, "JPEG2000"), "more than 8 bits"),
     "16 bits": (through(GREY16, "PNG"), "more than 8 bits"),
     "32 bits": (through(Image.new("I", (4, 4), 70000), "TIFF"), "more than 8 bits"),
     "fractions": (through(Image.new("F", (4, 4), 0.5), "TIFF"), "more than 8 bits"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from datasets import PRESETS, Suite, Task, locate, suite
 from datasets.class_folders import _say
@@ -143,3 +144,13 @@ def test_files_that_are_left_out_are_counted_once(tmp_path: Path, caplog: pytest
     assert only(suite(f"folder:{tmp_path}")).sizes["train"] == 6
     (said,) = [record.getMessage() for record in caplog.records]
     assert "train/class 1/a.heic and 1 more files below" in said
+
+
+@pytest.mark.parametrize("ending", [".pgm", ".PPM", ".TIF", ".JpEg", ".avif", ".jp2", ".tga", ".QOI"])
+def test_kinds_that_are_decoded_are_found_by_their_ending_in_any_case(ending: str, tmp_path: Path) -> None:
+    own(tmp_path, each=4)
+    picture = Image.new("L" if ending == ".pgm" else "RGB", (4, 4), 120)
+    picture.save(tmp_path / "class 0" / f"more{ending}", Image.registered_extensions()[ending.lower()])
+    task = only(suite(f"folder:{tmp_path}:seed=1"))
+    assert task.sizes["train"] + task.sizes["test"] == 13
+    assert len(task.load("train", PLAIN, 4)) == task.sizes["train"]

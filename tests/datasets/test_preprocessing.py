@@ -136,3 +136,44 @@ def test_presets_say_what_the_sources_do() -> None:
         "dtl_few_shot",
     }
     assert {name for name, preset in PRESETS.items() if preset.mean == (0, 0, 0)} == {"petl_vit_binary", "osu"}
+
+
+VIEWED = Preprocessing("test", rendering="viewed")
+HALVES = Image.new("RGB", (16, 16), "black")
+HALVES.paste((255, 255, 255), (0, 0, 16, 8))
+
+
+def turned(file_format: str, orientation: int) -> Image.Image:
+    """White above black, to be turned as the EXIF tag says."""
+    exif, data = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    HALVES.save(data, file_format, exif=exif if file_format == "TIFF" else exif.tobytes())
+    return Image.open(data)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize(("orientation", "rows"), [(1, [1, 0]), (3, [0, 1]), (0, [1, 0]), (9, [1, 0])])
+def test_a_viewed_picture_is_upright_in_every_format(file_format: str, orientation: int, rows: list[int]) -> None:
+    pixels = VIEWED.pixels(turned(file_format, orientation), 16)
+    assert [int(pixels[0, row].float().mean() > 128) for row in (3, 12)] == rows
+
+
+@pytest.mark.parametrize("decode", ["any", "jpeg75"])
+def test_only_what_is_viewed_is_turned_and_laid_over_white(decode: str) -> None:
+    stored = Preprocessing("test", decode=decode)  # type: ignore[arg-type]
+    viewed = Preprocessing("test", decode=decode, rendering="viewed")  # type: ignore[arg-type]
+    assert [int(how.pixels(turned("PNG", 3), 16)[0, 3, 3]) > 128 for how in (stored, viewed)] == [True, False]
+    clear = Image.new("RGBA", (16, 16), (10, 20, 30, 0))
+    assert [int(how.pixels(clear, 16)[0, 3, 3]) > 128 for how in (stored, viewed)] == [False, True]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
+def test_what_is_not_transparent_keeps_its_pixels(mode: str) -> None:
+    image = picture(16, 16).convert("L" if mode == "LA" else "RGB").convert(mode)
+    assert torch.equal(VIEWED.pixels(image, 16), Preprocessing("test").pixels(image, 16))
+
+
+def test_damaged_exif_data_say_nothing() -> None:
+    data = io.BytesIO()
+    HALVES.save(data, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff no directory")
+    assert torch.equal(VIEWED.pixels(Image.open(data), 16), Preprocessing("test").pixels(HALVES, 16))
