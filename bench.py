@@ -10,6 +10,7 @@ import typer
 from bench import data_app, options, records_app
 from bench.guard import check_place, console, guarded
 from bench.options import ROOT
+from bench.surroundings import degrade_output
 
 EPILOGUE = """
 Examples:
@@ -238,4 +239,5 @@ def predict(
 
 
 if __name__ == "__main__":
+    degrade_output()
     app()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from pathlib import Path
+from typing import Any, ParamSpec
 
 import typer
 from rich.console import Console
 
 from bench.errors import WrongCall
+from bench.surroundings import settle
 
 __all__ = ["check_place", "console", "guarded"]
 
@@ -23,6 +25,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         try:
+            for name, value in options.items():
+                options[name] = _expanded(value)
+            if getattr(options.get("context"), "invoked_subcommand", None) is None:  # else the command itself does it
+                settle(options.get("results") or options.get("data"))  # before anything large is imported
             command(*arguments, **options)
         except KeyboardInterrupt:
             _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
@@ -49,6 +55,18 @@ def check_place(context: typer.Context) -> None:
 def console(stderr: bool = False) -> Console:
     """Where a command speaks."""
     return Console(stderr=stderr)
+
+
+def _expanded(value: Any) -> Any:
+    """The value with the home in place of ~ in every path, which a shell does not do behind `=`."""
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise WrongCall(f"there is no home for {value}; write the path without ~") from error
 
 
 def _stop(message: str, code: int) -> None:

@@ -18,7 +18,7 @@ from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
-from methods.backbone import absolute, find
+from methods.backbone import absolute, find, local_path
 from methods.spec import parse_list
 from methods.weights import WeightsError
 
@@ -48,7 +48,10 @@ class Request:
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
-        return replace(self, data=self.data.absolute(), backbone=self.backbone and absolute(self.backbone))
+        kind, _, path = self.suite.partition(":")
+        suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
+        backbone = self.backbone and absolute(self.backbone)
+        return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone)
 
     def overrides(self) -> dict[str, Any]:
         """The recipe fields that the user gave."""

@@ -35,8 +35,8 @@ class Sent:
 
 
 def words_of(request: Request) -> str:
-    """The request as JSON."""
-    return json.dumps(plain(request))
+    """The request as JSON, with absolute paths: whoever reads it may be in another folder."""
+    return json.dumps(plain(request.absolute()))
 
 
 def request_of(words: str) -> Request:

@@ -17,12 +17,14 @@ from rich.console import Console
 from submitit.helpers import Checkpointable
 
 import results
+from bench.errors import WrongCall
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.launch import crew_of, workers_of
 from bench.request import device_of
 from bench.run import Run
 from bench.screen import Screen
 from bench.sent import Sent, execution_of, record_of, request_of
+from bench.surroundings import settle
 
 __all__ = ["Chunk", "Errand", "print_of"]
 
@@ -49,11 +51,20 @@ class Errand:
         for record in self.records:
             try:
                 found.append(Sent(self.request, record).run())
-            except ValueError as error:
+            except (ValueError, WrongCall) as error:
                 console.print(str(error), markup=False, soft_wrap=True)
-                log = Path(self.root, "logs", *Path(record).parts[1:]).with_suffix(".log")  # as `log_path` has it
-                results.write_whole(log, f"{error}\n".encode())
+                self._log(record, str(error))
         return found
+
+    def leave_logs(self, error: Exception) -> None:
+        """Say in the log of every run without a record why the job ended."""
+        for record in self.records:
+            if not Path(self.root, record).is_file():
+                self._log(record, f"the job could not do it: {type(error).__name__}: {error}")
+
+    def _log(self, record: str, sentence: str) -> None:
+        log = Path(self.root, "logs", *Path(record).parts[1:]).with_suffix(".log")  # as `log_path` has it
+        results.write_whole(log, f"{sentence}\n".encode())
 
 
 class Chunk(Checkpointable):
@@ -63,8 +74,13 @@ class Chunk(Checkpointable):
         """Do the runs; those that fail are in `results/logs`, as always."""
         errand, console = Errand(**json.loads(words)), Console(width=160)
         sys.argv = errand.command  # provenance names the call that a user made
-        runs = errand.runs(console)
-        outcome = _done(errand, runs, console)
+        settle(Path(errand.root))
+        try:
+            runs = errand.runs(console)
+            outcome = _done(errand, runs, console)
+        except Exception as error:  # nobody sees what a job prints, so that each of its runs has a log
+            errand.leave_logs(error)
+            raise
         failed = len(outcome.failed) + len(errand.records) - len(runs)
         console.print(f"{outcome.done} runs done now, {outcome.there} were there, {failed} failed")
 

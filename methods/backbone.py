@@ -112,13 +112,21 @@ def find(text: str) -> Backbone:
         raise ValueError(f"no backbone {name!r}; {closest(name, [*BACKBONES, 'random:ARCHITECTURE'])}")
     if not equals:
         return rows[0]
-    return Backbone(name, rows[0].architecture, Path(file), "local file")
+    return Backbone(name, rows[0].architecture, local_path(file), "local file")
 
 
 def absolute(text: str) -> str:
     """The same words with the file of "NAME=FILE" as an absolute path, so that they mean it in every folder."""
     name, equals, file = text.partition("=")
-    return f"{name}={Path(file).absolute()}" if equals and not text.startswith("random:") else text
+    return f"{name}={local_path(file).absolute()}" if equals and not text.startswith("random:") else text
+
+
+def local_path(text: str) -> Path:
+    """The path with the home in place of ~; raises ValueError where there is no such home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home for {text}; write the path without ~") from error
 
 
 def prepare(

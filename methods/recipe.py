@@ -167,7 +167,7 @@ def load(name: str) -> dict[str, Any]:
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; {closest(name, RECIPES)}")
     try:
-        tables = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+        tables = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"recipe {name} cannot be read: {error}") from error
     _check_tables(name, tables)

@@ -114,9 +114,9 @@ def _measured(root: Path, name: str, console: Console) -> pd.DataFrame | None:
 def _write(item: Item, out: Path, console: Console) -> list[Path]:
     from reports import terminal, writing
 
+    written = writing.write(item, out)  # first, whatever happens to the screen
     if isinstance(item, Table):
         terminal.show(item, console)
-    written = writing.write(item, out)
     _say(console, f"wrote {', '.join(map(str, written))}")
     return written
 

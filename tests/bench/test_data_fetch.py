@@ -114,9 +114,7 @@ def test_the_command_line(made: Path, tmp_path: Path) -> None:
     words = ["bench.py", "data", "fetch", "vtab", "--data", str(tmp_path / "data")]
     with serving({"all.zip": zipped(made)}) as hub:
         own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "COLUMNS": "200"}
-        done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=os.environ | own
-        )
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=os.environ | own)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data/vtab is complete; look at it with: python bench.py data check vtab" in done.stdout
     assert loads(tmp_path / "data")

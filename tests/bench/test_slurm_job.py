@@ -1,11 +1,13 @@
 """What a job does with the words it gets, called here as submitit calls it there."""
 
+import dataclasses
 import io
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 import results
@@ -80,3 +82,37 @@ def test_a_run_that_is_none_any_more_is_said_and_has_a_log(request_: Request, tm
     assert errand(request_, tmp_path, [gone, record_of(run)]).runs(console) == [run]
     assert "is no run of this grid here" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "call again" in (tmp_path / "logs/backbone/suite/task/linear-s0-00000000.log").read_text()
+
+
+def test_a_relative_path_inside_a_word_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, colour in (("a", 0), ("b", 200)):
+        (tmp_path / "here" / "pics" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), (colour, 0, 0)).save(tmp_path / "here" / "pics" / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    asked = Request("linear", "folder:pics:shots=2", None, "random:test_vit", epochs=1, batch_size=4)
+    (run,) = runs_of(asked)
+    words = errand(asked, tmp_path / "results", [record_of(run)]).words()
+    monkeypatch.chdir(tmp_path)
+    Chunk()(words)
+    assert results.load(tmp_path / "results" / record_of(run)).status == "ok"
+
+
+def test_a_job_that_cannot_start_leaves_a_log_for_each_of_its_runs(request_: Request, tmp_path: Path) -> None:
+    (run,) = runs_of(request_)
+    sent = errand(request_, tmp_path, [record_of(run)])
+    with pytest.raises(KeyError):
+        Chunk()(Errand(**{**vars(sent), "how": '{"from": "another version"}'}).words())
+    (log,) = (tmp_path / "logs").rglob("*.log")
+    assert "the job could not do it: " in log.read_text()
+
+
+def test_a_backbone_that_is_gone_is_said_in_the_log(request_: Request, tmp_path: Path) -> None:
+    (run,) = runs_of(request_)
+    sent = errand(request_, tmp_path, [record_of(run)])
+    gone = words_of(dataclasses.replace(request_, backbone=f"demo={tmp_path / 'gone.pth'}"))
+    Chunk()(Errand(**{**vars(sent), "request": gone}).words())
+    (log,) = (tmp_path / "logs").rglob("*.log")
+    assert "gone.pth: there is no such file" in log.read_text()
