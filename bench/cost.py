@@ -17,7 +17,7 @@ from bench.measure import Measured, measure
 from bench.networks import count
 from bench.plan import plan, plan_inference
 from bench.provenance import where
-from bench.reserved import LARGEST_WORKSPACE, reserved_peak, workspace_bytes
+from bench.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
 from bench.utilisation import utilisation
 from methods import Network, Unsupported
 from results import CostRecord, Figures
@@ -26,8 +26,8 @@ __all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
 CODE = (
-    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "legacy_rules", "loss", "margin", "measure",
-    "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules", "schedules", "speed",
+    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "kernel_memory", "legacy_rules", "loss",
+    "margin", "measure", "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules", "schedules", "speed",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,11 +63,12 @@ def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
     macs, macs_modules = inference_macs(inference, size)
     flops = train_flops(training, size, recipe.batch_size)
     peak = plan(training, size, recipe, case.rules)
-    parts = peak.breakdown()
+    parts, allocator = peak.breakdown(), allocator_peaks(peak, workspace)
     return Figures(
         **counts,
         planned_peak_bytes=peak.total,
-        planned_reserved_bytes=reserved_peak(peak, workspace),
+        planned_allocated_bytes=allocator.allocated,
+        planned_reserved_bytes=allocator.reserved,
         planned_breakdown={part: parts.pop(part, 0) for part in PARTS} | parts,
         needed_bytes=needed(peak.total),
         inference_peak_bytes=plan_inference(inference, size, recipe, case.rules).total,

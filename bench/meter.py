@@ -15,10 +15,13 @@ from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from bench.kernel_memory import attention_bytes, workspace_bytes
+
 __all__ = ["Block", "Event", "Meter", "Peak"]
 
 GRAIN = 512  # the CUDA allocator rounds up to 512 bytes
 WORKSPACE = "workspace"  # the kind of a block in a history that cuBLAS takes; its bytes depend on the card
+LT_WORKSPACE = 2**20  # of cuBLASLt, which multiplies and adds a bias in one kernel
 PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default,
                       torch.ops.aten.baddbmm.default})  # fmt: skip
 
@@ -33,6 +36,7 @@ class Block:
     number_format: str = ""
     operator: str = ""
     module: str = ""
+    asked: int = 0  # what CUDA's kernel asks the allocator for, where that is not `size`
 
 
 Event = tuple[int, Block]  # +1 born, -1 died
@@ -96,12 +100,16 @@ class Meter(TorchDispatchMode):
         return Peak(highest, tuple(self._living(moment)), tuple(map(tuple, self._history)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in PRODUCTS:
-            self._take_workspace()
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):
-                self._see(value, "activations", func)
+                block = self._see(value, "activations", func)
+                block.asked = attention_bytes(func, value) or block.asked
+        if func in PRODUCTS:
+            self._take_workspace()
+        if temporary := workspace_bytes(func, args):
+            block = Block(temporary, "temporary")
+            self._history[-1] += [(1, block), (-1, block)]
         return result
 
     def _see(self, tensor: Tensor, kind: str, operator: Any = None) -> Block:
@@ -123,6 +131,8 @@ class Meter(TorchDispatchMode):
         if backward not in self._workspaces:
             self._workspaces[backward] = Block(0, WORKSPACE)
             self._history[-1].append((1, self._workspaces[backward]))
+            if not backward:
+                self._history[-1].append((1, Block(LT_WORKSPACE, "workspace of cuBLASLt")))
 
     def _describe(self, block: Block, tensor: Tensor, operator: Any, origin: Callable[[], str]) -> None:
         block.shape, block.number_format = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")

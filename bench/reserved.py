@@ -10,27 +10,36 @@ from __future__ import annotations
 import csv
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from bench.caching_allocator import MIB, CachingAllocator
 from bench.meter import WORKSPACE, Block, Event, Peak
 
-__all__ = ["LARGEST_WORKSPACE", "STEPS", "reserved_peak", "workspace_bytes"]
+__all__ = ["LARGEST_WORKSPACE", "STEPS", "AllocatorPeaks", "allocator_peaks", "workspace_bytes"]
 
 CARDS = Path(__file__).with_name("device_peaks.csv")
 LARGEST_WORKSPACE = 32 * MIB  # of cuBLAS on Hopper and Blackwell; older cards have 8.125 MiB (CUBLAS_WORKSPACE_CONFIG)
 STEPS = 4  # the first one and three more, as in a measurement
 
 
-def reserved_peak(
+@dataclass(frozen=True)
+class AllocatorPeaks:
+    """The highest bytes that torch's allocator counts, as CUDA's statistics have them."""
+
+    allocated: int  # from the second step on, cuBLAS's workspaces and what blocks are larger than asked for included
+    reserved: int
+
+
+def allocator_peaks(
     peak: Peak,
     workspace: int = LARGEST_WORKSPACE,
     expandable_segments: bool = False,
     limit: int | None = None,
     steps: int = STEPS,
-) -> int:
-    """Bytes that the allocator reserves for training steps of a plan. Raises OutOfDeviceMemory beyond `limit`.
+) -> AllocatorPeaks:
+    """Replay the training steps of a plan. Raises OutOfDeviceMemory where more than `limit` must be reserved.
 
     Args:
         peak: From `training_peak`, whose history holds the state before the first step and two steps.
@@ -44,11 +53,12 @@ def reserved_peak(
     addresses: dict[int, int] = {}
     _replay(allocator, (*before, *first), addresses, workspace)
     heirs = _heirs(second)
+    allocator.peak_allocated_bytes = allocator.allocated_bytes
     for step in range(1, steps):
         if step > 1:  # what the second step freed of the first is freed of the step before by its successors
             addresses |= {old: addresses.pop(new) for old, new in heirs.items()}
         _replay(allocator, second, addresses, workspace)
-    return allocator.peak_reserved_bytes
+    return AllocatorPeaks(allocator.peak_allocated_bytes, allocator.peak_reserved_bytes)
 
 
 def workspace_bytes(device: str) -> int:
@@ -58,7 +68,7 @@ def workspace_bytes(device: str) -> int:
 
 def _replay(allocator: CachingAllocator, events: Iterable[Event], addresses: dict[int, int], workspace: int) -> None:
     for sign, block in events:
-        size = workspace if block.kind == WORKSPACE else block.size
+        size = workspace if block.kind == WORKSPACE else block.asked or block.size
         if size == 0:
             continue
         if sign > 0:

@@ -141,16 +141,16 @@ def _about(case: Case) -> Row:
 
 
 def _compared(figures: Figures, peaks: Peaks) -> Row:
-    """Errors are shares of what was measured; cuBLAS's workspaces, which no plan of tensors has, are left out."""
-    allocated = None if peaks.allocated is None else peaks.allocated - (peaks.workspaces or 0)
+    """Errors are shares of what was measured."""
     return {
-        "planned_allocated_bytes": figures.planned_peak_bytes,
+        "planned_tensor_bytes": figures.planned_peak_bytes,
+        "planned_allocated_bytes": figures.planned_allocated_bytes,
         "allocated_bytes": peaks.allocated,
         "workspace_bytes": peaks.workspaces,
-        "allocated_error": _error(figures.planned_peak_bytes, allocated),
-        "planned_reserved_bytes": getattr(figures, "planned_reserved_bytes", None),
+        "allocated_error": _error(figures.planned_allocated_bytes, peaks.allocated),
+        "planned_reserved_bytes": figures.planned_reserved_bytes,
         "reserved_bytes": peaks.reserved,
-        "reserved_error": _error(getattr(figures, "planned_reserved_bytes", None), peaks.reserved),
+        "reserved_error": _error(figures.planned_reserved_bytes, peaks.reserved),
         "needed_bytes": figures.needed_bytes,
         "allocator_retries": peaks.retries,
     }
