@@ -26,8 +26,9 @@ __all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
 CODE = (
-    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "kernel_memory", "legacy_rules", "loss",
-    "margin", "measure", "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules", "schedules", "speed",
+    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "kernel_memory", "legacy_rules",
+    "loss", "margin", "measure", "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules",
+    "schedules", "speed",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
