@@ -102,7 +102,7 @@ class Recomputing(nn.Module):
 
     def unwrapped(self) -> nn.Module:
         """The block with its layers as they were."""
-        for name in self._names:
+        for name in reversed(self._names):  # a layer inside another one was wrapped before it
             _replace(self.block, name, self.block.get_submodule(name).layer)
         return self.block
 

@@ -19,6 +19,7 @@ from methods import Method, Network
 from methods.backbone import prepare
 from methods.spec import parse
 from tests.methods.golden_bypass import ROWS
+from tests.methods.golden_entangled import ENTANGLED
 from tests.methods.golden_queries import SYNQT, SYNQT_NAMES, VQT_NAMES, vqt
 from tests.methods.golden_side import LST, LST_NAMES, POOLING, dtl, dtl_names, swin_of
 
@@ -59,6 +60,7 @@ GOLDEN = {
     "vpt_shallow": Golden("vpt_shallow:tokens={tokens}", PROMPTED),
     **{name: Golden(*row) for name, row in ROWS.items()},
     **{name: Golden(*row) for name, row in POOLING.items()},
+    **{name: Golden(*row) for name, row in ENTANGLED.items()},
     "dtl": Golden(dtl, dtl_names),
     "lst": Golden(LST, LST_NAMES),
     "vqt": Golden(vqt, VQT_NAMES),
@@ -87,21 +89,39 @@ class Case:
         vit = prepare(vit_of(self.values["config"]), self.values["config"]["classes"], "linear", 0.0, 0.0)
         network = self.method().attach(vit).double().eval()
         parts = self.parts(network)
+        for name, buffer in network.named_buffers():
+            if name.endswith("attn.proj.rows"):
+                buffer.copy_(self.rows(name))
         for tensor in self.values["tensors"]:
-            put(filled(tensor, self.frequency), parts[tensor["name"]])
+            put(filled(tensor, self.frequency), parts[tensor["name"]], self.rows(tensor["name"]))
         return network
 
-    def parts(self, network: Network) -> dict[str, list[nn.Parameter]]:
-        """Our parameters by golden name."""
+    def parts(self, network: Network) -> dict[str, list[Tensor]]:
+        """Our parameters by golden name, and the buffers that the file has among its tensors."""
         names = GOLDEN[self.file].names
         patterns = {**UNWRAPPED, **(names(self.values["config"]) if callable(names) else names)}
-        parts: dict[str, list[nn.Parameter]] = {}
-        for ours, parameter in network.named_parameters():
+        known = {tensor["name"] for tensor in self.values["tensors"]}
+        parts: dict[str, list[Tensor]] = {}
+        for ours, tensor in (*network.named_parameters(), *network.named_buffers()):
             name = ours
             for pattern, replacement in patterns.items():
                 name = re.sub(pattern, replacement, name)
-            parts.setdefault(name, []).append(parameter)
+            if isinstance(tensor, nn.Parameter) or name in known:
+                parts.setdefault(name, []).append(tensor)
         return parts
+
+    def rows(self, name: str) -> Tensor | None:
+        """Which rows of a tensor learn, in APLA's projections; None where it learns as a whole or not at all."""
+        block = re.search(r"blocks\.(\d+)\.attn\.proj", name)
+        rows = self.values["config"].get("trainable_rows")
+        return torch.tensor(rows[int(block[1])]) if rows and block else None
+
+    def gradient(self, name: str, group: list[Tensor]) -> Tensor:
+        """The gradient of a golden tensor, flat; zero in rows that do not learn."""
+        if (rows := self.rows(name)) is None or len(group) == 1:
+            return torch.cat([part.grad.flatten() for part in group])
+        learned, whole = group
+        return torch.zeros_like(whole).index_copy(0, rows, learned.grad).flatten()
 
     def images(self) -> Tensor:
         """The image batch of the README."""
@@ -143,8 +163,18 @@ def filled(tensor: dict[str, Any], frequency: float) -> Tensor:
 
 
 @torch.no_grad()
-def put(value: Tensor, parts: list[nn.Parameter]) -> None:
-    """Write a golden tensor into our parameters, which are its rows; shapes must agree."""
+def put(value: Tensor, parts: list[Tensor], rows: Tensor | None = None) -> None:
+    """Write a golden tensor into ours, which are its rows; shapes must agree.
+
+    With `rows` our first tensor has those rows and the second one all.
+    """
+    if rows is not None and len(parts) == 2:
+        learned, whole = parts
+        assert learned.shape == value[rows].shape
+        assert whole.shape == value.shape
+        learned.copy_(value[rows])
+        whole.copy_(value)
+        return
     assert torch.cat(list(parts)).shape == value.shape
-    for part, rows in zip(parts, value.split([len(part) for part in parts]), strict=True):
-        part.copy_(rows)
+    for part, piece in zip(parts, value.split([len(part) for part in parts]), strict=True):
+        part.copy_(piece)

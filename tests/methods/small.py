@@ -24,6 +24,9 @@ VARIANTS += ["adapter:start=xavier", "adaptformer:bias=false", "convpass:variant
 VARIANTS += ["vqt:tokens=3:pool=weighted", "synqt:tokens=2:scale=fixed", "synqt:kem=trainable"]
 VARIANTS += ["head2toe:size=48:class_token=apart"]
 VARIANTS += ["unipt:reduction=4", "sherl:reduction=1", "res_tuning_bypass:zero_init_last=true"]
+VARIANTS += ["repadapter:variant=attn:groups=4", "lora_fa:target=all", "lora_fa:target=qkv", "apla:rows=24"]
+VARIANTS += ["dora:target=qkv", "dora:dropout=0.1", "vera:target=qkv", "vera:shared=per_target:alpha=16.0"]
+VARIANTS += ["pvera:shared=all:alpha=1.0", "pvera:kl_divisor=10.0"]
 SPECS = [*METHODS, *VARIANTS]  # every method with its default settings, and settings that take other ways through
 
 

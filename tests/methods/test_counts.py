@@ -56,16 +56,53 @@ from methods.spec import parse
         ("res_tuning_bypass:units=64", 2_379_264),
         ("side_tuning", 9_547_585),
         ("side_tuning:weights=imagenet", 9_547_585),
+        ("repadapter", 239_808),
+        ("repadapter:variant=attn", 119_904),
+        ("repadapter:units=16", 461_184),
+        ("repadapter:units=32", 903_936),
+        ("layernorm", 38_400),
+        ("diffit", 140_544),
+        ("lora_fa", 73_728),
+        ("lora_fa:rank=8", 147_456),
+        ("lora_fa:target=all", 331_776),
+        ("dora", 313_344),
+        ("dora:target=qkv", 322_560),
+        ("apla:rows=1", 9_228),
+        ("apla", 73_824),
+        ("apla:rows=128", 1_181_184),
+        ("apla:rows=768", 7_087_104),
+        ("vera", 24_576),
+        ("vera:shared=per_target", 24_576),
+        ("vera:target=qkv", 30_720),
+        ("pvera", 30_720),
+        ("pvera:shared=all", 30_720),
     ],
 )
 def test_trainable_without_head(spec: str, expected: int) -> None:
     counts = count(skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe()))
     assert counts.trainable_without_head == expected
     assert counts.trainable == expected + 100 * 769
-    assert counts.total == 85_798_656 + 100 * 769 + (0 if spec in FROM_THE_BACKBONE else expected)
+    assert counts.total == 85_798_656 + 100 * 769 + (ADDED.get(spec, 0 if spec in FROM_THE_BACKBONE else expected))
 
 
-FROM_THE_BACKBONE = {"full", "linear", "bitfit", "partial", "partial:blocks=12"}  # these add no parameters
+FROM_THE_BACKBONE = {"full", "linear", "bitfit", "partial", "partial:blocks=12", "layernorm", "apla:rows=768"}
+ADDED = {"diffit": 12 * 1_536}  # the rest of what learns is the backbone's
+
+
+@pytest.mark.parametrize(
+    ("spec", "frozen"),
+    [
+        ("lora_fa", 73_728),
+        ("lora_fa:target=all", 331_776),
+        ("vera", 393_216),
+        ("vera:target=qkv", 786_432),
+        ("vera:shared=per_target", 786_432),
+        ("pvera", 1_179_648),
+    ],
+)
+def test_frozen_random_numbers(spec: str, frozen: int) -> None:
+    network = skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
+    assert sum(buffer.numel() for buffer in network.buffers()) == frozen
 
 
 def test_prompts_with_the_head_of_cifar() -> None:

@@ -17,6 +17,7 @@ from methods.spec import parse
 from tests.methods.small import CLASSES, SIZE, SMALL, batch, disturb, learning, network_of
 
 SPECS = ["ssf", "convpass", "convpass:variant=attn", "fact_tt", "fact_tk"]
+SPECS += ["repadapter", "dora", "dora:target=qkv", "vera", "pvera"]
 every = pytest.mark.parametrize("spec", SPECS)
 
 

@@ -1,0 +1,77 @@
+"""APLA (Sorkhei et al., 2025): some rows of the attention's output projection learn, drawn at random.
+
+In each block `rows` of the D output features of the projection are drawn from the run's seed, without repeats; these
+rows of its weight and entries of its bias learn, from their pre-trained values. The forward pass is the backbone's:
+
+    y = W a + bias,   y[rows] = W[rows] a + bias[rows]      a: the attention's output, which attention keeps anyway
+
+The rows that learn are tensors of their own, so that optimiser and weight decay never see the others. Which they are is
+stored with them.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from methods.base import Entangled, Method, Network
+from methods.bypass import blocks_of, check_layers
+from methods.settings import Count
+
+
+class PartlyTuned(nn.Module):
+    """A frozen linear layer, the outputs `rows` of which come from rows that learn."""
+
+    rows: Tensor
+
+    def __init__(self, frozen: nn.Linear, rows: Tensor) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.register_buffer("rows", rows)
+        self.weight = nn.Parameter(frozen.weight.detach()[rows])
+        self.bias = None if frozen.bias is None else nn.Parameter(frozen.bias.detach()[rows])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.frozen(x).index_copy_(-1, self.rows, functional.linear(x, self.weight, self.bias))
+
+    def merged(self) -> nn.Linear:
+        """The linear layer with the learned rows in their places."""
+        self.frozen.weight.index_copy_(0, self.rows, self.weight)
+        if self.bias is not None:
+            self.frozen.bias.index_copy_(0, self.rows, self.bias)
+        return self.frozen
+
+
+class Apla(Method, name="apla"):
+    """APLA: trains random rows of the attention's output projection; nothing is added. Sorkhei et al., 2025.
+    9,228·rows parameters without the head on ViT-B/16, 73,824 at 8 rows of 768.
+
+    Paper and code say columns (of x W). As many rows as the projection has are the whole projection. What is kept for
+    the backward pass does not depend on `rows`, and nothing is kept below the first projection.
+    """
+
+    starts_as_backbone = True
+    rows: Count = 8
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Draw the rows of each block and make them learn."""
+        if self.rows > vit.embed_dim:
+            raise ValueError(f"apla: rows={self.rows}, but the backbone is {vit.embed_dim} wide")
+        for block in blocks_of(vit):
+            check_layers(block)
+            if self.rows == vit.embed_dim:
+                block.attn.proj.requires_grad_(True)
+            else:
+                block.attn.proj = PartlyTuned(block.attn.proj, torch.randperm(vit.embed_dim)[: self.rows])
+        return Entangled(vit)
+
+    @torch.no_grad()
+    def fold(self, network: Network) -> Network:
+        """Write the learned rows into the projections; the architecture is the backbone's. `network` is used up."""
+        assert isinstance(network, Entangled)
+        for block in network.vit.blocks:
+            if isinstance(block.attn.proj, PartlyTuned):
+                block.attn.proj = block.attn.proj.merged()
+        return network

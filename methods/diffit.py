@@ -1,0 +1,68 @@
+"""DiffFit (Xie et al., ICCV 2023) on a vision transformer: biases, norms and a scale for each branch learn.
+
+    x ← x + γ₁ · droppath(Attn(LN1 x)),   x ← x + γ₂ · droppath(MLP(LN2 x))      γ (D) starts at one, per channel
+
+beside every parameter that has "bias" or "norm" in its name, that of the patch projection included. A scale multiplies
+the output of the branch's last layer, with its bias, before layer scale and stochastic depth, which is the same
+function. It keeps that output. Both scales merge into the rows of their layers: `fold`.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from methods.base import Entangled, Method, Network
+from methods.bypass import blocks_of, check_layers
+
+LAST = ("attn.proj", "mlp.fc2")  # the last layer of each branch
+
+
+class Scaled(nn.Module):
+    """`γ · layer(x)`, with γ for each output."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.linear = layer
+        self.gamma = nn.Parameter(torch.ones(layer.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * self.gamma
+
+    def merged(self) -> nn.Linear:
+        """One linear layer with the same output."""
+        self.linear.weight = nn.Parameter((self.gamma.unsqueeze(1) * self.linear.weight).detach(), requires_grad=False)
+        if self.linear.bias is not None:
+            self.linear.bias = nn.Parameter((self.gamma * self.linear.bias).detach(), requires_grad=False)
+        return self.linear
+
+
+class DiffFit(Method, name="diffit"):
+    """DiffFit: trains biases, norms and a scale for each branch; merges into the backbone. Xie et al., ICCV 2023.
+    140,544 parameters without the head on ViT-B/16.
+
+    This is the form for classification of Mai et al. (CVPR 2025), who spell it difffit; the paper is about diffusion
+    transformers. The gradient of the key part of each qkv bias is zero up to rounding.
+    """
+
+    starts_as_backbone = True
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Unfreeze biases and norms, and scale both branches of each block."""
+        for name, parameter in vit.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad or "bias" in name or "norm" in name)
+        for block in blocks_of(vit):
+            check_layers(block)
+            for name in LAST:
+                block.set_submodule(name, Scaled(block.get_submodule(name)))
+        return Entangled(vit)
+
+    @torch.no_grad()
+    def fold(self, network: Network) -> Network:
+        """Merge the scales into their layers; the architecture is the backbone's again. `network` is used up."""
+        assert isinstance(network, Entangled)
+        for block in network.vit.blocks:
+            for name in LAST:
+                block.set_submodule(name, block.get_submodule(name).merged())
+        return network

@@ -1,0 +1,22 @@
+"""LayerNorm tuning: the scales and shifts of the norms learn, and nothing else (as in Mai et al., CVPR 2025)."""
+
+from timm.models import VisionTransformer
+
+from methods.base import Entangled, Method, Network
+
+
+class LayerNorm(Method, name="layernorm"):
+    """LayerNorm tuning: trains the scales and shifts of all norms, the final one too. Mai et al., CVPR 2025.
+    38,400 parameters without the head on ViT-B/16.
+
+    The forward pass is the backbone's; what is below the first norm is extracted. A frozen norm keeps its input and
+    statistics for the backward pass anyway, so the gradients of scale and shift cost nothing more.
+    """
+
+    starts_as_backbone = True
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Unfreeze every parameter that has "norm" in its name."""
+        for name, parameter in vit.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad or "norm" in name)
+        return Entangled(vit)

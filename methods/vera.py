@@ -1,0 +1,140 @@
+"""VeRA (Kopiczko et al., ICLR 2024): random matrices that all blocks share, and vectors that learn.
+
+For the rows of the attention's projection that are a target (queries, values, or all three at once):
+
+    y = W x + bias + alpha · b * (B (d * (A x)))      * elementwise; A (rank×inputs), B (outputs×rank) frozen
+
+d (rank) and b (outputs, from zero) learn for each block and target. `shared=all` is the form of the PEFT library: one
+pair A, B for all targets, alpha 1, d from 0.1. `per_target` is the form of PVeRA's authors: a pair for each target,
+alpha 16, and d from one number between 0 and 1 for each target of each block. A and B are buffers, and stored.
+
+Written as (alpha · b * B * d) (A x) the update keeps A x alone; that matrix is made again in the backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from methods import lora
+from methods.base import Entangled, Method, Network
+from methods.bypass import blocks_of, check_layers
+from methods.recompute import Recomputing
+from methods.settings import Count, Number
+
+TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",)}
+
+
+class Pair(nn.Module):
+    """A and B: Kaiming-uniform, by the inputs of each, or by the outputs where their transposes were drawn."""
+
+    down: Tensor
+    up: Tensor
+
+    def __init__(self, inputs: int, codes: int, rank: int, outputs: int, fan: Literal["fan_in", "fan_out"]) -> None:
+        super().__init__()
+        self.register_buffer("down", nn.init.kaiming_uniform_(torch.empty(codes, inputs), mode=fan))
+        self.register_buffer("up", nn.init.kaiming_uniform_(torch.empty(outputs, rank), mode=fan))
+
+
+class Mixed(nn.Module):
+    """`alpha · b * B * d` of the frozen B; without d where the code is multiplied with it."""
+
+    def __init__(self, outputs: int, alpha: float, d: Tensor | None) -> None:
+        super().__init__()
+        self.d = None if d is None else nn.Parameter(d)
+        self.b = nn.Parameter(torch.zeros(outputs))
+        self.alpha = alpha
+
+    def forward(self, up: Tensor) -> Tensor:
+        factors = self.b.unsqueeze(1) if self.d is None else torch.outer(self.b, self.d)
+        return up * (self.alpha * factors)
+
+
+class Update(nn.Module):
+    """What is added to the outputs of one target in one block."""
+
+    def __init__(self, pair: Pair, mixed: Mixed) -> None:
+        super().__init__()
+        self.shared = (pair,)  # in a tuple, so that its buffers are not this module's
+        self.mixed = mixed
+
+    def forward(self, x: Tensor) -> Tensor:
+        (pair,) = self.shared
+        return functional.linear(functional.linear(x, pair.down), self.mixed(pair.up))
+
+    def matrix(self) -> Tensor:
+        """The update as one matrix (outputs×inputs)."""
+        (pair,) = self.shared
+        return self.mixed(pair.up) @ pair.down
+
+
+class Vera(Method, name="vera"):
+    """VeRA: scales of shared random matrices beside attention; merges into the backbone. Kopiczko et al., ICLR 2024.
+    24,576 parameters without the head on ViT-B/16 at rank 256; 30,720 on the fused projection (`target=qkv`).
+
+    `shared=per_target` gives queries and values matrices of their own, and goes with `alpha=16`. The rank may be larger
+    than the width. The network starts as the backbone.
+    """
+
+    starts_as_backbone = True
+    rank: Count = 256
+    target: Literal["qv", "qkv"] = "qv"
+    shared: Literal["all", "per_target"] = "all"
+    alpha: Number = 1.0
+
+    def attach(self, vit: VisionTransformer) -> Network:
+        """Draw the matrices, and give each target of each block its vectors."""
+        names, blocks = self._targets(), blocks_of(vit)
+        for block in blocks:
+            check_layers(block)
+        width = blocks[0].attn.qkv.out_features // 3
+        pairs = nn.ModuleDict({key: self._pair(width, len(names[0])) for key in self._keys()})
+        for i, block in enumerate(blocks):
+            updates = {name: self._update(pairs[self._key(name)], width * len(name)) for name in names}
+            block.attn.qkv = lora.Adapted(block.attn.qkv, updates)
+            vit.blocks[i] = Recomputing(block, *(f"attn.qkv.updates.{name}.mixed" for name in names))
+        vit.add_module("pairs", pairs)
+        return self._network(vit)
+
+    @torch.no_grad()
+    def fold(self, network: Network) -> Network:
+        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
+        assert isinstance(network, Entangled)
+        for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):
+            block.attn.qkv = block.attn.qkv.merged()
+        network.vit.blocks = nn.Sequential(*blocks)
+        del network.vit.pairs
+        return network
+
+    def _keys(self) -> tuple[str, ...]:
+        return ("all",) if self.shared == "all" else self._targets()
+
+    def _targets(self) -> tuple[str, ...]:
+        return TARGETS[self.target]
+
+    def _key(self, target: str) -> str:
+        return "all" if self.shared == "all" else target
+
+    def _pair(self, width: int, parts: int) -> Pair:
+        return Pair(width, self._codes(), self.rank, width * parts, "fan_in" if self.shared == "all" else "fan_out")
+
+    def _codes(self) -> int:
+        """The length of d."""
+        return self.rank
+
+    def _start(self) -> Tensor:
+        """A fresh d."""
+        value = torch.full((1,), 0.1) if self.shared == "all" else torch.empty(1).uniform_(1e-5, 1)
+        return value.repeat(self._codes())
+
+    def _update(self, pair: nn.Module, outputs: int) -> Update:
+        assert isinstance(pair, Pair)
+        return Update(pair, Mixed(outputs, self.alpha, self._start()))
+
+    def _network(self, vit: VisionTransformer) -> Network:
+        return Entangled(vit)
