@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +19,14 @@ from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
-from methods.backbone import absolute, find, local_path
+from methods.backbone import Backbone, absolute, find, local_path
+from methods.recipe import Context, NotHeld, resolve
 from methods.spec import parse_list
 from methods.weights import WeightsError
 
 __all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "runs_of"]
 
+logger = logging.getLogger(__name__)
 DATA = Path(__file__).resolve().parent.parent / "data"
 OVERRIDES = ("epochs", "batch_size", "precision", "attention", "preprocessing")  # recipe fields with an option
 MOST_SEEDS = 1000  # more is a slip of the keyboard
@@ -80,6 +83,8 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         backbone.digest()  # so that a weight file that is not there is found now
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
+        if request.methods.strip() == "all":
+            methods = _held(methods, recipe, suite, backbone)
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
         return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
     except (ValueError, WeightsError) as error:
@@ -99,6 +104,22 @@ def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) ->
     if not on_paper or suite.look is None:
         return datasets.locate(suite, tasks, data)
     return [_if_there(suite.look, task, data) for task in tasks]
+
+
+def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbone) -> list[Method]:
+    """Those of all methods for which the recipe holds; who asks for one of the others by name gets an error."""
+    context = Context(suite.name, backbone.family, suite.preprocessing or None)
+    refused: dict[Method, NotHeld] = {}
+    for method in methods:
+        try:
+            resolve(recipe, method, "", {}, context)
+        except NotHeld as error:
+            refused[method] = error
+    if len(refused) == len(methods):
+        raise next(iter(refused.values()))
+    if refused:
+        logger.info(f"recipe {recipe} does not hold here for {', '.join(map(str, refused))}: left out of all")
+    return [method for method in methods if method not in refused]
 
 
 def _if_there(look: Callable[[Task, Path], Look], task: Task, data: Path) -> Task:

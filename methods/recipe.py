@@ -24,10 +24,14 @@ from methods.base import Method
 from methods.settings import Count, Fraction, Number, Positive, check
 from methods.spec import closest, parse
 
-__all__ = ["RECIPES", "Context", "Recipe", "load", "resolve"]
+__all__ = ["RECIPES", "Context", "NotHeld", "Recipe", "load", "resolve"]
 
 FOLDER = Path(__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+class NotHeld(ValueError):
+    """The recipe has nothing for the method, or nothing on this suite and backbone."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def resolve(
     """The recipe for `method` on `task`, and the method with the recipe's settings.
 
     A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
-    Another number of epochs stretches the whole schedule: warm-up and cosine keep their share. Raises ValueError
+    Another number of epochs stretches the whole schedule: warm-up and cosine keep their share. Raises NotHeld
     where the recipe does not hold, with what it holds for.
     """
     values = _values(name, method, task, context)
@@ -224,7 +228,7 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
     own = [Table.of(key, table) for key, table in tables.items() if isinstance(table, dict)]
     own = [table for table in own if table.method == method.name]
     if tables.get("complete") and not own:
-        raise ValueError(f"recipe {name} has no entry for {method.name}; use another --recipe")
+        raise NotHeld(f"recipe {name} has no entry for {method.name}; use another --recipe")
     merged = {key: value for key, value in tables.items() if not isinstance(value, dict) and key not in ABOUT}
     suited = {} if context.preprocessing is None else {"preprocessing": context.preprocessing}
     merged |= suited
@@ -240,7 +244,7 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
     if not any(scope.has(context) for scope in scopes) and scopes:
         known = "; ".join(dict.fromkeys(map(str, scopes)))
         where = " on ".join(word for word in (context.suite, context.family) if word)
-        raise ValueError(f"recipe {name} has {method} for {known}, not for {where}; use another --recipe")
+        raise NotHeld(f"recipe {name} has {method} for {known}, not for {where}; use another --recipe")
     return merged
 
 

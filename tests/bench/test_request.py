@@ -84,7 +84,7 @@ def test_tasks_are_in_the_order_asked_for_and_once() -> None:
         ({"tasks": " , "}, "no task given; known: colours, shades"),
         ({"backbone": "dmo"}, "no backbone 'dmo'; did you mean 'demo'? known: "),
         ({"backbone": "random:vit_bse_patch16_224"}, "no architecture 'vit_bse_patch16_224'; did you mean 'vit_base"),
-        ({"recipe": "comon"}, "no recipe 'comon'; did you mean 'common'? known: common, demo, paper"),
+        ({"recipe": "comon"}, "no recipe 'comon'; did you mean 'common'? known: common, demo, osu, paper"),
         ({"seeds": "x"}, "--seeds 'x' is not a list of seeds; write 0,1,2 or 0..4"),
         ({"seeds": ""}, "--seeds '' is not"),
         ({"seeds": "3..1"}, "--seeds '3..1' is not"),

@@ -211,7 +211,8 @@ def test_a_field_of_the_user_is_checked() -> None:
 
 
 def test_an_unknown_recipe_is_named_with_the_closest() -> None:
-    with pytest.raises(ValueError, match=r"^no recipe 'papper'; did you mean 'paper'\? known: common, demo, paper$"):
+    message = r"^no recipe 'papper'; did you mean 'paper'\? known: common, demo, osu, paper$"
+    with pytest.raises(ValueError, match=message):
         resolved("papper", "lora")
 
 
@@ -222,7 +223,9 @@ def test_changes_are_what_differs_from_the_defaults() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_changes_are_enough_to_make_the_recipe_again(recipe: str) -> None:
-    for name in METHODS:
+    held = [name for name in METHODS if not load(recipe).get("complete") or name in load(recipe)]
+    assert held
+    for name in held:
         settings, _ = resolved(recipe, name, "svhn")
         assert Recipe(**settings.changes()) == settings
         assert all(value != getattr(Recipe(), key) for key, value in settings.changes().items())
