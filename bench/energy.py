@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["joules"]
+__all__ = ["EnergyMeter", "joules"]
 
 
 def joules(device: torch.device) -> float | None:
@@ -25,6 +25,26 @@ def joules(device: torch.device) -> float | None:
         return float(library.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
     except library.NVMLError:
         return None
+
+
+class EnergyMeter:
+    """Adds up the joules of a card over stretches of time, such as the epochs of a training with tests in between."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before: float | None = None
+        self.total: float | None = None  # of the stretches that are over; None where no card tells
+
+    def start(self) -> None:
+        """Begin a stretch; one that has begun and is not over is forgotten."""
+        self._before = joules(self._device)
+
+    def stop(self) -> None:
+        """End the stretch. Call it where the device has nothing left to do."""
+        after = joules(self._device)
+        if after is not None and self._before is not None:
+            self.total = (self.total or 0.0) + after - self._before
+        self._before = None
 
 
 @cache

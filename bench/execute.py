@@ -13,6 +13,7 @@ import torch
 from bench.augmented import Augmented
 from bench.compiled import Compiler
 from bench.data import Normaliser, statistics_of
+from bench.energy import EnergyMeter
 from bench.execution import Execution
 from bench.feed import Feed, store_for
 from bench.keep import Keeper
@@ -78,6 +79,7 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
     device = how.device
     normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
     trace.compiler = compiler = Compiler(how.compile)
+    trace.energy = energy = EnergyMeter(device)
     keeper = Keeper(how.keep, run.backbone.weights is None)
     trace.feed = feed = Feed(run, how, normalise)
     train_split, test_split = _load(run, how, trace)
@@ -85,6 +87,7 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
     def after(epoch: Epoch) -> None:
+        energy.stop()
         trace.epochs.append(epoch)
         _read_peaks(device, trace)
         every = run.recipe.evaluate_every
@@ -92,11 +95,13 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
             _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
         watch(epoch)
+        energy.start()
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
         stage = feed.training(network, train_split)
         compiled = compiler.compiled(network)  # which lets go the graphs of the run before
         _forget_peaks(device)  # those of computing features are not those of training
+        energy.start()
         train(compiled, stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
     _test(run, network, feed, test_split, normalise, device, trace)

@@ -11,6 +11,7 @@ import torch
 from bench.case import Case
 from bench.compiled import Compiler
 from bench.data import statistics_of
+from bench.energy import EnergyMeter
 from bench.feed import Feed
 from bench.measure import Peaks, training_peaks
 from bench.provenance import where
@@ -34,6 +35,7 @@ class Trace:
     skipped_images: dict[str, int] = field(default_factory=dict)
     feed: Feed | None = None
     compiler: Compiler | None = None
+    energy: EnergyMeter | None = None
 
 
 def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
@@ -84,6 +86,7 @@ def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, status: 
         reserved_bytes=peaks.reserved,
         epoch_seconds=seconds,
         train_seconds=sum(seconds) if seconds else None,
+        train_joules=trace.energy.total if trace.energy else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,
         train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
         test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),

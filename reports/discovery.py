@@ -1,7 +1,8 @@
 """Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
 
-The names of its arguments say what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, both
-(of which one may be None), or `measured`, the numbers of the same name below `results/measured`.
+The names of its arguments say what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, or any
+other name: the numbers in `results/measured/<name>.csv`. Of several, some may be None. A constant `NOTHING` of the file
+says why there is nothing to show.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from reports.base import Figure, Table
 if TYPE_CHECKING:
     Report = Callable[..., Sequence[Table | Figure]]
 
-__all__ = ["COST_REPORTS", "MEASURED_REPORTS", "READS", "REPORTS", "find", "pick"]
+__all__ = ["COST_REPORTS", "MEASURED_REPORTS", "READS", "REPORTS", "find", "pick", "why_nothing"]
+
+RECORDS = {"runs", "costs"}  # what else a report reads was measured by a tool
 
 
 def _summary(path: Path) -> str | None:
@@ -38,7 +41,7 @@ FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
 READS = {name: _arguments(name) for name in REPORTS}  # name -> what it takes, in its order
 COST_REPORTS = [name for name, kinds in READS.items() if "costs" in kinds]
-MEASURED_REPORTS = [name for name, kinds in READS.items() if "measured" in kinds]
+MEASURED_REPORTS = [name for name, kinds in READS.items() if not RECORDS & set(kinds)]
 
 
 def pick(names: Sequence[str] | None) -> list[str]:
@@ -53,3 +56,9 @@ def find(name: str) -> Report:
     """The function of one report; imports it, and pandas or matplotlib with it."""
     report: Report = importlib.import_module(f"reports.{name}").report
     return report
+
+
+def why_nothing(name: str) -> str | None:
+    """What a report that gave nothing says of it, if anything."""
+    sentence: str | None = getattr(importlib.import_module(f"reports.{name}"), "NOTHING", None)
+    return sentence

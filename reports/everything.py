@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.base import Item, Table, told_apart
-from reports.discovery import MEASURED_REPORTS, READS, find, pick
+from reports.discovery import MEASURED_REPORTS, READS, find, pick, why_nothing
 from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, without_stale
 
 if TYPE_CHECKING:
@@ -44,15 +44,19 @@ def write_all(
     items: dict[str, Sequence[Item]] = {}
     paths: list[Path] = []
     for name in picked:
-        own = {"measured": _measured(root, name, console) if name in MEASURED_REPORTS and records is None else None}
+        own = _measured(root, name, console) if name in MEASURED_REPORTS and records is None else {}
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
-        given = [(tables | own)[kind] for kind in READS[name]]
+        given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
             items[name] = told_apart(find(name)(*given))
             paths += [path for item in items[name] for path in _write(item, out, console)]
     empty = [name for name, found in items.items() if not found]
-    if empty and records is None:
-        _say(console, f"{', '.join(empty)}: nothing to show yet")
+    told = {name: why for name in empty if (why := why_nothing(name))}
+    unexplained = [name for name in empty if name not in told]
+    if unexplained and records is None:
+        _say(console, f"{', '.join(unexplained)}: nothing to show yet")
+    for name, why in told.items() if records is None else ():
+        _say(console, f"{name}: {why}")
     whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
     if names is not None or not paths:
         return paths
@@ -104,10 +108,11 @@ def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | Non
     return cost_frame(kept)
 
 
-def _measured(root: Path, name: str, console: Console) -> pd.DataFrame | None:
-    found = load_measured(root, name)
-    if found is None:
-        _say(console, f"nothing in {root / 'measured' / f'{name}.csv'}; run make {name} first")
+def _measured(root: Path, name: str, console: Console) -> dict[str, pd.DataFrame | None]:
+    """What there is of the files that a report reads, by name."""
+    found = {subject: load_measured(root, subject) for subject in READS[name]}
+    if all(rows is None for rows in found.values()):
+        _say(console, f"nothing in {root / 'measured' / f'{READS[name][0]}.csv'}; run make {name} first")
     return found
 
 

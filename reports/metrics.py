@@ -70,6 +70,7 @@ METRICS = {
     "checkpoint_bytes": Metric("checkpoint (MiB)", "MiB", MEBIBYTES, 2, "lower"),
     "epoch_seconds": Metric("epoch", "s", 1.0, 2, "lower", "time"),
     "train_seconds": Metric("training", "s", 1.0, 1, "lower", "time"),
+    "train_joules": Metric("energy of training", "kJ", 1e-3, 2, "lower"),
     "test_seconds": Metric("evaluation", "s", 1.0, 1, "lower", "time"),
     "train_images": Metric("training images", "", 1.0, 0),
     "test_images": Metric("test images", "", 1.0, 0),

@@ -14,7 +14,7 @@ from reports.palette import look
 from reports.protocol import values
 from results import slug
 
-__all__ = ["report"]
+__all__ = ["beside_each_other", "report"]
 
 TIMES = Metric("times as fast", "", 1.0, 1, "higher")
 SECONDS = Metric("seconds", "s", 1.0, 3, "lower")
@@ -28,19 +28,14 @@ COLUMNS = (
 )
 
 
-def report(measured: pd.DataFrame) -> list[Table | Figure]:
+def report(speed: pd.DataFrame) -> list[Table | Figure]:
     """A figure and its numbers for each backbone, suite and length of training."""
-    rows = measured.assign(
-        epoch_ratio=measured["uncached_epoch_seconds"] / measured["cached_epoch_seconds"],
-        run_ratio=measured["uncached_run_seconds"] / measured["cached_run_seconds"],
-    )
     conditions = ["suite", "backbone", "images", "batch_size", "epochs", "device", "timed"]
-    groups = rows.groupby(conditions, sort=False)
+    groups = speed.groupby(conditions, sort=False)
     return [item for values, part in groups for item in _items(dict(zip(conditions, values, strict=True)), part)]
 
 
 def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure]:
-    ordered = rows.sort_values("run_ratio", ascending=False)
     on_cpu = str(about["device"]).startswith("cpu")
     words = ("suite", "backbone") if on_cpu else ("suite", "backbone", "device")
     name = "-".join(slug(str(about[key])) for key in words)
@@ -52,8 +47,17 @@ def _items(about: dict[str, Any], rows: pd.DataFrame) -> Sequence[Table | Figure
         f"are those of training, without evaluation{clock}; where nothing is kept, the ratio is noise around 1. "
         f"{_provenance(about['device'], rows)}"
     )
+    return beside_each_other(f"speed-{name}", caption, rows)
+
+
+def beside_each_other(name: str, caption: str, rows: pd.DataFrame) -> Sequence[Table | Figure]:
+    """Cached and uncached training of each method, as a table and a figure, the one that gains most first."""
+    ordered = rows.assign(
+        epoch_ratio=rows["uncached_epoch_seconds"] / rows["cached_epoch_seconds"],
+        run_ratio=rows["uncached_run_seconds"] / rows["cached_run_seconds"],
+    ).sort_values("run_ratio", ascending=False)
     cells = [(Cell(word=str(row["method"])), *(_cell(row, c.key) for c in COLUMNS)) for _, row in ordered.iterrows()]
-    table = Table(f"speed-{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))
+    table = Table(f"{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))
     return table, _figure(name, caption, ordered.iloc[::-1])
 
 
@@ -81,4 +85,4 @@ def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
             axes.text(1.02, place, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
         axes.text(1.02, len(rows) - 0.4, "run", transform=axes.get_yaxis_transform(), fontsize=7)
         axes.legend(frameon=False, loc="lower right")
-    return Figure(f"speed-{name}", caption, drawing)
+    return Figure(name, caption, drawing)

@@ -24,8 +24,9 @@ COSTS = (
     "peak_bytes",
     "feature_cache_bytes",
     "epoch_seconds",
+    "train_joules",
 )
-MEASURED = ("peak_bytes", "epoch_seconds")  # on a device, so that those of two devices share no mean
+MEASURED = ("peak_bytes", "epoch_seconds", "train_joules")  # on a device, so that those of two devices share no mean
 
 Groups = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Cell]  # by task

@@ -20,7 +20,7 @@ from reports.panel import MARKER, Point, around, draw
 from reports.protocol import Comparison, comparisons
 from reports.summary import Summary, memory, summaries
 
-__all__ = ["report"]
+__all__ = ["figure", "report"]
 
 PAPER: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that labels take the same room on every machine
@@ -38,24 +38,27 @@ LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over 
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """One figure for each suite, backbone and recipe in which some method has an average and a cost."""
-    figures = [_figure(comparison) for comparison in comparisons(runs)]
+    figures = [
+        figure(f"tradeoff-{comparison.name}", comparison, summaries(comparison), "trainable", LEGEND)
+        for comparison in comparisons(runs)
+    ]
     return [figure for figure in figures if figure is not None]
 
 
-def _figure(comparison: Comparison) -> Figure | None:
-    lines = summaries(comparison)
+def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: str, legend: str) -> Figure | None:
+    """Accuracy against memory, and beside it against another cost; None where no line has an average and a cost."""
     complete = [line for line in lines if line.headline.value is not None]
-    panels = {cost: _points(complete, cost) for cost in (memory(complete), "trainable")}
+    panels = {cost: _points(complete, cost) for cost in (memory(complete), other)}
     panels = {cost: points for cost, points in panels.items() if points}
     if not panels:
         return None
     absent = [line.label for line in lines if line not in complete]
-    caption = f"{conditions(comparison)} {LEGEND}" + (
+    caption = f"{conditions(comparison)} {legend}" + (
         f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
     )
     with mpl.rc_context(PAPER):
         drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means")
-    return Figure(f"tradeoff-{comparison.name}", caption, drawing)
+    return Figure(name, caption, drawing)
 
 
 def _points(lines: Sequence[Summary], cost: str) -> list[Point]:

@@ -53,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters in scalars, memory in bytes, time in seconds."""
+    """Parameters in scalars, memory in bytes, time in seconds, energy in joules."""
 
     trainable: int | None = None
     trainable_without_head: int | None = None
@@ -65,6 +65,7 @@ class Cost:
     reserved_bytes: int | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     train_seconds: float | None = None
+    train_joules: float | None = None  # of the whole card over `train_seconds`, what other processes did there included
     test_seconds: float | None = None
     train_images: int | None = None
     test_images: int | None = None

@@ -47,8 +47,24 @@ def test_a_run_whose_neighbour_kept_features(monkeypatch: pytest.MonkeyPatch) ->
     store_of.cache_clear()
 
 
-def executed(spec: str, patch: pytest.MonkeyPatch, **how: Any) -> Record:
-    asked = run(spec, epochs=1, batch_size=12, precision="bf16")
+def test_the_energy_of_training_is_that_between_its_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([5.0, 15.0, 100.0, 120.0, 900.0])  # start, end of epoch 1; start, end of epoch 2; a last start
+    monkeypatch.setattr(bench.execute, "planned_cost", lambda *_: Cost())
+    monkeypatch.setattr(bench.execute, "_load", load)
+    monkeypatch.setattr("bench.energy.joules", lambda device: next(readings) if device.type == "cuda" else None)
+    record = executed("bitfit", monkeypatch, epochs=2, cache_features="off")
+    assert record.cost.train_joules == 30.0  # what a test and the watcher took between the epochs is not of training
+    assert next(readings, None) is None
+
+
+def test_without_a_counter_a_record_has_no_energy() -> None:
+    record = bench.execute.execute(run(epochs=1), Execution(torch.device("cpu")))
+    assert record.cost.train_seconds is not None
+    assert record.cost.train_joules is None
+
+
+def executed(spec: str, patch: pytest.MonkeyPatch, epochs: int = 1, **how: Any) -> Record:
+    asked = run(spec, epochs=epochs, batch_size=12, precision="bf16")
     network = build(asked.backbone, asked.resolved, asked.task.classes, asked.recipe)
     patch.setattr(bench.execute, "build", lambda *_: network)
     with pytest.MonkeyPatch.context() as inner, pretended(inner):

@@ -19,7 +19,9 @@ from results import Cost, Record, frame, save
 TOP = Path(__file__).parents[2]
 RUN_REPORTS = [name for name in REPORTS if name not in (*COST_REPORTS, *MEASURED_REPORTS)]
 OF_OTHER_SUITES = [name for name in RUN_REPORTS if hasattr(importlib.import_module(f"reports.{name}"), "SUITE")]
-FED = [name for name in RUN_REPORTS if name not in ("feature_importance", "tsne")]  # by records without kept features
+FED = [
+    name for name in RUN_REPORTS if name not in ("feature_importance", "tsne", "energy")
+]  # by records that keep nothing
 ODD = r"50%_of $x$ & {y} #1 \z ~^ <b> | `a` *b* [c]"
 
 
