@@ -30,7 +30,10 @@ class Look:
 
 # Okabe and Ito's colours, which also differ in lightness; within a family the marker tells methods apart.
 FAMILIES = {
-    "whole network": ("#000000", {"full": "o", "bitfit": "s", "partial": "D"}),
+    "whole network": (
+        "#000000",
+        {"full": "o", "bitfit": "s", "partial": "D", "layernorm": "^", "diffit": "v", "apla": "P"},
+    ),
     "head only": ("#F0E442", {"linear": "o", "head2toe": "s"}),
     "side path": ("#D55E00", {"dtl": "o", "dtl_plus": "s", "lst": "D", "vqt": "^", "synqt": "*", "side_tuning": "v"}),
     "inside the blocks": (
@@ -50,6 +53,7 @@ FAMILIES = {
             "repadapter": "d",
         },
     ),
+    "relatives of LoRA": ("#CC79A7", {"lora_fa": "o", "dora": "s", "vera": "D", "pvera": "^"}),
 }
 DARKER = {"#F0E442": "#8A8200"}
 UNKNOWN = ("other", "#009E73", "osD^vPX<>hdp")

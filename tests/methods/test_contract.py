@@ -34,11 +34,12 @@ def test_spec_round_trips(spec: str) -> None:
 
 
 @every_method
-def test_two_steps_move_every_trainable_weight_and_no_frozen_one(spec: str) -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_two_steps_move_every_trainable_weight_and_no_frozen_one(spec: str, decay: float) -> None:
     network = network_of(spec)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images, labels = batch()
-    optimizer = optimizer_of(network, Recipe(learning_rate=1e-2, weight_decay=0.0))
+    optimizer = optimizer_of(network, Recipe(learning_rate=1e-2, weight_decay=decay, decay="all"))
     for _ in range(2):  # the first moves only one factor of an update that starts at zero
         functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
