@@ -204,6 +204,20 @@ def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_pat
         grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
 
 
+def test_all_leaves_out_what_the_recipe_does_not_hold_for(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=500)
+    asked = Request("all", "vtab", "dtd", "random:demo", "paper", data=tmp_path)
+    names = {run.method.name for run in grid_of(asked, on_paper=True)}
+    assert {"lora", "repadapter", "layernorm"} <= names
+    assert not {"dora", "vera"} & names
+    grid(dataclasses.replace(asked, recipe="osu"), tmp_path / "results", CPU, True, False, console)
+    assert re.search(r"recipe osu does not hold here for .*dora.*: left out of all", console.file.getvalue())
+    with pytest.raises(WrongCall, match="recipe paper has no entry for dora; use another --recipe"):
+        grid_of(dataclasses.replace(asked, methods="lora,dora"), on_paper=True)
+    with pytest.raises(WrongCall, match="recipe osu has no entry for"):
+        grid_of(request(methods="all", recipe="osu"))
+
+
 @pytest.mark.parametrize(("suite", "own"), [("fgvc", "vpt_fgvc"), ("few_shot", "noah_few_shot")])
 def test_a_suite_has_its_own_way_with_images_unless_another_is_named(suite: str, own: str) -> None:
     tasks = datasets.suite(suite).tasks[0].name

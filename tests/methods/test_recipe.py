@@ -161,7 +161,19 @@ def test_noah_and_petl_vit_train_alike(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["adaptformer:bias=false", "convpass", "convpass:variant=attn", "fact_tt", "fact_tk", "ssf"]
+    "name",
+    [
+        "adaptformer:bias=false",
+        "convpass",
+        "convpass:variant=attn",
+        "fact_tt",
+        "fact_tk",
+        "ssf",
+        "repadapter",
+        "repadapter:variant=attn",
+        "layernorm",
+        "diffit",
+    ],
 )
 def test_the_cards_have_a_row_for_each_task(name: str) -> None:
     assert load("paper")[name]["tasks"].keys() == SHALLOW.keys()
@@ -180,6 +192,9 @@ def test_the_cards_have_a_row_for_each_task(name: str) -> None:
         ("adaptformer", "caltech101", {"units": 8, "scale": 0.1}),
         ("adaptformer:bias=false", "caltech101", {"units": 32, "scale": 10.0}),
         ("side_tuning", "dtd", {"weights": "imagenet"}),
+        ("repadapter", "cifar", {"scale": 0.1, "units": 8, "groups": 2}),
+        ("repadapter", "smallnorb_azi", {"scale": 10.0}),
+        ("repadapter:variant=attn", "dsprites_ori", {"scale": 5.0}),
     ],
 )
 def test_settings_of_the_cards(spec: str, task: str, settings: dict[str, Any]) -> None:
@@ -195,6 +210,30 @@ def test_ssf_of_the_card(task: str, values: tuple[float, ...]) -> None:
     recipe, _ = resolved("paper", "ssf", task)
     assert (recipe.learning_rate, recipe.weight_decay, recipe.drop_path) == values
     assert (recipe.precision, recipe.batch_size, recipe.evaluate_every, recipe.reported) == ("fp16", 64, 1, "best")
+
+
+def test_repadapter_trains_as_petl_vit_does() -> None:
+    recipe, _ = resolved("paper", "repadapter", "svhn")
+    assert recipe == dataclasses.replace(resolved("paper", "convpass", "svhn")[0], preprocessing="petl_vit")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "spec", "task", "rate", "decay"),
+    [
+        ("paper", "layernorm", "cifar", 1e-3, 1e-3),
+        ("paper", "layernorm", "dmlab", 1e-2, 1e-4),
+        ("paper", "diffit", "resisc45", 1e-2, 1e-4),
+        ("paper", "diffit", "smallnorb_ele", 1e-3, 1e-3),
+        ("osu", "repadapter", "eurosat", 1e-2, 1e-3),
+        ("osu", "repadapter", "smallnorb_ele", 1e-3, 1e-4),
+    ],
+)
+def test_what_the_osu_study_chose(recipe: str, spec: str, task: str, rate: float, decay: float) -> None:
+    found, method = resolved(recipe, spec, task)
+    assert (found.learning_rate, found.weight_decay, found.decay, found.preprocessing) == (rate, decay, "all", "osu")
+    assert (found.batch_size, found.drop_last, found.drop_path, found.reported) == (64, True, 0.1, "last")
+    if (spec, task) == ("repadapter", "smallnorb_ele"):
+        assert (method.units, method.scale) == (8, 1.0)
 
 
 def test_the_adapter_of_vpt_trains_as_the_other_rows_of_vpt() -> None:
