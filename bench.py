@@ -56,6 +56,7 @@ def grid(
     precision: options.PrecisionWord = None,
     attention: options.AttentionWord = None,
     preprocessing: options.Preprocessing = None,
+    normalise: options.Normalise = None,
     data: options.Data = ROOT / "data",
     cache: options.Cache = None,
     cache_limit: options.CacheLimit = "64GiB",
@@ -96,7 +97,7 @@ def grid(
     if not dry_run:
         check_folder(out, "--out")
     words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data).absolute()
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data, normalise).absolute()
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image.value)
     launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU

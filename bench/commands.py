@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import datasets
+from bench.data import statistics_of
 from bench.errors import WrongCall
 from bench.execution import Execution
 from bench.folder import check_folder
@@ -23,6 +24,8 @@ from bench.screen import Screen
 from bench.shard import shard_of
 from bench.splits import check_files
 from datasets.decoding import BadImage
+from datasets.preprocessing import PRESETS
+from methods.backbone import EMBEDDED
 from methods.weights import WeightsError
 
 __all__ = ["grid"]
@@ -43,6 +46,7 @@ def grid(
     count = workers_of(how.device, launch.workers)
     runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
     _say_sizes(request, runs, console)
+    _say_statistics(runs[0], console)
     pending = look(runs, root, force, how.keep.kinds)
     _complain(pending, console)
     _say_again(pending, console)
@@ -123,6 +127,16 @@ def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
         more = f" and {len(other) - 3} more tasks" if len(other) > 3 else ""
         text = f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
         console.print(text, markup=False, soft_wrap=True)
+
+
+def _say_statistics(run: Run, console: Console) -> None:
+    """How the images of a local weight file are normalised, and why so."""
+    backbone, preset = run.backbone, PRESETS[run.recipe.preprocessing]
+    if isinstance(backbone.weights, Path) and backbone.weights != EMBEDDED:
+        mean, std = statistics_of(run.recipe.preprocessing, backbone)
+        source = f"preprocessing {preset.name}" if preset.mean else backbone.statistics_source
+        numbers = "/".join(",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in (mean, std))
+        console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
 
 
 def _check_files(runs: list[Run]) -> None:

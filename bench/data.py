@@ -37,6 +37,8 @@ class Normaliser:
 def statistics_of(preprocessing: str, backbone: Backbone) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation that images are normalised with: the preset's, or the checkpoint's own."""
     preset = PRESETS[preprocessing]
+    if preset.mean and preset.std:
+        return preset.mean, preset.std
     mean, std = backbone.statistics
     return preset.mean or mean, preset.std or std
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # the base of all that a connection raises
 from rich.console import Console
 
 import datasets
 from bench.data_placing import put_in_place, tasks_in
 from bench.errors import WrongCall
 from bench.named import check
+from methods.downloads import FAILURES, reason_of, remedy_of
 
 __all__ = ["fetch"]
 
 PUBLISHED = {"vtab": "iridescentttt/vtab-1k-png"}  # dataset repositories on the hub: the lossless export
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # faults of the disk, not of the network
 ELSEWHERE = {
     "fgvc": "images come from the sets' own pages, the JSON splits from VPT's; put each set in DATA/fgvc/<set>",
     "few_shot": "images come from the sets' own pages, the lists from NOAH's; put each set in DATA/few-shot/<set>",
@@ -40,11 +41,6 @@ def fetch(suite: str, data: Path, console: Console) -> Path:
             if not _there(suite, place, console):  # another process may just have finished
                 _download(PUBLISHED[suite], downloads, console)
                 put_in_place(datasets.suite(suite), downloads, place, console)
-    except HTTPError as error:
-        raise WrongCall(
-            f"{PUBLISHED[suite]} could not be fetched ({_first_line(error)}); call again to go on, or name a mirror in "
-            "the environment variable HF_ENDPOINT"
-        ) from error
     except OSError as error:
         why = error.strerror or _first_line(error)
         raise WrongCall(f"{suite} could not be fetched into {data}: {why}; call again to go on") from error
@@ -90,33 +86,17 @@ def _alone(lock: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _mirror() -> str | None:
-    """As the library does, but at the time of the call. Raises WrongCall."""
-    mirror = os.environ.get("HF_ENDPOINT")
-    try:
-        address = urlsplit(mirror or "https://huggingface.co")
-        usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise WrongCall(f"HF_ENDPOINT={mirror!r} is no address; write https://HOST, or unset it")
-    return mirror or None
-
-
 def _download(repository: str, folder: Path, console: Console) -> None:
     """Every file of the repository as it is now, and as long as it should be; files that are complete are kept."""
-    mirror = _mirror()
+    mirror = os.environ.get("HF_ENDPOINT") or None  # as the library does, but at the time of the call
     try:
         info = HfApi(endpoint=mirror).dataset_info(repository, files_metadata=True)
         console.print(f"fetching {repository} ({len(info.siblings or [])} files)", markup=False, soft_wrap=True)
         snapshot_download(repository, repo_type="dataset", revision=info.sha, local_dir=folder, endpoint=mirror)
-    except (HTTPError, OSError):
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what is no answer of a hub ends as these
-        raise WrongCall(
-            f"{mirror or 'the hub'} gave no usable answer for {repository} ({_first_line(error)}); name another mirror "
-            "in the environment variable HF_ENDPOINT"
-        ) from error
+    except FAILURES as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
+        raise WrongCall(f"{repository} could not be fetched ({reason_of(error)}); {remedy_of(error)}") from error
     for file in info.siblings or []:  # without a connection the library is content with what is there
         path = folder / file.rfilename
         if not path.is_file() or (file.size is not None and path.stat().st_size != file.size):

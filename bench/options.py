@@ -117,6 +117,15 @@ Preprocessing = Annotated[
         help="Of images, as a source did it; else the suite's, else the recipe's; see [b]list preprocessings[/b].",
     ),
 ]
+Normalise = Annotated[
+    str | None,
+    _option(
+        HOW,
+        "--normalise",
+        metavar="MEAN/STD",
+        help="Of a local weight file that does not say it: [b]imagenet[/b], [b]half[/b], or numbers.",
+    ),
+]
 
 Data = Annotated[
     Path,

@@ -71,6 +71,8 @@ def command(record: Record, root: Path) -> str:
     asked, recipe = record.identity, record.recipe
     words = ["python", "bench.py", "--methods", asked.method, *_data(asked, record.where.command)]
     words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
+    if other := asked.changes.get("normalise"):
+        words += ["--normalise", "/".join(",".join(map(str, values)) for values in other)]
     for key in OVERRIDES:  # those of the recipe itself change nothing
         words += [f"--{key.replace('_', '-')}", str(recipe[key])]
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])

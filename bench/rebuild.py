@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,7 +55,9 @@ def _backbone(record: Record, text: str | None) -> Backbone:
     try:
         backbone = find(text or name)
         if wanted == backbone.digest() and backbone.name == name:
-            return backbone
+            mean, std = (record.preprocessing.get(key) for key in ("mean", "std"))
+            then = (tuple(mean), tuple(std)) if mean and std else backbone.row_statistics
+            return replace(backbone, normalise=then)
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
     raise WrongCall(f"the run had weights {wanted} of {name}, not these; name their file with --backbone {name}=FILE")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import datasets
+from bench.data import statistics_of
 from bench.errors import WrongCall
 from bench.named import check, suite_of
 from bench.networks import skeleton
@@ -19,12 +20,13 @@ from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
-from methods.backbone import Backbone, absolute, find, local_path
+from methods.backbone import EMBEDDED, Backbone, absolute, find, local_path
+from methods.normalisation import parse_normalise
 from methods.recipe import Context, NotHeld, resolve
 from methods.spec import parse_list
 from methods.weights import WeightsError
 
-__all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "runs_of"]
+__all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "normalised", "runs_of"]
 
 logger = logging.getLogger(__name__)
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -48,12 +50,16 @@ class Request:
     attention: str | None = None
     preprocessing: str | None = None
     data: Path = DATA  # of suites whose images lie in a folder
+    normalise: str | None = None  # statistics that a local weight file wants
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
         kind, _, path = self.suite.partition(":")
-        suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
-        backbone = self.backbone and absolute(self.backbone)
+        try:
+            suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
+            backbone = self.backbone and absolute(self.backbone)
+        except ValueError as error:
+            raise WrongCall(str(error)) from error
         return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone)
 
     def overrides(self) -> dict[str, Any]:
@@ -81,14 +87,29 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
     try:
         backbone = find(request.backbone or suite.backbone)
         backbone.digest()  # so that a weight file that is not there is found now
+        backbone = normalised(backbone, request.normalise)
         methods = parse_list(request.methods)
         recipe = request.recipe or suite.recipe
         if request.methods.strip() == "all":
             methods = _held(methods, recipe, suite, backbone)
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
-        return plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        for preprocessing in {run.recipe.preprocessing for run in runs}:
+            check("preprocessing", [preprocessing], PRESETS)
+            statistics_of(preprocessing, backbone)  # which a weight file may leave open
+        return runs
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
+
+
+def normalised(backbone: Backbone, words: str | None) -> Backbone:
+    """The backbone with the statistics that `--normalise` names. Raises ValueError."""
+    if words is None:
+        return backbone
+    statistics = parse_normalise(words)
+    if not isinstance(backbone.weights, Path) or backbone.weights == EMBEDDED:
+        raise ValueError(f"--normalise says how a local weight file is fed; {backbone.name} is none, leave it out")
+    return replace(backbone, normalise=statistics)
 
 
 def device_of(name: str) -> torch.device:
@@ -164,7 +185,6 @@ def _check_runs(runs: Sequence[Run]) -> None:
         if key in tried:
             continue
         tried.add(key)
-        check("preprocessing", [run.recipe.preprocessing], PRESETS)
         try:
             skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
         except Unsupported:  # a result, not a mistake: the run is recorded with the reason

@@ -37,6 +37,9 @@ class Run:
         changes: dict[str, Any] = {"recipe": self.recipe.changes(), "method": str(self.resolved)}
         if (digest := self.backbone.digest()) is not None:
             changes["weights"] = digest
+        preset = PRESETS.get(self.recipe.preprocessing)
+        if preset is not None and not preset.mean and (other := self.backbone.other_statistics()) is not None:
+            changes["normalise"] = [list(values) for values in other]
         if self.task.revision:
             changes["data"] = self.task.revision
         names = self.backbone.name, str(self.method), self.suite, self.task.name, self.recipe_name

@@ -16,6 +16,8 @@ from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
 
 from methods.chain import chain_of
+from methods.downloads import FAILURES, reason_of, remedy_of
+from methods.normalisation import HALF, Statistics, of_file
 from methods.spec import closest
 from methods.weights import WeightsError, fit, read
 
@@ -26,7 +28,6 @@ ARCHITECTURES = {  # networks that timm has no name for
     "demo": {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 12, "num_heads": 3},
 }
 MODULES = ("vision_transformer", "swin_transformer")  # of timm
-HALF = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Backbone:
     architecture: str
     weights: Path | Literal["timm"] | None
     note: str
+    normalise: Statistics | None = None  # as the user asks for it, of a local file
 
     def load(self) -> VisionTransformer | SwinTransformer:
         """The unmodified model with every parameter frozen and no head, in evaluation mode.
@@ -68,20 +70,54 @@ class Backbone:
         return "swin" if isinstance(self.skeleton(), SwinTransformer) else "vit"
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of the inputs (in [0, 1]) the checkpoint was trained with, per channel."""
+    def statistics(self) -> Statistics:
+        """Mean and standard deviation of the inputs (in [0, 1]) the checkpoint was trained with, per channel.
+
+        Raises WeightsError for a local file of which they cannot be known.
+        """
+        return self._known()[0]
+
+    @property
+    def statistics_source(self) -> str:
+        """Where the statistics are from, in words."""
+        return self._known()[1]
+
+    def other_statistics(self) -> Statistics | None:
+        """Those of a local file where they are not the ones of its row, which its name does not say then."""
+        if not isinstance(self.weights, Path) or self.weights == EMBEDDED:
+            return None
+        own = self.statistics
+        return None if own == self.row_statistics else own
+
+    def _known(self) -> tuple[Statistics, str]:
+        if self.normalise is not None:
+            return self.normalise, "--normalise"
+        if not isinstance(self.weights, Path) or self.architecture in ARCHITECTURES:
+            return self.row_statistics, "the checkpoint"
+        if (found := of_file(self.weights)) is not None:
+            return found
+        if self.name in BACKBONES:  # the user has said which checkpoint it is, by its full name
+            return self.row_statistics, f"the name {self.name}"
+        raise WeightsError(
+            f"{self.weights.name} does not say how its images were normalised; write --normalise imagenet (MAE, DINO, "
+            f"DeiT), --normalise half (Google's and AugReg), or MEAN/STD"
+        )
+
+    @property
+    def row_statistics(self) -> Statistics:
+        """Those of the checkpoint that the row names, whatever the weights are."""
         if self.architecture in ARCHITECTURES:
-            return HALF, HALF
+            return HALF
         settings = timm.get_pretrained_cfg(self.architecture if self.weights is None else self.name)
-        return (settings.mean, settings.std) if settings else (HALF, HALF)
+        return (settings.mean, settings.std) if settings else HALF
 
     def _download(self) -> VisionTransformer | SwinTransformer:
         try:
             return timm.create_model(self.name, pretrained=True, num_classes=0)
-        except (OSError, RuntimeError) as error:
+        except FAILURES as error:
             raise WeightsError(
-                f"the weights of {self.name} could not be fetched ({type(error).__name__}); "
-                f"give a local file with --backbone {self.name}=FILE, take the embedded --backbone demo, "
+                f"the weights of {self.name} could not be fetched ({reason_of(error)}); {remedy_of(error)}; or give"
+                f" a local file with --backbone {self.name}=FILE, take the embedded --backbone demo, "
                 f"or random weights with --backbone random:{self.architecture}"
             ) from error
 

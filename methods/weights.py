@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from timm.models.swin_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from methods.google import is_google, to_timm
+from methods.wrappings import Several, foreign, kind_of, not_weights, unwrapped, within
 
 __all__ = ["WeightsError", "fit", "read"]
 
@@ -29,19 +31,31 @@ class WeightsError(Exception):
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a Google `.npz`, a `.safetensors` or a `.pth`/`.pt` file, by timm's names."""
-    readers = {".npz": _npz, ".safetensors": safetensors.torch.load_file, ".pth": _torch, ".pt": _torch}
-    if path.suffix not in readers:
-        raise WeightsError(f"{path}: unknown kind of weight file; known: {', '.join(readers)}")
+    """The tensors of a Google `.npz`, a `.safetensors` or a file of torch, told apart by content, by timm's names."""
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
     try:
-        return readers[path.suffix](path)
+        if remedy := not_weights(path):
+            raise WeightsError(f"{path}: {remedy}")
+        kind = kind_of(path) or ENDINGS.get(path.suffix.lower())
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    if kind is None:
+        raise WeightsError(f"{path}: unknown kind of weight file; known: {', '.join(ENDINGS)}")
+    try:
+        return READERS[kind](path)
     except Exception as error:  # the readers raise nearly anything on bytes of any origin
         if type(error).__name__ == "UnpicklingError":  # torch refuses anything but tensors with this one
-            raise WeightsError(f"{path}: holds something other than tensors and is not loaded") from error
+            raise WeightsError(
+                f"{path}: holds something other than tensors and is not loaded; where you trust it, save its "
+                "state_dict alone with torch.save"
+            ) from error
         reason = _first_line(error)
-        raise WeightsError(f"{path}: truncated, or not a {path.suffix} file of weights ({reason})") from error
+        if isinstance(error, Several):
+            raise WeightsError(f"{path}: {reason}") from error
+        raise WeightsError(
+            f"{path}: truncated, or not a {path.suffix} file of weights ({reason}); download it anew"
+        ) from error
 
 
 def fit(vit: VisionTransformer | SwinTransformer, tensors: Mapping[str, Tensor], name: str) -> None:
@@ -57,7 +71,8 @@ def fit(vit: VisionTransformer | SwinTransformer, tensors: Mapping[str, Tensor],
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     if missing or extra:
         difference = _some("lacks", missing) + _some("has unknown", extra)
-        raise WeightsError(f"{name}: not this network: {difference.rstrip('; ')}")
+        why = foreign(extra)
+        raise WeightsError(f"{name}: not this network: {difference.rstrip('; ')}" + (f"; it {why}" if why else ""))
     resized = _resize_positions(vit, given)
     for key, value in wanted.items():
         if value.shape != given[key].shape:
@@ -89,15 +104,30 @@ def _npz(path: Path) -> dict[str, Tensor]:
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict):
-            content = content.get(wrapper, content)
+    with torch.serialization.safe_globals([argparse.Namespace]):  # options of the training, which hold values only
+        content = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     if not isinstance(content, dict) or not content:
         raise ValueError("no table of tensors in it")
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
         raise ValueError("its table holds more than tensors")
-    return dict(content)
+    return _own(content)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    return _own(safetensors.torch.load_file(path))
+
+
+def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's own tensors; one line is logged where they were wrapped."""
+    own, prefix = within(tensors)
+    if prefix:
+        logger.info("taken from below %r; left out: %d tensors beside it", prefix, len(tensors) - len(own))
+    return own
+
+
+READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {"npz": _npz, "torch": _torch, "safetensors": _safetensors}
+ENDINGS = {".npz": "npz", ".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".bin": "torch"}
+ENDINGS |= {".tar": "torch", ".ckpt": "torch"}
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -225,3 +225,18 @@ def test_a_suite_has_its_own_way_with_images_unless_another_is_named(suite: str,
         request = Request("linear", suite, tasks, "random:test_vit", preprocessing=given)
         (run,) = grid_of(request, on_paper=True)
         assert run.recipe.preprocessing == taken
+
+
+def test_a_local_file_that_says_nothing_of_its_images_must_be_told(tmp_path: Path) -> None:
+    file = tmp_path / "dino.pth"
+    file.write_bytes(b"\x80\x02")
+    asked = {"backbone": f"vit_base_patch16_224={file}", "tasks": "colours"}
+    with pytest.raises(WrongCall, match=r"dino.pth does not say how .*; write --normalise imagenet"):
+        grid_of(request(**asked))
+    half, imagenet = (grid_of(request(**asked, normalise=words))[0].identity() for words in ("half", "imagenet"))
+    assert "normalise" not in half.changes  # the row's own: a record of before is found
+    assert imagenet.changes["normalise"][0] == [0.485, 0.456, 0.406]
+    (run,) = grid_of(request(**asked, preprocessing="vpt"))  # which has its own
+    assert "normalise" not in run.identity().changes
+    with pytest.raises(WrongCall, match="--normalise says how a local weight file is fed; demo is none"):
+        grid_of(request(backbone="demo", normalise="half"))

@@ -1,6 +1,9 @@
 """Backbones: rows are found by name, load frozen, and get the head and the regularisation that the recipe names."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from torch import Tensor
 from methods.backbone import BACKBONES, EMBEDDED, find, prepare
 from methods.chain import chain_of
 from methods.weights import WeightsError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_embedded_checkpoint_loads_frozen() -> None:
@@ -93,5 +98,38 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.Monke
         raise OSError("no route to host\nsecond line")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(WeightsError, match=r"could not be fetched \(OSError\); give a local file with --backbone"):
+    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    said = r"could not be fetched \(no route to host\); call again .*; or give a local file with --backbone"
+    with pytest.raises(WeightsError, match=said):
         find("vit_base_patch16_224").load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        (
+            "ALL_PROXY",
+            "socks5://127.0.0.1:9",
+            r"SOCKS proxy, .* socksio is missing\); unset ALL_PROXY, or: pip install",
+        ),
+        ("HTTPS_PROXY", "ftp://127.0.0.1:9", r"the proxy ftp://127.0.0.1:9 cannot be used\); unset HTTPS_PROXY"),
+        ("HF_ENDPOINT", "hub.example", r"HF_ENDPOINT='hub.example' is no address\); write https://HOST"),
+        ("HF_HUB_OFFLINE", "1", r"HF_HUB_OFFLINE is set\); unset it"),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [("data", "fetch", "vtab"), ("--backbone", "vit_base_patch16_224", "--tasks", "digits")]
+)
+def test_every_failure_of_a_network_is_one_sentence(
+    tmp_path: Path, variable: str, value: str, says: str, words: tuple[str, ...]
+) -> None:
+    others = ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    own = {key: text for key, text in os.environ.items() if key.upper() not in (*others, "NO_PROXY")}
+    own |= {variable: value, "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
+    where = ["--data", str(tmp_path / "data")] + (["--results", str(tmp_path / "r")] if words[0] != "data" else [])
+    command = [sys.executable, str(ROOT / "bench.py"), *words, *where]
+    done = subprocess.run(command, capture_output=True, text=True, env=own, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.search(says, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
