@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead benchmarks faults speed checkpoint clean
+.PHONY: demo test setup lint types check overhead benchmarks faults speed gpu checkpoint clean
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
 	$(PYTHON) bench.py --workers 2
@@ -37,6 +37,10 @@ faults: setup  ## everything that can go wrong with a grid, tried for real (abou
 speed: setup  ## cached against uncached training, method by method; a few minutes
 	$(PYTHON) -m bench.side_by_side
 	$(PYTHON) bench.py report speed
+
+gpu: setup  ## planned against measured memory, speed, energy and hours on this card; ARGS=--dry-run tries it without one
+	$(PYTHON) -m tools.gpu $(ARGS)
+	$(if $(findstring --dry-run,$(ARGS)),,$(PYTHON) bench.py report gpu)
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
 	$(PYTHON) -m bench.pretrain

@@ -53,7 +53,7 @@ def _program() -> list[str]:
     """A file, or a module where it was called as such: `-m bench.side_by_side`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.origin == sys.argv[0]:
-        return ["-m", spec.name]
+        return ["-m", spec.name.removesuffix(".__main__")]
     return [Path(sys.argv[0]).name]
 
 

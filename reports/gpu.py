@@ -151,8 +151,9 @@ def _memory(name: str, rows: pd.DataFrame) -> Items:
     worst = rows[[f"{kind}_error" for kind in kinds]].abs().max(axis=1)
     table_rows = rows.loc[worst.sort_values(ascending=False, kind="stable").index]
     caption = (
-        f"Peaks of a training step on {_backbone(rows)}, planned without a device and measured by CUDA's allocator; an "
-        f"error is planned over measured less one. {_provenance(rows)}"
+        f"Peaks of a training step on {_backbone(rows)}, planned without a device and "
+        f"{'measured by the CUDA allocator' if errors else 'not measured'}; an error is planned over measured less one. "
+        f"{_provenance(rows)}"
     )
     table = _table(f"{name}-table", caption, MEMORY, table_rows, [_held(kind, errors[kind]) for kind in errors])
     if not errors:

@@ -13,10 +13,12 @@ import tempfile
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from tools.gpu.cached import compare_cached
 from tools.gpu.command_line import check_waiting, run_embedded, run_vtab_task
 from tools.gpu.memory import compare_memory
+from tools.gpu.screen import Screen
 from tools.gpu.session import DRY, FULL, Session
 from tools.gpu.speed import measure_loop, measure_speed
 
@@ -39,12 +41,15 @@ def main() -> int:
         sys.exit("error: no CUDA device is available here; --dry-run tries every stage on the CPU")
     with tempfile.TemporaryDirectory() as folder:
         results = options.results or (Path(folder) if options.dry_run else ROOT / "results")
+        stages = options.stages.split(",")
+        screen = Screen(Console(), stages, options.minutes)
         session = Session(
             torch.device("cpu" if options.dry_run else "cuda"), DRY if options.dry_run else FULL, results,
-            options.minutes, options.commit,
+            options.minutes, options.commit, screen,
         )  # fmt: skip
-        for stage in options.stages.split(","):
-            session.run(stage, STAGES[stage])
+        with screen:
+            for stage in stages:
+                session.run(stage, STAGES[stage])
         for path in sorted((results / "measured").glob("gpu_*.csv")):
             session.say(f"wrote {path}")
         session.say(f"done, {len(session.failures)} failures")

@@ -42,7 +42,7 @@ def run_embedded(session: Session) -> None:
         words += ["--tasks", session.sizes.tasks] if session.sizes.tasks else []
         cores = len(os.sched_getaffinity(0))
         expected = Path(folder) / "cpu"
-        on_cpu = _start([*words, "--device", "cpu", "--workers", str(max(1, cores // 2))], expected)
+        on_cpu = _start([*words, "--device", "cpu", *_workers(cores // 2)], expected)
         device = _start(words + _on(session, cores), Path(folder) / "device")
         records = _finish(session, "embedded", device, Path(folder) / "device")
         _finish(session, "embedded on a CPU", on_cpu, expected)
@@ -104,7 +104,12 @@ def _watched(device: torch.device) -> Iterator[None]:
 
 def _on(session: Session, cores: int) -> list[str]:
     """Several processes share the device, since small networks leave it idle."""
-    return ["--device", session.device.type, "--workers", str(max(1, min(6, cores // 2)))]
+    return ["--device", session.device.type, *_workers(min(6, cores // 2))]
+
+
+def _workers(count: int) -> list[str]:
+    """The words for so many; a single one needs no process beside the command's own on a CPU."""
+    return ["--workers", str(count)] if count > 1 else []
 
 
 def _start(words: Sequence[str], results: Path) -> subprocess.Popen[str]:
@@ -129,10 +134,7 @@ def _finish(session: Session, what: str, process: subprocess.Popen[str], results
     session.say(f"{what}: {dict(statuses)}, exit code {code}, waited {time.monotonic() - started:.0f} s")
     if code:
         log = (results / "log.txt").read_text()
-        session.failures.append(
-            {"stage": "command line", "what": what, "error": f"exit code {code}", "trace": log[-6000:]}
-        )
-        session.save("failures", session.failures)
+        session.failed("command line", what, f"exit code {code}", log[-6000:])
     return records
 
 

@@ -13,7 +13,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bench.plan import plan
 from methods import Network, Unsupported
 from methods.recipe import Recipe
 from results import Figures, slug
-from tools.gpu.session import Row, Session, plan_processes
+from tools.gpu.session import Row, Session, planners
 
 __all__ = ["BARS", "compare_memory"]
 
@@ -43,7 +43,7 @@ def compare_memory(session: Session) -> None:
     """Plan and measure, save after each method, then explain the worst cases."""
     rows: list[Row] = []
     cases = _cases(session)
-    with plan_processes() as pool:
+    with planners(session.device) as pool:
         plans = {case: pool.submit(_planned, case) for case in cases}
         for method, attention in dict.fromkeys((case.method, case.recipe.attention) for case in cases):
             mine = [case for case in cases if (case.method, case.recipe.attention) == (method, attention)]
@@ -173,7 +173,7 @@ def _line(rows: Sequence[Row]) -> str:
     return f"{rows[0]['method']} {rows[0]['attention']}: " + ", ".join(shown(row) for row in rows)
 
 
-def _explain(session: Session, cases: Sequence[Case], rows: Sequence[Row], pool: ProcessPoolExecutor) -> None:
+def _explain(session: Session, cases: Sequence[Case], rows: Sequence[Row], pool: Executor) -> None:
     """Histories of the worst cases, and what of them differs from the plan at the peak."""
     by_case = {(row["method"], row["attention"], row["precision"], row["batch_size"]): row for row in rows}
 

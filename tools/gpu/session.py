@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -21,8 +21,9 @@ from methods import Method
 from methods.backbone import Backbone, find
 from methods.spec import parse_list
 from results import load_measured, save_measured
+from tools.gpu.screen import Screen
 
-__all__ = ["DRY", "FULL", "Session", "Sizes", "plan_processes"]
+__all__ = ["DRY", "FULL", "Session", "Sizes", "planners"]
 
 # In order of worth: a session that is cut off has answered for these first.
 FIRST = ("full", "linear", "bitfit", "lora", "vpt_deep", "dtl", "dtl_plus", "lst", "synqt", "vqt", "head2toe")
@@ -57,9 +58,12 @@ class Session:
     results: Path
     minutes: float
     commit: str | None = None  # of a copy of the checkout without its history
-    console: Console = field(default_factory=Console)
+    screen: Screen | None = None  # None: plain lines
     started: float = field(default_factory=time.monotonic)
     failures: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._screen = self.screen or Screen(Console(), (), self.minutes)
 
     @property
     def left(self) -> float:
@@ -80,9 +84,7 @@ class Session:
 
     def say(self, text: str) -> None:
         """One line on the screen, with the seconds since the start."""
-        self.console.print(
-            f"{time.monotonic() - self.started:5.0f} s  {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        self._screen.say(text)
 
     def save(self, subject: str, rows: Sequence[Row]) -> Path:
         """Write the rows of this device as `measured/gpu_<subject>.csv`; rows of other devices stay."""
@@ -96,6 +98,8 @@ class Session:
             "command": made.command,
             **{name: made.versions.get(name) for name in ("python", "torch", "timm")},
         }
+        if subject != "failures":
+            self._screen.saved(len(rows))
         name = f"gpu_{subject}"
         before = load_measured(self.results, name)
         others: list[Row] = []
@@ -104,6 +108,13 @@ class Session:
             others = kept.astype(object).where(kept.notna(), None).to_dict("records")  # type: ignore[assignment]
         return save_measured(self.results, name, [*others, *({**row, **about} for row in rows)])
 
+    def failed(self, stage: str, what: str, error: str, trace: str) -> None:
+        """Keep what went wrong, and say it."""
+        self.failures.append({"stage": stage, "what": what, "error": error, "trace": trace})
+        self.save("failures", self.failures)
+        self._screen.failed()
+        self.say(f"FAILED {stage} {what}: {error[:180]}")
+
     @contextmanager
     def guarded(self, stage: str, what: str = "") -> Iterator[None]:
         """Note an error as a row and go on: one method that fails must not cost the rest of the session."""
@@ -111,29 +122,40 @@ class Session:
             yield
         except Exception as error:
             lines = str(error).strip().splitlines() or [""]
-            self.failures.append(
-                {"stage": stage, "what": what, "error": f"{type(error).__name__}: {lines[0]}",
-                 "trace": "".join(traceback.format_exception(error)[-4:])}
-            )  # fmt: skip
-            self.save("failures", self.failures)
-            self.say(f"FAILED {stage} {what}: {type(error).__name__}: {lines[0][:160]}")
+            trace = "".join(traceback.format_exception(error)[-4:])
+            self.failed(stage, what, f"{type(error).__name__}: {lines[0]}", trace)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def run(self, stage: str, work: Callable[[Session], None]) -> None:
         """Do a stage, if there is time left, and say how long it took."""
         if self.left <= 0:
-            self.say(f"{stage}: left out, the time is over")
+            self._screen.left_out(stage)
             return
-        started = time.monotonic()
+        self._screen.begin(stage)
         with self.guarded(stage):
             work(self)
-        self.say(f"{stage}: {time.monotonic() - started:.0f} s")
+        self._screen.end(stage)
+
+
+class _Here(Executor):
+    """Does at once, in this process, what it is given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @contextmanager
-def plan_processes() -> Iterator[ProcessPoolExecutor]:
-    """Processes that plan on the CPU while the device measures; each has one thread."""
+def planners(device: torch.device) -> Iterator[Executor]:
+    """Processes of one thread that plan on the CPU while the device measures; without a device, this process."""
+    if device.type == "cpu":
+        yield _Here()
+        return
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     count = max(1, min(8, len(os.sched_getaffinity(0)) - 4))
