@@ -57,6 +57,9 @@ def grid(
     attention: options.AttentionWord = None,
     preprocessing: options.Preprocessing = None,
     normalise: options.Normalise = None,
+    activations: options.Activations = None,
+    optimizer: options.OptimizerWord = None,
+    optimizer_in_backward: options.InBackward = False,
     data: options.Data = ROOT / "data",
     cache: options.Cache = None,
     cache_limit: options.CacheLimit = "64GiB",
@@ -97,7 +100,8 @@ def grid(
     if not dry_run:
         check_folder(out, "--out")
     words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data, normalise).absolute()
+    less = activations and ",".join(activations), optimizer and optimizer.value, optimizer_in_backward or None
+    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data, normalise, *less).absolute()
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image.value)
     launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
@@ -125,7 +129,11 @@ def cost(
         options.Precision, typer.Option(help="Of matrix products; CUDA's autocast rules.")
     ] = options.Precision.fp32,
     attention: Annotated[options.Attention, typer.Option(help="The kernel.")] = options.Attention.fused,
-    optimizer: Annotated[str, typer.Option(help="[b]adamw[/b], [b]adam[/b] or [b]sgd[/b].")] = "adamw",
+    optimizer: Annotated[
+        str, typer.Option(help="[b]adamw[/b], [b]adam[/b], [b]sgd[/b] or [b]adamw8bit[/b] (quantised states).")
+    ] = "adamw",
+    activations: options.Activations = None,
+    optimizer_in_backward: options.InBackward = False,
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Recompute each block in the backward pass.")
     ] = False,
@@ -153,7 +161,8 @@ def cost(
     from reports import show_costs
 
     words = precision.value, attention.value, optimizer, checkpointing, autograd.value
-    request = CostRequest(methods, backbone, classes, batch_size, *words)
+    less = ",".join(activations or ()), optimizer_in_backward
+    request = CostRequest(methods, backbone, classes, batch_size, *words, *less)
     answer = price(request, device.value, planned, explain, budget, results, console(stderr=True))
     if json_:
         typer.echo(document(answer))

@@ -73,4 +73,6 @@ class Case:
             drop_path=recipe.drop_path,
             backbone_dropout=recipe.backbone_dropout,
             protocol=self.protocol,
+            activations=recipe.activations,
+            optimizer_in_backward=recipe.optimizer_in_backward,
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import datasets
+from bench.case import Case
 from bench.data import statistics_of
 from bench.errors import WrongCall
 from bench.execution import Execution
@@ -17,6 +18,7 @@ from bench.folder import check_folder
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.launch import Launch, crew_of, workers_of
 from bench.longest import longest_first
+from bench.memory_options import say, say_gainless
 from bench.preview import preview
 from bench.request import Request, grid_of
 from bench.run import Run
@@ -54,6 +56,8 @@ def grid(
         _say_slow(pending.left, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
+    say((run.recipe for run in runs), console)
+    say_gainless({(run.resolved, run.recipe): _case(run) for run in runs}.values(), console)
     if dry_run:
         preview(runs, pending, how.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
@@ -72,6 +76,10 @@ def grid(
         outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, launch.workers), force)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
+
+
+def _case(run: Run) -> Case:
+    return Case(run.backbone, run.resolved, run.task.classes, run.recipe)
 
 
 def _complain(pending: Pending, console: Console) -> None:

@@ -22,6 +22,7 @@ from bench.errors import WrongCall
 from bench.explain import largest_blocks
 from bench.folder import check_folder
 from bench.margin import needed
+from bench.memory_options import say, say_gainless
 from bench.request import device_of
 from methods import Unsupported
 from results import CostRecord, save_cost
@@ -49,7 +50,9 @@ def cost(
     beside: list[Row] = [{} for _ in cases]
     if budget is not None:
         cases, beside = _fit(cases, bytes_of(budget), budget, console)
+    say((case.recipe for case in cases), console)
     records = settle(cases, place, root, console)
+    say_gainless(cases, console)
     if explain:
         for case, record, row in zip(cases, records, beside, strict=True):
             row["largest"] = largest_blocks(case) if record.status == "ok" else []

@@ -21,6 +21,8 @@ __all__ = ["CostRequest", "cases_of"]
 LARGEST = 1_000_000  # images in a batch; beyond it the bytes of a tensor no longer fit a machine word
 RULES = {"current": Rules(), "legacy": Rules("legacy", "zeroed")}  # PyTorch 1.7 zeroed gradients in place
 
+FIELDS = ("batch_size", "precision", "attention", "optimizer", "activations", "optimizer_in_backward")  # of a recipe
+
 
 @dataclass(frozen=True)
 class CostRequest:
@@ -35,6 +37,8 @@ class CostRequest:
     optimizer: str = "adamw"
     checkpointing: bool = False
     autograd: str = "current"
+    activations: str = ""
+    optimizer_in_backward: bool = False
 
 
 def cases_of(request: CostRequest) -> list[Case]:
@@ -58,9 +62,7 @@ def cases_of(request: CostRequest) -> list[Case]:
 
 
 def _recipe(request: CostRequest) -> Recipe:
-    fields: dict[str, Any] = {
-        key: getattr(request, key) for key in ("batch_size", "precision", "attention", "optimizer")
-    }
+    fields: dict[str, Any] = {key: getattr(request, key) for key in FIELDS}
     return Recipe(**fields)
 
 

@@ -9,6 +9,7 @@ from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
 
 from methods import Method, Network, Unsupported
+from methods.activations import Activations, keep_less
 from methods.backbone import Backbone, prepare
 from methods.recipe import Recipe
 
@@ -50,6 +51,7 @@ def _assemble(vit: VisionTransformer | SwinTransformer, method: Method, classes:
     vit = prepare(vit, classes, recipe.head, recipe.drop_path, recipe.backbone_dropout)
     network = method.attach(vit)  # type: ignore[arg-type]  # as was just asked
     _choose_attention(network, fused=recipe.attention == "fused")
+    keep_less(network, Activations.of(recipe.activations))
     return network
 
 

@@ -29,6 +29,15 @@ class Attention(StrEnum):
     eager = "eager"
 
 
+class Optimizer(StrEnum):
+    """What updates the weights."""
+
+    adamw = "adamw"
+    adam = "adam"
+    sgd = "sgd"
+    adamw8bit = "adamw8bit"
+
+
 class Device(StrEnum):
     """Where to train."""
 
@@ -124,6 +133,28 @@ Normalise = Annotated[
         "--normalise",
         metavar="MEAN/STD",
         help="Of a local weight file that does not say it: [b]imagenet[/b], [b]half[/b], or numbers.",
+    ),
+]
+
+Activations = Annotated[
+    list[str] | None,
+    _option(
+        HOW,
+        metavar="OPTION,…",
+        help="Keep less for the backward pass: [b]regelu2[/b] (approximate gradients of GELU), [b]ms_ln[/b] (exact; "
+        "norms merge into layers after them), [b]both[/b], [b]velora:fc2[/b] (approximate gradients of named layers).",
+    ),
+]
+OptimizerWord = Annotated[
+    Optimizer | None,
+    _option(HOW, "--optimizer", help="Instead of the recipe's; [b]adamw8bit[/b] quantises AdamW's states."),
+]
+InBackward = Annotated[
+    bool,
+    _option(
+        HOW,
+        "--optimizer-in-backward",
+        help="Update each tensor in the backward pass and free its gradient; no result changes.",
     ),
 ]
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from bench.cuda_rules import CudaRules
 from bench.loss import loss_of
 from bench.meter import Meter, Peak
-from bench.optimizers import optimizer_of
+from bench.optimizers import InBackward, optimizer_of
 from bench.origins import Origins
 from bench.rules import TODAY, Rules, hold_scores
 from methods import Network
@@ -48,8 +48,10 @@ def training_peak(
 ) -> Peak:
     """Peak over the second of two training steps: the first has no optimiser state yet."""
     network.train()
-    optimizer = optimizer_of(network, recipe)
+    optimizer = optimizer_of(network, recipe, planned=True)
     meter = Meter(Origins(network).now if explain else None)
+    if isinstance(optimizer, InBackward):
+        optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
     _show(meter, network, images, labels)
     with _counting(network, recipe, rules, meter) as cuda:
         for _ in range(2):

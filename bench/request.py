@@ -15,6 +15,7 @@ from bench.data import statistics_of
 from bench.errors import WrongCall
 from bench.named import check, suite_of
 from bench.networks import skeleton
+from bench.optimizers import check_installed
 from bench.run import Run, plan_grid
 from datasets.base import NotHere, Suite, Task
 from datasets.copies import Look, located
@@ -30,7 +31,10 @@ __all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "normalised", "runs_o
 
 logger = logging.getLogger(__name__)
 DATA = Path(__file__).resolve().parent.parent / "data"
-OVERRIDES = ("epochs", "batch_size", "precision", "attention", "preprocessing")  # recipe fields with an option
+OVERRIDES = (  # recipe fields with an option
+    "epochs", "batch_size", "precision", "attention", "preprocessing", "activations", "optimizer",
+    "optimizer_in_backward",
+)  # fmt: skip
 MOST_SEEDS = 1000  # more is a slip of the keyboard
 
 
@@ -51,6 +55,9 @@ class Request:
     preprocessing: str | None = None
     data: Path = DATA  # of suites whose images lie in a folder
     normalise: str | None = None  # statistics that a local weight file wants
+    activations: str | None = None
+    optimizer: str | None = None
+    optimizer_in_backward: bool | None = None
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
@@ -74,6 +81,8 @@ def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
     `on_paper`, tasks whose images are not there have the sizes that were published.
     """
     runs = runs_of(request, on_paper)
+    for recipe in () if on_paper else {run.recipe for run in runs}:
+        check_installed(recipe)
     try:
         _check_runs(runs)
     except ValueError as error:

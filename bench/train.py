@@ -19,7 +19,7 @@ from bench.autocast import autocast
 from bench.compiled import next_step
 from bench.data import Normaliser, batches
 from bench.loss import loss_of
-from bench.optimizers import optimizer_of
+from bench.optimizers import optimizer_of, release
 from bench.passes import Training, passes, steps_by_epoch, steps_in_epoch
 from bench.schedules import rate_at
 from bench.states import Stored
@@ -73,6 +73,7 @@ def train(
             if not math.isfinite(epoch.loss):
                 raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")
             after(epoch)
+    release(optimizer)
 
 
 @torch.inference_mode()
@@ -146,4 +147,7 @@ def _logits(network: Network, rows: Input) -> Tensor:
 
 def _set_rate(optimizer: Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):  # as torchao has it
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -5,19 +5,27 @@
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
+from methods.activations import merge_norm
 from methods.base import Entangled, Method, Network, Unsupported
 from methods.chain import chain_of
+from methods.lean_layers import packed_bits, unpacked_bits
 from methods.settings import Count, Fraction, Layer, Number
 
 
 class LowRank(nn.Module):
     """`scale · up(down(x))`, without biases; `up` starts at zero, so the network starts as the backbone."""
+
+    norm_scale: Tensor | None
+    norm_shift: Tensor | None
 
     def __init__(self, width: int, outputs: int, rank: int, scale: float, dropout: float, drop_code: bool) -> None:
         super().__init__()
@@ -27,14 +35,63 @@ class LowRank(nn.Module):
         self.scale = scale
         self.drop_code = drop_code
         nn.init.zeros_(self.up.weight)
+        self.register_buffer("norm_scale", None)  # of a norm before the layer, if the update takes them over
+        self.register_buffer("norm_shift", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        code = self.dropout(self.down(x)) if self.drop_code else self.down(self.dropout(x))
+        code = self._code(x)
         return self.up(code) if self.scale == 1 else self.up(code) * self.scale
+
+    def absorb(self, norm: nn.LayerNorm) -> None:
+        """Take over scale and shift of the norm that x comes from: x is before them, and the code stays the same."""
+        self.norm_scale = norm.weight.detach()
+        self.norm_shift = None if norm.bias is None else norm.bias.detach()
 
     def matrix(self) -> Tensor:
         """The update as one matrix (outputs×width)."""
         return self.scale * self.up.weight @ self.down.weight
+
+    def _code(self, x: Tensor) -> Tensor:
+        drops = not self.drop_code and self.training and self.dropout.p > 0
+        if self.norm_scale is None:
+            code = self.down(self.dropout(x)) if drops else self.down(x)
+        elif drops:
+            code = DroppedCode.apply(x, self.down.weight, self.norm_scale, self.norm_shift, self.dropout.p)
+        else:
+            shift = None if self.norm_shift is None else self.down.weight @ self.norm_shift
+            code = functional.linear(x, self.down.weight * self.norm_scale, shift)
+        return self.dropout(code) if self.drop_code else code
+
+
+class DroppedCode(Function):
+    """`down(dropout(scale · x + shift))`, for which x and one bit an element are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, down: Tensor, scale: Tensor, shift: Tensor | None, rate: float) -> Tensor:
+        read, mask = torch.native_dropout(_affine(x, scale, shift), rate, True)
+        ctx.save_for_backward(x, packed_bits(mask), down, scale, shift)
+        ctx.share = 1 / (1 - rate) if rate < 1 else 0.0
+        return functional.linear(read, down)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, bits, down, scale, shift = ctx.saved_tensors
+        gradient, kind = gradients[0], gradients[0].dtype  # there is no autocast here
+        mask = unpacked_bits(bits, x.shape)
+        read = _affine(x, scale, shift).mul_(mask).mul_(ctx.share).to(kind)
+        for_down = (gradient.flatten(0, -2).T @ read.flatten(0, -2)).to(down.dtype)
+        del read
+        for_x = (
+            (gradient @ down.to(kind)).mul_(mask).mul_((ctx.share * scale).to(kind))
+            if ctx.needs_input_grad[0]
+            else None
+        )
+        return for_x if for_x is None else for_x.to(x.dtype), for_down, None, None, None
+
+
+def _affine(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
+    return x * scale if shift is None else torch.addcmul(shift, x, scale)
 
 
 class Adapted(nn.Module):
@@ -51,11 +108,24 @@ class Adapted(nn.Module):
             output[..., self._rows(name)].add_(update(x))  # in place: nothing keeps the projection's output
         return output
 
+    def absorb(self, norm: nn.LayerNorm) -> bool:
+        """Take over scale and shift of the norm whose output is read, if all updates can; the output stays the same."""
+        if not all(isinstance(update, LowRank) for update in self.updates.values()):
+            return False
+        merge_norm(norm, self.frozen)
+        for update in self.updates.values():
+            update.absorb(norm)
+        return True
+
     def merged(self) -> nn.Linear:
         """One linear layer with the same output."""
-        weight = self.frozen.weight.detach().clone()
+        weight, bias = self.frozen.weight.detach().clone(), self.frozen.bias
         for name, update in self.updates.items():
-            weight[self._rows(name)].add_(update.matrix())
+            matrix, rows = update.matrix(), self._rows(name)
+            scale, shift = (getattr(update, name, None) for name in ("norm_scale", "norm_shift"))
+            weight[rows].add_(matrix if scale is None else matrix * scale)
+            if shift is not None:
+                bias[rows].add_(matrix @ shift)
         self.frozen.weight = nn.Parameter(weight, requires_grad=False)
         return self.frozen
 

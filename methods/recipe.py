@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from methods.activations import Activations
 from methods.base import Method
 from methods.settings import Count, Fraction, Number, Positive, check
 from methods.spec import closest, parse
@@ -38,7 +39,7 @@ class NotHeld(ValueError):
 class Recipe:
     """Everything about training that is not the method. Rates are per step; epochs count from 0."""
 
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "adamw8bit"] = "adamw"
     learning_rate: Positive = 1e-3
     rate_per_images: Count | None = None  # the rate is given for this batch size and scales with the batch
     weight_decay: Number = 1e-4
@@ -63,6 +64,8 @@ class Recipe:
     backbone_dropout: Fraction = 0.0  # after the embedding and both MLP layers
     head: Literal["linear", "normal", "prior"] = "normal"
     preprocessing: str = "checkpoint"  # a preset of datasets/preprocessing.py
+    activations: str = ""  # what blocks keep less of for their backward pass: words of methods/activations.py
+    optimizer_in_backward: bool = False  # each tensor is updated as soon as its gradient is there, which is then freed
     evaluate_every: Literal[0] | Count = 0  # epochs between test evaluations besides the last one
     reported: Literal["last", "best"] = "last"  # what the source printed; the headline here is the last epoch
 
@@ -73,6 +76,9 @@ class Recipe:
                 check(hints[f.name], getattr(self, f.name))
             except ValueError as error:
                 raise ValueError(f"recipe: {f.name}={error}") from None
+        object.__setattr__(self, "activations", str(Activations.of(self.activations)))  # the one way to write them
+        if self.optimizer_in_backward and self.precision == "fp16":
+            raise ValueError("recipe: optimizer_in_backward=True, but fp16 has to see all gradients before a step")
 
     def changes(self) -> dict[str, Any]:
         """Only the fields that differ from the defaults, so that a new field does not orphan old records."""

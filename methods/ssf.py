@@ -37,6 +37,8 @@ class Affine(nn.Module):
 class Scaled(nn.Module):
     """A frozen layer with scale and shift."""
 
+    keeps_output = True  # for the gradient of the scale; what comes after it is made again, and costs nothing
+
     def __init__(self, frozen: nn.Linear | nn.LayerNorm | nn.Conv2d) -> None:
         super().__init__()
         self.frozen = frozen

@@ -26,11 +26,14 @@ CONDITIONS = {  # and how each is said; what is None is said only where it is un
     "drop_path": None,
     "backbone_dropout": None,
     "protocol": None,
+    "activations": None,
+    "optimizer_in_backward": None,
 }
 UNUSUAL = {
     "checkpointing": {"true": "blocks recomputed in the backward pass"},
     "autograd": {"legacy": "tensors kept as by PyTorch 1.7"},
     "gradients": {"freed_after": "gradients freed after the forward pass", "zeroed": "gradients zeroed in place"},
+    "optimizer_in_backward": {"true": "gradients freed by steps in the backward pass"},
     "scores": {"held": "attention scores held until their layer returns"},
 }
 
@@ -55,7 +58,7 @@ class Alike:
 def alike(costs: pd.DataFrame, *apart: str) -> Iterator[Alike]:
     """The rows of no publication's protocol by their conditions, `apart` from some of them."""
     own = costs[costs["protocol"] == ""]
-    fields = [field for field in CONDITIONS if field not in apart]
+    fields = [field for field in CONDITIONS if field not in apart and field in own]
     for _, rows in own.groupby(fields, sort=False, dropna=False):
         yield Alike(rows)
 

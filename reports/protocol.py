@@ -14,9 +14,10 @@ from reports.copies import copies
 from reports.order import natural
 from results import slug
 
-__all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values"]
+__all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values", "with_options"]
 
 PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
+OPTIONS = {"regelu2": "ReGELU2", "ms_ln": "MS-LN", "velora": "VeLoRA"}  # that cut what is kept, as tables name them
 PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
 
 
@@ -80,10 +81,34 @@ def present(value: Any) -> bool:
     return value is not None and value != {} and bool(value == value)
 
 
+def with_options(rows: pd.DataFrame, prefix: str = "") -> list[str]:
+    """The method of each row, followed by the options that cut its memory: `full + ReGELU2 + 8-bit AdamW`.
+
+    They stand in the columns `activations`, `optimizer` and `optimizer_in_backward`, each name after `prefix`.
+    """
+    nothing: list[Any] = [None] * len(rows)
+    columns = (
+        list(rows.get(f"{prefix}{name}", nothing)) for name in ("activations", "optimizer", "optimizer_in_backward")
+    )
+    return [
+        " + ".join([str(method), *_options(*options)])
+        for method, *options in zip(rows["method"], *columns, strict=True)
+    ]
+
+
+def _options(activations: Any, optimizer: Any, in_backward: Any) -> list[str]:
+    words = activations.split(",") if isinstance(activations, str) and activations else []
+    named = [
+        OPTIONS.get(name, name) + (f" ({more})" if more else "") for name, _, more in (w.partition(":") for w in words)
+    ]
+    named += ["8-bit AdamW"] * (optimizer == "adamw8bit")
+    return named + ["step in backward"] * (in_backward is True or in_backward == 1)
+
+
 def _labelled(part: pd.DataFrame) -> pd.DataFrame:
     """The runs with their lines, in the order they came."""
     lines: dict[Any, str] = {}
-    for _, runs in part.groupby("method", sort=False):
+    for _, runs in part.assign(method=with_options(part, "recipe_")).groupby("method", sort=False):
         mixed = _mixed(runs)
         named = runs[["method", *mixed]].to_dict("records")  # far quicker than a row of the frame at a time
         lines |= {place: _line(row, mixed) for place, row in zip(runs.index, named, strict=True)}

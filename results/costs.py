@@ -40,10 +40,16 @@ class Conditions:
     drop_path: float = 0.0
     backbone_dropout: float = 0.0
     protocol: str = ""  # the publication whose conditions these are
+    activations: str = ""  # options that cut what blocks keep, as a recipe has them
+    optimizer_in_backward: bool = False
 
     def digest(self) -> str:
-        """Eight hexadecimal digits that differ when any condition does."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that differ when any condition does; a later field at its default counts not."""
+        values = dataclasses.asdict(self)
+        for later, default in (("activations", ""), ("optimizer_in_backward", False)):
+            if values[later] == default:
+                del values[later]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

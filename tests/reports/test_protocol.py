@@ -105,3 +105,15 @@ def test_order_of_groups_and_tasks(make) -> None:
 def test_order_of_methods() -> None:
     methods = ["full (epochs 3)", "linear", "dtl", "lora:rank=4", "lora:rank=16"]
     assert in_order(reversed(methods)) == methods
+
+
+def test_options_that_cut_memory_stand_behind_the_method(make) -> None:
+    less = {"activations": "regelu2,velora:fc2:groups=16", "optimizer": "adamw8bit", "optimizer_in_backward": True}
+    (table,) = tables(
+        make(accuracy=0.4), make(accuracy=0.6, recipe=less), make(accuracy=0.5, recipe={"activations": ""})
+    )
+    assert column(table, "method") == [
+        "lora",
+        "lora + ReGELU2 + VeLoRA (fc2:groups=16) + 8-bit AdamW + step in backward",
+    ]
+    assert column(table, "test_accuracy_cifar") == ["45.0", "60.0"]
