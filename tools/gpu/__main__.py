@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from tools.gpu.cached import compare_cached
+from tools.gpu.cached import compare_cached, project_hours
 from tools.gpu.command_line import check_waiting, run_embedded, run_vtab_task
 from tools.gpu.memory import compare_memory
 from tools.gpu.screen import Screen
@@ -31,6 +31,7 @@ STAGES = {
     "speed": measure_speed,
     "loop": measure_loop,
     "cached": compare_cached,
+    "hours": project_hours,
 }
 
 

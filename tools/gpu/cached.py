@@ -13,7 +13,7 @@ from methods.spec import parse_list
 from results import load_measured
 from tools.gpu.session import Row, Session
 
-__all__ = ["compare_cached"]
+__all__ = ["compare_cached", "project_hours"]
 
 METHODS = "linear,head2toe,vqt,synqt,lst,dtl"
 SAMPLE = 3  # timed epochs of each run
@@ -21,7 +21,7 @@ TARGET_HOURS = 2.0
 
 
 def compare_cached(session: Session) -> None:
-    """Save one by one, then project the whole table."""
+    """Save one by one."""
     rows: list[Row] = []
     for run in _runs(session):
         if session.left <= 0:
@@ -31,8 +31,6 @@ def compare_cached(session: Session) -> None:
             rows.append({**dataclasses.asdict(compared), "ratio": compared.ratio, "precision": run.recipe.precision})
             session.save("cached", rows)
             session.say(f"cached: {run.method} {compared.ratio:.1f} times as fast")
-    with session.guarded("cached", "hours"):
-        _project(session, rows)
 
 
 def _runs(session: Session) -> list[Run]:
@@ -42,11 +40,13 @@ def _runs(session: Session) -> list[Run]:
     return plan_grid(session.backbone, parse_list(chosen), drawn, drawn.tasks, "common", (0,), changes)
 
 
-def _project(session: Session, cached: list[Row]) -> None:
+def project_hours(session: Session) -> None:
     """Hours of `--methods all --suite vtab --recipe common --precision bf16`, by the speeds measured just now."""
     speeds = load_measured(session.results, "gpu_speed")
     if speeds is None:
         return
+    found = load_measured(session.results, "gpu_cached")
+    cached: list[Row] = [] if found is None else found.to_dict("records")  # type: ignore[assignment]
     tasks, rows = suite("vtab").tasks, list[Row]()
     for _, speed in speeds[(speeds["status"] == "ok") & ~speeds["compiled"].astype(bool)].iterrows():
         if speed["method"] == "(timm)":
@@ -57,7 +57,7 @@ def _project(session: Session, cached: list[Row]) -> None:
         train = sum(task.sizes["train"] for task in tasks) * epochs * stages / speed["train_images_per_second"]
         test = sum(task.sizes["test"] for task in tasks) / speed["inference_images_per_second"]
         kept = next((row for row in cached if row["method"] == speed["method"]), None)
-        if kept is not None and kept["feature_cache_bytes"]:
+        if kept is not None and kept["feature_cache_bytes"] > 0:
             train = sum(task.sizes["train"] for task in tasks) / kept["images"] * kept["cached_run_seconds"]
         hours = {"train_hours": train / 3600, "test_hours": test / 3600}
         rows.append({"method": speed["method"], **hours, "cached": kept is not None})

@@ -45,7 +45,7 @@ class Sizes:
     compiler: str  # torch.compile's backend
 
 
-FULL = Sizes("random:vit_base_patch16_224", (64, 8), 64, 30, 1000, 2, None, "all", "inductor")
+FULL = Sizes("random:vit_base_patch16_224", (64, 8), 64, 20, 1000, 2, None, "all", "inductor")
 DRY = Sizes("random:demo", (2,), 2, 3, 8, 2, "digits", "linear,lora", "aot_eager")
 
 
@@ -158,7 +158,7 @@ def planners(device: torch.device) -> Iterator[Executor]:
         return
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
-    count = max(1, min(8, len(os.sched_getaffinity(0)) - 4))
+    count = max(1, min(12, len(os.sched_getaffinity(0)) - 4))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
         yield pool
