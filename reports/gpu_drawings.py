@@ -49,8 +49,8 @@ def _draw_errors(axes: Axes, found: pd.Series, bars: tuple[float, float]) -> Non
         axes.text(0.995, 100 * bar + 0.01 * (high - low), f"{name} {100 * bar:g} %", **words)
     axes.axhline(0, color="0.4", linewidth=0.8)
     for place, (case, error) in enumerate(found.items()):
-        style = look(str(case))
-        axes.plot(place, error, marker=style.marker, color=style.color, **DOTS)
+        shown = look(str(case))
+        axes.plot(place, error, marker=shown.marker, color=shown.color, **DOTS)
     farthest = max(range(len(found)), key=lambda place: abs(found.iloc[place]))
     named = [place for place, error in enumerate(found) if abs(error) > room] or [farthest]
     below = [place for place in named if found.iloc[place] < 0][:NAMED]
