@@ -35,7 +35,20 @@ FAMILIES = {
         {"full": "o", "bitfit": "s", "partial": "D", "layernorm": "^", "diffit": "v", "apla": "P"},
     ),
     "head only": ("#F0E442", {"linear": "o", "head2toe": "s"}),
-    "side path": ("#D55E00", {"dtl": "o", "dtl_plus": "s", "lst": "D", "vqt": "^", "synqt": "*", "side_tuning": "v"}),
+    "side path": (
+        "#D55E00",
+        {
+            "dtl": "o",
+            "dtl_plus": "s",
+            "lst": "D",
+            "vqt": "^",
+            "synqt": "*",
+            "side_tuning": "v",
+            "unipt": "P",
+            "sherl": "X",
+            "res_tuning_bypass": "p",
+        },
+    ),
     "inside the blocks": (
         "#56B4E9",
         {

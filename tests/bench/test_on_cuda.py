@@ -63,6 +63,14 @@ def test_a_step_stays_on_the_device(spec: str, monkeypatch: pytest.MonkeyPatch) 
         assert {tensor.device.type for tensor in network.state_dict().values()} == {"cuda"}
 
 
+@pytest.mark.parametrize("spec", ["full", "lora", "synqt:kem=trainable"])
+def test_a_step_with_all_options_stays_on_the_device(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of(spec, drop_path=0.1, activations="both,velora:fc2:groups=4")
+    with pretended(monkeypatch) as device:
+        network.to(CUDA)
+        assert epoch(network, split(CUDA), "bf16", device) == TRAINING
+
+
 @pytest.mark.parametrize("spec", METHODS)
 def test_a_folded_network_stays_on_the_device(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of(spec)
