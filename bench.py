@@ -51,6 +51,7 @@ def grid(
     seeds: options.Seeds = "0",
     dry_run: options.DryRun = False,
     force: options.Force = False,
+    stale: options.Stale = options.StaleRecords.redo,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     precision: options.PrecisionWord = None,
@@ -107,7 +108,8 @@ def grid(
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features.value, feature_limit, compile_.value).fields(launch.kind(place), results)
     kept = Keep(kinds_of(keep), results.absolute())
-    how = Execution(place, keep=kept, reading=reading, patience_seconds=60 * patience, **speed)
+    speed |= {"stale": stale.value, "patience_seconds": 60 * patience}
+    how = Execution(place, keep=kept, reading=reading, **speed)
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)
     if outcome.records and not dry_run:
         write_all(results, None, out, console(), outcome.records)
@@ -214,14 +216,16 @@ def report(
 
         check("report", names or (), REPORTS)
     picked = pick(names)
-    code = None
     wanted = [name for name in picked if name in COST_REPORTS]
-    if wanted and (names or (results / "cost").is_dir()):  # what follows imports torch
-        from bench.cost import code_digest
-        from bench.wanted import prepare
+    if not wanted or not (names or (results / "cost").is_dir()):
+        write_all(results, names, out, console())
+        return
+    from bench.stale import current  # here, because it imports torch
+    from bench.wanted import prepare
 
-        code = prepare(wanted, results, console(stderr=True)) if names else code_digest()
-    write_all(results, names, out, console(), code=code)
+    if names:
+        prepare(wanted, results, console(stderr=True))
+    write_all(results, names, out, console(), current=current)
 
 
 @app.command()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections import Counter
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +27,7 @@ from bench.run import Run
 from bench.screen import Screen
 from bench.shard import shard_of
 from bench.splits import check_files
+from bench.stale import stale
 from datasets.decoding import BadImage
 from datasets.preprocessing import PRESETS
 from methods.backbone import EMBEDDED
@@ -44,14 +47,16 @@ def grid(
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     launch = launch or Launch()
+    how = dataclasses.replace(how, features_since=time.time()) if force else how
     _log_to(console)
     count = workers_of(how.device, launch.workers)
     runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
     _say_sizes(request, runs, console)
     _say_statistics(runs[0], console)
-    pending = look(runs, root, force, how.keep.kinds)
+    pending = look(runs, root, force, how.keep.kinds, how.stale)
     _complain(pending, console)
     _say_again(pending, console)
+    _say_stale(pending, console)
     if how.device.type == "cpu" and launch.slurm is None:
         _say_slow(pending.left, console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
@@ -92,8 +97,29 @@ def _complain(pending: Pending, console: Console) -> None:
 
 def _say_again(pending: Pending, console: Console) -> None:
     """How many runs have a record and are done again all the same, and why."""
-    for reason, count in Counter(pending.again).items():
-        console.print(f"{count} runs are there but {reason}; they are done again", highlight=False, soft_wrap=True)
+    for reason, runs in _by_reason(pending.again):
+        text = f"{len(runs)} runs are there but {reason} ({_methods(runs)}); they are done again"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_stale(pending: Pending, console: Console) -> None:
+    """What `--stale keep` takes as it is."""
+    for reason, runs in _by_reason((run, stale(run, record)) for run, record in pending.finished):
+        text = f"{len(runs)} runs are taken as they are although they {reason} ({_methods(runs)})"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _by_reason(pairs: Iterable[tuple[Run, str]]) -> Iterable[tuple[str, list[Run]]]:
+    """Runs that share a reason; those without one are left out."""
+    groups: dict[str, list[Run]] = {}
+    for run, reason in pairs:
+        if reason:
+            groups.setdefault(reason, []).append(run)
+    return groups.items()
+
+
+def _methods(runs: Iterable[Run]) -> str:
+    return ", ".join(dict.fromkeys(str(run.method) for run in runs))
 
 
 def _say_slow(runs: list[Run], console: Console) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
@@ -18,19 +14,14 @@ from bench.networks import count
 from bench.plan import plan, plan_inference
 from bench.provenance import where
 from bench.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
+from bench.source_digest import planning_digest
 from bench.utilisation import utilisation
 from methods import Network, Unsupported
 from results import CostRecord, Figures
 
-__all__ = ["PARTS", "code_digest", "cost_of", "measurable", "planned"]
+__all__ = ["PARTS", "cost_of", "measurable", "planned"]
 
 PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer")  # of a peak, all that there are
-CODE = (
-    "autocast", "caching_allocator", "case", "cost", "cuda_rules", "flops", "kernel_memory", "legacy_rules",
-    "loss", "margin", "measure", "meter", "networks", "optimizers", "plan", "recompute", "reserved", "rules",
-    "schedules", "speed",
-)  # fmt: skip
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
@@ -81,14 +72,6 @@ def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
     )
 
 
-@cache
-def code_digest() -> str:
-    """Eight digits that change with whatever a planned number depends on: this code, the methods, torch and timm."""
-    files = [*(ROOT / "bench" / f"{name}.py" for name in CODE), *sorted((ROOT / "methods").glob("*.py"))]
-    content = b"".join(file.read_bytes() for file in files)
-    return hashlib.sha256(content + f"{version('torch')} {version('timm')}".encode()).hexdigest()[:8]
-
-
 def _workspace(device: torch.device | None) -> int:
     known = device is not None and device.type == "cuda"
     return workspace_bytes(torch.cuda.get_device_name(device)) if known else LARGEST_WORKSPACE
@@ -121,7 +104,7 @@ def _record(
         figures=figures,
         status=status,  # type: ignore[arg-type]
         reason=reason,
-        code=code_digest(),
+        code=planning_digest(case.method.name),
         where=where(device or torch.device("cpu")),
         measured=device is not None,
     )

@@ -24,8 +24,9 @@ from bench.folder import check_folder
 from bench.margin import needed
 from bench.memory_options import say, say_gainless
 from bench.request import device_of
+from bench.stale import current
 from methods import Unsupported
-from results import CostRecord, save_cost
+from results import CostRecord, load_costs, save_cost
 
 __all__ = ["Answer", "cost", "settle"]
 
@@ -60,13 +61,16 @@ def cost(
 
 
 def settle(cases: Sequence[Case], device: torch.device | None, root: Path, console: Console) -> list[CostRecord]:
-    """The records of all cases, each written as soon as it is known."""
+    """The records of all cases, each written as soon as it is known; what today's code has planned is there."""
+    there = {record.conditions: record for record in load_costs(root)[0] if current(record) and not record.measured}
     records = []
     with _progress(console, "planning" if device is None else "measuring", len(cases)) as begin:
         for case in cases:
             begin(str(case.method))
-            record = cost_of(case, device)
-            save_cost(root, record)
+            record = there.get(case.conditions()) if device is None else None
+            if record is None:
+                record = cost_of(case, device)
+                save_cost(root, record)
             records.append(record)
     return records
 

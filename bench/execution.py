@@ -57,5 +57,7 @@ class Execution:
     cache_features: Literal["auto", "on", "off"] = "auto"
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
+    features_since: float = 0.0  # seconds, as of time.time: what was kept on disk before is made anew (--force)
     compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits
+    stale: Literal["redo", "keep"] = "redo"  # what is done about a record of other settings or code (bench/stale.py)
     patience_seconds: float = 3600.0  # that a worker process may say nothing; then it counts as hung

@@ -32,12 +32,15 @@ RAW = {torch.bfloat16: torch.int16}  # types that NumPy lacks, by the one whose 
 
 
 class OnDisk:
-    """States in `folder`, together at most `limit` bytes; what was used longest ago goes first."""
+    """States in `folder`, together at most `limit` bytes; what was used longest ago goes first.
+
+    Those kept before `since` (seconds, as of time.time) count as missing.
+    """
 
     word = "disk"
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder, self.limit = folder, limit
+    def __init__(self, folder: Path, limit: int, since: float = 0.0) -> None:
+        self.folder, self.limit, self.since = folder, limit, since
         self._open: dict[tuple[Hashable, str], tuple[Path, Tensor]] = {}  # mapped; what is mapped is not freed
         self._unfinished: dict[tuple[Hashable, str], Path] = {}
 
@@ -45,6 +48,8 @@ class OnDisk:
         """The state, mapped and checked once; None where there is none, or only a damaged one, which is removed."""
         if (key, name) not in self._open:
             note = self._note(key, name)
+            if _used(note) < self.since:
+                return None
             try:
                 content = json.loads(note.read_bytes())
                 file = self.folder / content["file"]

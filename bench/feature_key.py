@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
 from bench.features import Key
 from bench.recent import pixels_of
 from bench.run import Run
+from bench.source_digest import states_digest
 from bench.streamed import Streamed
 from datasets.base import Split
 
 __all__ = ["key_of"]
 
-ROOT = Path(__file__).resolve().parent.parent
-CODE = ("bench/autocast.py", "bench/data.py", "datasets/decoding.py", "datasets/preprocessing.py", "methods/*.py")
 PACKAGES = ("torch", "timm", "pillow")
 
 
@@ -30,13 +27,6 @@ def key_of(run: Run, name: str, split: Split | Streamed, device: torch.device) -
     labels = hashlib.sha256(split.labels.cpu().numpy().tobytes()).hexdigest()[:8]  # of the images that are left
     place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
     versions = " ".join(version(package) for package in PACKAGES)
-    numerics = recipe.precision, recipe.attention, place, versions, str(backbone.statistics), _code()
-    data = *pixels_of(run, name), labels
+    numerics = recipe.precision, recipe.attention, place, versions, str(backbone.statistics), states_digest()
+    data = *pixels_of(run, name), labels, split.content
     return Key(backbone.name, backbone.digest() or drawn, data, numerics, bool(run.task.revision), run.task.source)
-
-
-@cache
-def _code() -> str:
-    """Eight digits that change with the code that makes states of an image."""
-    files = [file for pattern in CODE for file in sorted(ROOT.glob(pattern))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]

@@ -150,8 +150,8 @@ def _fill(
 
 
 @cache
-def store_of(device: torch.device, limits: CacheLimits, folder: Path | None) -> Store:
-    """The store of this process."""
+def store_of(device: torch.device, limits: CacheLimits, folder: Path | None, since: float = 0.0) -> Store:
+    """The store of this process; what other processes kept on disk before `since` is not read."""
     on_one = -(-limits.processes // torch.cuda.device_count()) if device.type == "cuda" else limits.processes
     quarter = memory_of(device) // 4 // on_one
     places: list[Place] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
@@ -159,5 +159,5 @@ def store_of(device: torch.device, limits: CacheLimits, folder: Path | None) -> 
         host = memory_of(torch.device("cpu")) // 4 // limits.processes if limits.host is None else limits.host
         places.append(InMemory("host", host, device))
     if folder is not None:
-        places.append(OnDisk(folder, limits.disk))
+        places.append(OnDisk(folder, limits.disk, since))
     return Store(places)

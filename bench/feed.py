@@ -150,4 +150,4 @@ def _exact(run: Run, how: Execution) -> bool:
 
 def store_for(how: Execution) -> Store:
     """The store of this process for runs carried out so."""
-    return store_of(how.device, how.cache_limits, how.cache_folder)
+    return store_of(how.device, how.cache_limits, how.cache_folder, how.features_since)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import results
 from bench.attempt import Event, Finished, Lost, log_path
@@ -32,7 +33,7 @@ class Pending:
     left: list[Run]
     damaged: list[str]
     unreadable: dict[Path, str] = field(default_factory=dict)  # records that cannot be read, and why: left alone
-    again: list[str] = field(default_factory=list)  # why runs that have a sound record are left to do, one a run
+    again: list[tuple[Run, str]] = field(default_factory=list)  # runs that are left although they have a record: why
 
 
 @dataclass
@@ -45,8 +46,14 @@ class Outcome:
     records: list[Path]  # of all runs of the grid that have one
 
 
-def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = frozenset()) -> Pending:
-    """Sort the runs of a grid by what their record files say; one whose record lacks something is left to do.
+def look(
+    runs: Sequence[Run],
+    root: Path,
+    force: bool,
+    keep: frozenset[str] = frozenset(),
+    old: Literal["redo", "keep"] = "redo",
+) -> Pending:
+    """Sort the runs of a grid by what their record files say; one whose record lacks something, or is stale, is left.
 
     Nothing on disk changes.
     """
@@ -56,9 +63,9 @@ def look(runs: Sequence[Run], root: Path, force: bool, keep: frozenset[str] = fr
         try:
             if force or not path.is_file():
                 pending.left.append(run)
-            elif reason := lacking(run, record := results.load(path), root, keep):
+            elif reason := lacking(run, record := results.load(path), root, keep, old):
                 pending.left.append(run)
-                pending.again.append(reason)
+                pending.again.append((run, reason))
             else:
                 pending.finished.append((run, record))
         except results.Damaged as error:

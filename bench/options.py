@@ -76,6 +76,13 @@ class BadImages(StrEnum):
     skip = "skip"
 
 
+class StaleRecords(StrEnum):
+    """What is done about records that today's settings, recipe or method code would not give."""
+
+    redo = "redo"
+    keep = "keep"
+
+
 class Launcher(StrEnum):
     """Who starts the runs."""
 
@@ -109,6 +116,14 @@ RecipeName = Annotated[
 ]
 Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
 Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
+Stale = Annotated[
+    StaleRecords,
+    _option(
+        WHAT,
+        "--stale",
+        help="What settings, recipe or the code of a method no longer give: do again, or [b]keep[/b] as it is.",
+    ),
+]
 DryRun = Annotated[bool, _option(WHAT, "--dry-run", help="Say what would run and how long it takes, then stop.")]
 
 Epochs = Annotated[

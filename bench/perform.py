@@ -12,6 +12,7 @@ from bench.execution import Execution
 from bench.keep import lacks
 from bench.run import Run
 from bench.splits import mended
+from bench.stale import stale
 from bench.train import Epoch
 from datasets.preprocessing import PRESETS
 from results import claims
@@ -33,20 +34,25 @@ def perform(
     if claim is None:
         return "held"
     with claim:
-        if not force and _sound(path) and not lacking(run, results.load(path), root, how.keep.kinds):
+        old = _sound(path)
+        if not force and old and not lacking(run, old, root, how.keep.kinds, how.stale):
             return "there"
         record = execute(run, how, watch)
         if not claim.ours():
             return "held"  # this process stood still for so long that another began the run again
-        if path.is_file() and not _sound(path):
-            results.set_aside(path)  # it can still be looked at when the new one takes its place
+        if path.is_file() and (old is None or stale(run, old)):  # it can still be looked at
+            results.set_aside(path, "damaged" if old is None else "stale")
         results.save(root, record)
         results.drop_unkept(root, record)
     return "done"
 
 
-def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) -> str:
-    """Why a run that has a record is to be done again, or nothing where it is not."""
+def lacking(
+    run: Run, record: results.Record, root: Path, keep: frozenset[str], old: Literal["redo", "keep"] = "redo"
+) -> str:
+    """Why a run that has a record is to be done again, or nothing where it is not. A stale one may do (`old`)."""
+    if old == "redo" and (reason := stale(run, record)):
+        return reason
     if lacks(root, record, keep):
         return f"did not keep all of --keep {','.join(sorted(keep))}"
     if mended(run.task, record.score.skipped_images):
@@ -59,9 +65,9 @@ def lacking(run: Run, record: results.Record, root: Path, keep: frozenset[str]) 
     return ""
 
 
-def _sound(path: Path) -> bool:
-    """Whether the record is there and can be trusted."""
+def _sound(path: Path) -> results.Record | None:
+    """The record, where it is there and can be trusted."""
     try:
-        return path.is_file() and bool(results.load(path))
+        return results.load(path) if path.is_file() else None
     except results.Damaged:
-        return False
+        return None

@@ -16,10 +16,11 @@ from bench.feed import Feed
 from bench.measure import Peaks, training_peaks
 from bench.provenance import where
 from bench.run import Run
+from bench.source_digest import method_digest
 from bench.train import Epoch
 from results import Cost, Record, Score, Speedups
 
-__all__ = ["Trace", "recorded"]
+__all__ = ["Trace", "described", "recorded"]
 
 
 @dataclass
@@ -54,9 +55,10 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         reason=reason,
         place=run.place,
         kept=trace.kept if finished else {},
-        preprocessing=_described(run),
+        preprocessing=described(run),
         speedups=_speedups(trace),
         class_names=list(run.task.names),
+        method_code=method_digest(run.method.name),
     )
 
 
@@ -98,7 +100,7 @@ def _speedups(trace: Trace) -> Speedups:
     return dataclasses.replace(found, compiled=trace.compiler.word if trace.compiler else None)
 
 
-def _described(run: Run) -> dict[str, Any]:
+def described(run: Run) -> dict[str, Any]:
     """The preset in full, so that a record says what was done to its images."""
     mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
     preset = run.preset

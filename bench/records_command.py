@@ -65,6 +65,7 @@ def _show(found: Findings, console: Console) -> None:
     _list(console, "kept files that are gone", _pairs(found.missing))
     _list(console, "in the wrong place; `results merge` brings it to the right one", _pairs(found.misplaced))
     _list(console, "set aside as damaged before", found.set_aside)
+    _list(console, "set aside, since its settings or the code of its method changed", found.stale)
     _list(console, "left by a process that was killed; may be deleted while no grid runs", found.leftovers)
     _list(console, "claimed", _pairs(found.claimed))
 

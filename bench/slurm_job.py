@@ -18,6 +18,7 @@ from submitit.helpers import Checkpointable
 
 import results
 from bench.errors import WrongCall
+from bench.execution import Execution
 from bench.grid import Outcome, Pending, look, run_grid
 from bench.launch import crew_of, workers_of
 from bench.request import device_of
@@ -95,13 +96,13 @@ def print_of(path: Path) -> str | None:
 
 def _done(errand: Errand, runs: Sequence[Run], console: Console) -> Outcome:
     root, how = Path(errand.root), execution_of(errand.how, device_of(errand.device))
-    pending = _pending(errand, runs, how.keep.kinds)
+    pending = _pending(errand, runs, how)
     crew = crew_of(request_of(errand.request), root, how, None)
     with Screen(runs, console, workers_of(how.device, None)) as screen:
         return run_grid(pending, root, how, screen, crew, bool(errand.again))
 
 
-def _pending(errand: Errand, runs: Sequence[Run], keep: frozenset[str]) -> Pending:
+def _pending(errand: Errand, runs: Sequence[Run], how: Execution) -> Pending:
     """`--force` means the records of before: what this errand had made when it was queued again is there."""
     root = Path(errand.root)
     forced: list[Run] = []
@@ -109,5 +110,5 @@ def _pending(errand: Errand, runs: Sequence[Run], keep: frozenset[str]) -> Pendi
     for run in runs:
         old = errand.again.get(record_of(run))
         (forced if old is not None and old == print_of(root / record_of(run)) else others).append(run)
-    pending = look(others, root, False, keep)
+    pending = look(others, root, False, how.keep.kinds, how.stale)
     return dataclasses.replace(pending, left=[*forced, *pending.left])

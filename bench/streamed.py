@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import PIL
@@ -47,6 +46,11 @@ class Streamed:
     def size_bytes(self) -> int:
         """What all images take when they are decoded."""
         return len(self) * 3 * self.size**2
+
+    @cached_property
+    def content(self) -> str:
+        """Sixteen hexadecimal digits that change when a file is written to, moved or replaced."""
+        return hashlib.sha256(repr((self.listing.folder.resolve(), self.listing.stamps)).encode()).hexdigest()[:16]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (uint8) and labels in order, in the memory of the host. Raises BadImage.
@@ -98,7 +102,6 @@ class Streamed:
     def _key(self) -> str:
         """What the pixels follow from: which files, as they are now, and how they are decoded."""
         listing, how = self.listing, self.preprocessing
-        times = [_modified_ns(listing.folder / name) for name in listing.names]
         made = (
             how.decode,
             how.rendering,
@@ -110,15 +113,8 @@ class Streamed:
             RULES,
             PIL.__version__,
         )
-        parts = listing.folder.resolve(), listing.digest, times, *made
+        parts = listing.folder.resolve(), listing.digest, listing.stamps, *made
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-
-
-def _modified_ns(path: Path) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0  # decoding says that it is gone
 
 
 def room_for(images: int, size: int) -> Tensor:

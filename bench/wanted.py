@@ -10,14 +10,15 @@ import torch
 from rich.console import Console
 
 from bench.case import Case
-from bench.cost import code_digest, measurable
+from bench.cost import measurable
 from bench.cost_command import settle
 from bench.provenance import where
 from bench.published_cases import published_cases
+from bench.stale import current
 from methods.backbone import find
 from methods.recipe import Recipe
 from methods.spec import parse_list
-from results import load_costs, without_stale
+from results import load_costs
 
 __all__ = ["prepare", "wanted"]
 
@@ -25,17 +26,16 @@ BACKBONE = "random:vit_base_patch16_224"
 BATCHES = (1, 8, 512)  # the peak is a line in the batch, but for the few images beside which gradients weigh more
 
 
-def prepare(reports: Sequence[str], root: Path, console: Console) -> str:
-    """Make what is missing for the reports, measured too where there is CUDA; returns the digest of today's code."""
-    code, device = code_digest(), torch.device("cuda") if torch.cuda.is_available() else None
+def prepare(reports: Sequence[str], root: Path, console: Console) -> None:
+    """Make what is missing for the reports, measured too where there is CUDA."""
+    device = torch.device("cuda") if torch.cuda.is_available() else None
     name = None if device is None else where(device).device
-    known = {(record.conditions, record.device) for record in without_stale(load_costs(root)[0], code)}
+    known = {(record.conditions, record.device) for record in load_costs(root)[0] if current(record)}
     cases = dict.fromkeys(case for report in reports for case in wanted(report))
     missing = [case for case in cases if (case.conditions(), name if measurable(case) else None) not in known]
     if missing:
         console.print(f"{len(missing)} cost records to make first, about a second each", highlight=False)
         settle(missing, device, root, console)
-    return code
 
 
 def wanted(report: str) -> list[Case]:

@@ -1,7 +1,9 @@
 """The nouns of the data: a split is images and labels, a task knows its splits, a suite is a list of tasks."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def content(self) -> str:
+        """Sixteen hexadecimal digits that change with any pixel."""
+        return hashlib.sha256(self.images.cpu().contiguous().numpy()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Task:
@@ -41,6 +48,7 @@ class Task:
 
     `revision` is part of a run's identity. Of images on disk it is made of lists, labels, names and file sizes and not
     of their content, which takes minutes to read: an image that is replaced by one of the same size does not change it.
+    What is kept of images (features, decoded images) does know their content.
     """
 
     name: str

@@ -60,6 +60,11 @@ class Listing:
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     @property
+    def stamps(self) -> tuple[tuple[int, ...], ...]:
+        """Size, times of change, and inode of every file now: a file that is mended in place has others."""
+        return tuple(_stamp(self.folder / name) for name in self.names)
+
+    @property
     def gone(self) -> list[str]:
         """The names of files that are listed but not there, or that cannot be read."""
         return [name for name, size in zip(self.names, self.sizes_bytes, strict=True) if size == GONE]
@@ -98,6 +103,14 @@ def _size_bytes(path: Path) -> int:
     except OSError:
         return GONE
     return status.st_size if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK) else GONE
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()  # decoding says that it is gone
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def revision(splits: Iterable[Listing], names: Sequence[str]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.base import Item, Table, told_apart
 from reports.discovery import MEASURED_REPORTS, READS, find, pick, why_nothing
-from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, without_stale
+from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,20 +26,20 @@ def write_all(
     out: Path,
     console: Console,
     records: Sequence[Path] | None = None,
-    code: str | None = None,
+    current: Callable[[CostRecord], bool] = lambda _: True,
 ) -> list[Path]:
     """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
-    `records` limits them to these files of runs, and to reports that read runs. Cost records that other code made
-    than `code` says are left out and counted. Tables are shown on the console, damaged records are named there. The
-    report `accuracy` leaves a suite to the report of its name where that is among them.
+    `records` limits them to these files of runs, and to reports that read runs. Cost records that are not
+    `current`, since other code made them, are left out and counted. Tables are shown on the console, damaged records
+    are named there. The report `accuracy` leaves a suite to the report of its name where that is among them.
     An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
     kinds = {kind for name in picked for kind in READS[name]}
     tables = {
         "runs": _runs(root, records, console) if "runs" in kinds else None,
-        "costs": _costs(root, code, console) if "costs" in kinds and records is None else None,
+        "costs": _costs(root, current, console) if "costs" in kinds and records is None else None,
     }
     items: dict[str, Sequence[Item]] = {}
     paths: list[Path] = []
@@ -92,11 +92,11 @@ def _runs(root: Path, records: Sequence[Path] | None, console: Console) -> pd.Da
     return runs
 
 
-def _costs(root: Path, code: str | None, console: Console) -> pd.DataFrame | None:
+def _costs(root: Path, current: Callable[[CostRecord], bool], console: Console) -> pd.DataFrame | None:
     sound, complaints = load_costs(root)
     for complaint in complaints:
         _say(console, f"damaged record: {complaint}")
-    kept = sound if code is None else without_stale(sound, code)
+    kept = [record for record in sound if current(record)]
     if left := len(sound) - len(kept):
         _say(
             console,

@@ -1,6 +1,6 @@
 """OUTCOME: records of runs, and the papers' published numbers."""
 
-from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost, without_stale
+from results.costs import Conditions, CostRecord, Figures, cost_frame, load_costs, save_cost
 from results.frame import frame
 from results.kept import (
     KEPT,
@@ -53,6 +53,5 @@ __all__ = [
     "save_measured",
     "set_aside",
     "slug",
-    "without_stale",
     "write_whole",
 ]

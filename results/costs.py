@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from results.checked import build
 from results.record import Where
-from results.store import slug, write_whole
+from results.store import set_aside, slug, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Conditions", "CostRecord", "Figures", "cost_frame", "load_costs", "save_cost", "without_stale"]
+__all__ = ["Conditions", "CostRecord", "Figures", "cost_frame", "load_costs", "save_cost"]
 
 SCHEMA = 1
 
@@ -117,8 +118,14 @@ def path_of(root: Path, record: CostRecord) -> Path:
 
 
 def save_cost(root: Path, record: CostRecord) -> Path:
-    """Write the row whole; an older one under the same conditions, from the same device, is replaced."""
+    """Write the row whole; an older one under the same conditions, from the same device, is replaced.
+
+    One that other code made is set aside.
+    """
     path = path_of(root, record)
+    with contextlib.suppress(ValueError, OSError, RecursionError):  # what is damaged, or not there, gives way
+        if _read(path).code != record.code:
+            set_aside(path, "stale")
     write_whole(path, as_bytes(record))
     return path
 
@@ -137,11 +144,6 @@ def load_costs(root: Path) -> tuple[list[CostRecord], list[str]]:
         except (ValueError, OSError, RecursionError) as error:
             complaints.append(f"{path}: {error}; delete it, and the next call makes it again")
     return records, complaints
-
-
-def without_stale(records: Iterable[CostRecord], code: str) -> list[CostRecord]:
-    """Those that today's code made, which `code` is the digest of."""
-    return [record for record in records if record.code == code]
 
 
 def cost_frame(records: Iterable[CostRecord]) -> pd.DataFrame:

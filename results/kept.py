@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.record import Identity, Record
-from results.store import Damaged, path_of, write_whole
+from results.store import Damaged, load, path_of, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,8 +56,15 @@ def kept_paths(root: Path, record: Record) -> list[Path]:
 
 
 def drop_unkept(root: Path, record: Record) -> None:
-    """Remove what earlier runs of the same identity kept, once the record that vouches for its own is written."""
-    ours, stem = set(kept_paths(root, record)), path_of(root, record.identity).stem
+    """Remove what earlier runs of the same identity kept, once the record that vouches for its own is written.
+
+    What a record that was set aside as stale vouches for stays with it.
+    """
+    place = path_of(root, record.identity)
+    ours, stem = set(kept_paths(root, record)), place.stem
+    for aside in place.parent.glob(f"{place.name}*.stale"):
+        with contextlib.suppress(Damaged):
+            ours.update(kept_paths(root, load(aside)))
     for path in kept_path(root, record.identity, "", "").parent.glob(f"{stem}.*-*.safetensors"):
         if path not in ours:
             path.unlink(missing_ok=True)

@@ -118,6 +118,7 @@ class Record:
     preprocessing: dict[str, Any] = field(default_factory=dict)  # what was done to every image; empty: not recorded
     speedups: Speedups = field(default_factory=Speedups)
     class_names: list[str] = field(default_factory=list)  # by label; empty where the data have none
+    method_code: str = ""  # digest of the method's source code (bench/source_digest.py); empty: not recorded
     schema: int = SCHEMA
 
 

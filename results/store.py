@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -61,9 +62,13 @@ def load_all(root: Path, paths: Iterable[Path] | None = None) -> tuple[list[Reco
     return list(records.values()), complaints
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged record so that the run is done again and the file can still be looked at."""
-    aside = path.with_name(path.name + ".damaged")
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Rename a record that is "damaged" or "stale", so that the run is done again and the file can be looked at.
+
+    Returns the new path, which ends in `why`; what was set aside before is never replaced.
+    """
+    names = itertools.chain([f"{path.name}.{why}"], (f"{path.name}.{count}.{why}" for count in itertools.count(2)))
+    aside = next(place for place in map(path.with_name, names) if not place.exists())
     os.replace(path, aside)
     return aside
 

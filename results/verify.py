@@ -23,6 +23,7 @@ class Findings:
     misplaced: dict[str, str] = field(default_factory=dict)  # sound, but not where its run is looked for
     missing: dict[str, str] = field(default_factory=dict)  # kept files that are gone
     set_aside: list[str] = field(default_factory=list)  # damaged ones of which the run was done again
+    stale: list[str] = field(default_factory=list)  # set aside, since settings or code changed
     leftovers: list[str] = field(default_factory=list)  # temporary files of processes that were killed
     claimed: dict[str, str] = field(default_factory=dict)  # runs that somebody is at, and who
 
@@ -40,6 +41,7 @@ def verify(root: Path) -> Findings:
     found.costs = len(costs)
     found.damaged |= dict(complaint.replace(f"{root}/", "").split(": ", 1) for complaint in complaints)
     found.set_aside = [_name(root, path) for path in sorted(root.rglob("*.damaged"))]
+    found.stale = [_name(root, path) for path in sorted(root.rglob("*.stale"))]
     found.leftovers = [_name(root, path) for path in sorted(root.rglob(".*.tmp"))]
     for path in sorted((root / "claims").rglob("*.claim")):
         holder = holder_of(path)

@@ -76,13 +76,15 @@ def pretended(patch: pytest.MonkeyPatch) -> Iterator[Device]:
 
 
 def moved(module: nn.Module, place: torch.device | str) -> nn.Module:
-    """As `Module.to` moves: parameters and registered buffers, nothing else."""
+    """As `Module.to` moves: parameters and registered buffers, nothing else; a module with two names once."""
     mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
 
     def move(tensor: Tensor) -> Tensor:
         return mode.from_tensor(tensor).to(place)
 
-    return module._apply(move)
+    for each in module.modules():
+        each._apply(move, recurse=False)
+    return module
 
 
 @torch.no_grad()

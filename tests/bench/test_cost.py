@@ -7,10 +7,11 @@ import torch
 
 from bench.budget import bytes_of, largest_batch, needed_by, weight_bytes
 from bench.case import Case
-from bench.cost import PARTS, code_digest, cost_of
+from bench.cost import PARTS, cost_of
 from bench.errors import WrongCall
 from bench.margin import FIXED, needed
 from bench.plan import Rules
+from bench.source_digest import planning_digest
 from methods import METHODS
 from methods.backbone import Backbone, find
 from methods.recipe import Recipe
@@ -39,7 +40,7 @@ def test_everything_is_planned_for_every_method(spec: str) -> None:
     assert figures.peak_bytes is figures.reserved_bytes is figures.train_images_per_second is None
     assert record.conditions.method == spec
     assert record.settings == dataclasses.asdict(METHODS[spec]())
-    assert record.code == code_digest()
+    assert record.code == planning_digest(spec)
 
 
 def test_what_the_backbone_cannot_carry_is_a_result_with_a_reason() -> None:

@@ -1,17 +1,21 @@
 """A run that reads frozen states computed once gives the same numbers, to the last digit, as one that does not."""
 
 import dataclasses
+import os
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import bench.data
 import bench.feature_key
 import bench.feed
 import bench.run
+import datasets
 from bench.execute import execute
 from bench.execution import CacheLimits, Execution
 from bench.feature_key import key_of
@@ -153,8 +157,9 @@ def test_the_key_follows_what_makes_features(monkeypatch: pytest.MonkeyPatch) ->
 
     before = key()
     assert key() == before
+    assert key_of(asked("linear"), "train", Split(torch.ones(1), torch.zeros(1)), CPU) != before
     with monkeypatch.context() as patch:
-        patch.setattr(bench.feature_key, "_code", lambda: "changed")
+        patch.setattr(bench.feature_key, "states_digest", lambda: "changed")
         assert key() != before
     with monkeypatch.context() as patch:
         patch.setattr(bench.feature_key, "version", lambda name: "0" if name == "pillow" else version(name))
@@ -251,6 +256,43 @@ def test_data_without_a_revision_leave_nothing_on_disk(tmp_path: Path) -> None:
     record = execute(asked("vqt"), how)
     assert record.speedups.feature_cache is None
     assert not list(tmp_path.iterdir())
+
+
+def pictures(folder: Path, mended: bool) -> Run:
+    """Two colours as files of one size each, some swapped until they are mended in place; times are put back."""
+    for split, count in (("train", 12), ("test", 10)):
+        for name, colour in (("a", (220, 30, 30)), ("b", (30, 30, 220))):
+            (folder / split / name).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                file = folder / split / name / f"{i}.bmp"
+                Image.new("RGB", (32, 32), colour if mended or i % 2 else colour[::-1]).save(file)
+                os.utime(file, ns=(10**18, 10**18))
+    (task,) = datasets.suite(f"folder:{folder}").tasks
+    return dataclasses.replace(asked("linear", epochs=3), task=task, suite="folder")
+
+
+@pytest.mark.parametrize("memory", [0, 10**9])
+def test_images_that_were_mended_in_place_have_features_of_their_own(
+    tmp_path: Path, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.splits.IN_MEMORY_BYTES", memory)  # test images are decoded as they are read, or once
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path / "features", cache_features="on")
+    swapped = execute(pictures(tmp_path / "own", mended=False), how)
+    bench.feed.store_of.cache_clear()
+    run = pictures(tmp_path / "own", mended=True)
+    mended = execute(run, how)
+    assert swapped.identity == mended.identity
+    assert mended.speedups.feature_cache == "disk"
+    assert mended.score == execute(run, OFF).score != swapped.score
+
+
+def test_what_was_kept_before_a_forced_call_is_not_read(tmp_path: Path) -> None:
+    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    execute(lasting("vqt", evaluate_every=0), how)
+    forced = dataclasses.replace(how, features_since=time.time())
+    first, second = (execute(lasting("vqt", evaluate_every=0), forced).speedups for _ in range(2))
+    assert (first.feature_cache, second.feature_cache) == ("disk", "disk")
+    assert first.feature_cache_seconds > second.feature_cache_seconds == 0
 
 
 def test_a_test_split_is_kept_when_it_is_scored_again(auto: Execution) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from results import Conditions, CostRecord, Figures, Where, cost_frame, load_costs, save_cost, without_stale
+from results import Conditions, CostRecord, Figures, Where, cost_frame, load_costs, save_cost
 
 
 @pytest.fixture
@@ -64,6 +64,9 @@ def test_an_unknown_field_is_no_record(planned: CostRecord, tmp_path: Path) -> N
     assert load_costs(tmp_path)[0] == []
 
 
-def test_numbers_of_other_code_are_stale(planned: CostRecord) -> None:
-    old = dataclasses.replace(planned, code="01d")
-    assert without_stale([planned, old], "c0de") == [planned]
+def test_numbers_of_other_code_are_set_aside_and_never_lost(planned: CostRecord, tmp_path: Path) -> None:
+    olds = [dataclasses.replace(planned, code=code) for code in ("01d", "01de2")]
+    path = [save_cost(tmp_path, record) for record in (*olds, planned)][-1]
+    assert load_costs(tmp_path) == ([planned], [])
+    aside = sorted(path.parent.glob("*.stale"))
+    assert sorted(json.loads(file.read_text())["code"] for file in aside) == ["01d", "01de2"]
