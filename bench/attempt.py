@@ -62,7 +62,7 @@ def log_path(root: Path, run: Run) -> Path:
 def write_log(root: Path, run: Run, text: str) -> None:
     """Keep what is known about a failure; a disk that takes no log must not end the grid."""
     with contextlib.suppress(OSError):
-        results.write_whole(log_path(root, run), text.encode())
+        results.write_whole(log_path(root, run), results.readable(text).encode())
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from bench.feature_places import Held
-from results import slug, write_whole
+from results import readable, slug, write_whole
 
 __all__ = ["OnDisk"]
 
@@ -121,7 +121,7 @@ class OnDisk:
             self._unfinished.popitem()[1].unlink(missing_ok=True)
 
     def _note(self, key: Hashable, name: str) -> Path:
-        digest = hashlib.sha256(str(key).encode()).hexdigest()[:24]
+        digest = hashlib.sha256(readable(str(key)).encode()).hexdigest()[:24]
         return self.folder / f"{digest}-{slug(name)}.json"
 
     def _sweep(self) -> None:

@@ -65,7 +65,7 @@ class Errand:
 
     def _log(self, record: str, sentence: str) -> None:
         log = Path(self.root, "logs", *Path(record).parts[1:]).with_suffix(".log")  # as `log_path` has it
-        results.write_whole(log, f"{sentence}\n".encode())
+        results.write_whole(log, f"{results.readable(sentence)}\n".encode())
 
 
 class Chunk(Checkpointable):

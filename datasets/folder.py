@@ -85,7 +85,8 @@ def _splits(wanted: Wanted) -> dict[str, Classes]:
 
 
 def _shuffled(name: str, images: Sequence[str], seed: int) -> list[str]:
-    return random.Random(f"{seed} {name}").sample(images, len(images))
+    drawn_by = f"{seed} {name}".encode(errors="surrogateescape")  # a name may be no UTF-8
+    return random.Random(drawn_by).sample(images, len(images))
 
 
 def _divided(classes: Classes, seed: int) -> dict[str, Classes]:

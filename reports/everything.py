@@ -48,7 +48,7 @@ def write_all(
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
-            items[name] = told_apart(find(name)(*given))
+            items[name] = told_apart(_shown(name, given, console))
             paths += [path for item in items[name] for path in _write(item, out, console)]
     empty = [name for name, found in items.items() if not found]
     told = {name: why for name in empty if (why := why_nothing(name))}
@@ -61,6 +61,38 @@ def write_all(
     if names is not None or not paths:
         return paths
     return [*paths, *_page(items, tables["runs"], tables["costs"], out, console, whole)]
+
+
+def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) -> Sequence[Item]:
+    """What the report has to show; a row that it cannot show, however it came about, is left out with a sentence."""
+    try:
+        return find(name)(*given)
+    except Exception as error:
+        sound = [table if table is None else table[_showable(name, given, place)] for place, table in enumerate(given)]
+        left = sum(len(table) - len(kept) for table, kept in zip(given, sound, strict=True) if table is not None)
+        if not left or all(kept is None or kept.empty for kept in sound):
+            _say(console, f"{name} cannot be shown: {type(error).__name__}: {error}")
+            return []
+        lost = [
+            str(row.get("method")) + f" on {row.get('task', row.get('backbone'))}"
+            for table, kept in zip(given, sound, strict=True)
+            if table is not None
+            for row in table.drop(kept.index).to_dict("records")
+        ]
+        _say(console, f"{name} leaves out what it cannot show ({type(error).__name__}: {error}): {', '.join(lost)}")
+        return _shown(name, sound, console)
+
+
+def _showable(name: str, given: Sequence[pd.DataFrame | None], place: int) -> list[bool]:
+    """For each row of one table, whether the report can show it alone beside the other tables."""
+    table, found = given[place], []
+    for row in range(0 if table is None else len(table)):
+        try:
+            find(name)(*(table.iloc[[row]] if n == place else other for n, other in enumerate(given)))
+            found.append(True)
+        except Exception:
+            found.append(False)
+    return found
 
 
 def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.DataFrame | None:

@@ -18,6 +18,7 @@ from results.measured import load_measured, save_measured
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
+from results.text import readable
 
 __all__ = [
     "KEPT",
@@ -46,6 +47,7 @@ __all__ = [
     "path_of",
     "quoted",
     "read_kept",
+    "readable",
     "root_of",
     "save",
     "save_cost",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.record import Record
 from results.store import write_whole
+from results.text import readable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -59,8 +60,8 @@ def _column(values: list[Any]) -> pyarrow.Array:
 
     try:
         return pyarrow.array(values)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
-        return pyarrow.array([None if value is None else str(value) for value in values])
+    except (pyarrow.ArrowException, OverflowError, UnicodeError):
+        return pyarrow.array([None if value is None else readable(str(value)) for value in values])
 
 
 def _plain(value: Any) -> Any:

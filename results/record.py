@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from results.checked import build, defaults
+from results.text import readable_json
 
 __all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
 
@@ -31,6 +32,10 @@ class Identity:
     recipe: str  # the name; `changes` holds what the recipe resolved to
     seed: int
     changes: dict[str, Any] = field(default_factory=dict)  # resolved settings, only those that differ from defaults
+
+    def __post_init__(self) -> None:
+        for part, value in vars(self).items():  # names of folders and files may be no UTF-8
+            object.__setattr__(self, part, readable_json(value))
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any part does; a part at its default counts as absent."""
@@ -123,8 +128,8 @@ class Record:
 
 
 def to_dict(record: Record) -> dict[str, Any]:
-    """Plain JSON types."""
-    return dataclasses.asdict(record)
+    """Plain JSON types, with readable text."""
+    return readable_json(dataclasses.asdict(record))
 
 
 def from_dict(values: dict[str, Any]) -> Record:
@@ -134,5 +139,5 @@ def from_dict(values: dict[str, Any]) -> Record:
     """
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise ValueError(f"schema {values.get('schema') if isinstance(values, dict) else None!r}, expected {SCHEMA}")
-    record: Record = build(Record, values, "record")
+    record: Record = build(Record, readable_json(values), "record")
     return record

@@ -89,12 +89,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_new_methods_keep_the_contract(tree: Path) -> None:
     said = python(tree, *PYTEST, "-k", "norm_tuning or new_side", *OF_METHODS)
-    assert " passed" in said
+    assert "[100%]" in said
     python(tree, *PYTEST, *LISTS)
 
 
 def test_tests_of_recipes_specs_and_lists_stay_green(tree: Path) -> None:
-    assert " passed" in python(tree, *PYTEST, *EVERYTHING)
+    assert "[100%]" in python(tree, *PYTEST, *EVERYTHING)
 
 
 def test_what_was_added_is_found_and_runs(tree: Path) -> None:

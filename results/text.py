@@ -1,0 +1,29 @@
+"""File names as text that can be shown, written and hashed anywhere, whatever their bytes are."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["readable", "readable_json"]
+
+LONE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8; no encoding takes them
+
+
+def readable(text: str) -> str:
+    r"""The text with each byte that is not UTF-8 as `\xe9`; any other text is returned as it is."""
+    return text if text.isascii() else LONE.sub(_escaped, text)
+
+
+def readable_json(value: Any) -> Any:
+    """The value with every text in it readable, keys included."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, dict):
+        return {readable_json(key): readable_json(item) for key, item in value.items()}
+    return [readable_json(item) for item in value] if isinstance(value, list) else value
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
