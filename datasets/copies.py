@@ -127,8 +127,8 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ValueError(
             f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({names}); name the folder "
-            f"with --data, choose others with --tasks, or see `python bench.py data check {suite.name}` and "
-            f"`python bench.py data fetch {suite.name}`"
+            f"with --data, choose others with --tasks, or see `python bench.py data check {suite.name}`"
+            + (" and `python bench.py data fetch vtab`" if suite.name == "vtab" else "")
         )
     return found
 

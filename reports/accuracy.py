@@ -22,7 +22,8 @@ MEAN = replace(ACCURACY, digits=2)
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean ± standard deviation over seeds; "
     "the mean of the group means is the headline; where a task is missing, averages over it are too. "
-    "Costs are means over tasks; time is that of the median epoch after the first, which reads frozen features from "
+    "Costs are means over the tasks that are there; time "
+    "is that of the median epoch after the first, which reads frozen features from "
     "the feature cache where there is one (its bytes are in no peak); runs counts those that finished."
 )
 

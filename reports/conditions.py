@@ -21,7 +21,7 @@ def conditions(comparison: Comparison) -> str:
     groups = tasks_by_group(runs)
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
-    what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.backbone}{weights}, recipe {comparison.recipe}"
+    what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
     return (
         f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
     )

@@ -36,7 +36,7 @@ def _trained(comparison: Comparison) -> Made:
     methods = in_order(dict.fromkeys(map(str, runs["method"])))
     states = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
     copy = f", copy {comparison.copy} of {comparison.copies}" if comparison.copies > 1 else ""
-    title = f"Suite {comparison.suite}{copy}, backbone {comparison.backbone}, recipe {comparison.recipe}"
+    title = f"Suite {comparison.suite}{copy}, backbone {comparison.network}, recipe {comparison.recipe}"
     sentences = [f"{len(runs)} runs ({states}).", conditions(comparison), f"Methods: {', '.join(methods)}."]
     return Made(title, [*sentences, *_machine(runs)], _commands(runs))
 

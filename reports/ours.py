@@ -15,7 +15,7 @@ __all__ = ["table"]
 
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean ± standard deviation over the seeds named; where a task is missing, "
-    "averages over it are too. Costs are means over tasks."
+    "averages over it are too. Costs are means over the tasks that are there."
 )
 
 

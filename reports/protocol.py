@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,10 @@ PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a rec
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs of one suite, backbone and recipe. The column `line` of `runs` labels the line each belongs to."""
+    """The runs of one suite, backbone and recipe. The column `line` of `runs` labels the line each belongs to.
+
+    Each folder of one's own images is a suite of its own, `folder:NAME`.
+    """
 
     suite: str
     backbone: str
@@ -32,11 +36,17 @@ class Comparison:
     runs: pd.DataFrame
     copy: int = 1  # of the suite's images and labels, where there are several
     copies: int = 1
+    file: str = ""  # of the weights, where the user named one
+
+    @property
+    def network(self) -> str:
+        """The backbone as the user named it, with the name of the weight file."""
+        return f"{self.backbone}={self.file}" if self.file else self.backbone
 
     @property
     def name(self) -> str:
         """Fit for a file name."""
-        parts = [self.suite, self.backbone, self.recipe, *([f"copy{self.copy}"] if self.copies > 1 else [])]
+        parts = [self.suite, self.network, self.recipe, *([f"copy{self.copy}"] if self.copies > 1 else [])]
         return "-".join(map(slug, parts))
 
     @property
@@ -49,15 +59,40 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
     """The runs taken apart by suite, its copy, backbone, weights and recipe, each part with its lines labelled."""
     if runs.empty:
         return []
+    runs = runs.assign(suite=_suites(runs))
     digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
     numbers = pd.concat([copies(part) for _, part in runs.groupby("suite", sort=False)])
     known = runs.assign(weights=[digest if present(digest) else "" for digest in digests], copy=numbers)
     counts = known.groupby("suite")["copy"].max().to_dict()
     parts = known.groupby(["suite", "backbone", "weights", "recipe", "copy"], sort=False)
     return [
-        Comparison(str(suite), str(backbone), str(digest), str(recipe), _labelled(part), int(str(copy)), counts[suite])
+        Comparison(
+            str(suite),
+            str(backbone),
+            str(digest),
+            str(recipe),
+            _labelled(part),
+            int(str(copy)),
+            counts[suite],
+            _file(part, str(backbone)) if digest else "",
+        )
         for (suite, backbone, digest, recipe, copy), part in parts
     ]
+
+
+def _suites(runs: pd.DataFrame) -> list[str]:
+    """Those of the records; folders have nothing in common, so that no table holds one to the tasks of another."""
+    pairs = zip(runs["suite"], runs["task"], strict=True)
+    return [f"{suite}:{task}" if suite == "folder" else suite for suite, task in pairs]
+
+
+def _file(runs: pd.DataFrame, backbone: str) -> str:
+    """The name of the weight file of the backbone, where a command named one."""
+    for command in values(runs, "where_command"):
+        found = re.search(rf"--backbone[ =]'?{re.escape(backbone)}=([^\s']+)", command)
+        if found is not None:
+            return found[1].rpartition("/")[2]
+    return ""
 
 
 def label(column: str) -> str:

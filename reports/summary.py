@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median, stdev
 from typing import Any
@@ -15,7 +15,7 @@ from reports.means import mean_of_group_means, plain_mean
 from reports.order import in_order, tasks_by_group
 from reports.protocol import Comparison, present, values
 
-__all__ = ["COSTS", "Summary", "memory", "summaries"]
+__all__ = ["COSTS", "Summary", "memory", "on_common_tasks", "summaries"]
 
 COSTS = (
     "trainable",
@@ -37,7 +37,7 @@ Average = Callable[[Mapping[str, float | None]], float | None]
 
 @dataclass(frozen=True)
 class Summary:
-    """One line. Scores are test accuracies of the last epoch, costs are means over the tasks."""
+    """One line. Scores are test accuracies of the last epoch, costs are means over the tasks that are there."""
 
     label: str
     runs: pd.DataFrame
@@ -53,6 +53,23 @@ def summaries(comparison: Comparison) -> list[Summary]:
     groups = tasks_by_group(comparison.runs)
     lines = dict(iter(comparison.runs.groupby("line", sort=False)))
     return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+
+
+def on_common_tasks(comparison: Comparison) -> tuple[Comparison, str]:
+    """The comparison on the tasks that its lines have in common, and a sentence where those are not all.
+
+    Lines that finished fewer than half of the tasks are not waited for: they have no average.
+    """
+    runs = comparison.runs
+    tasks = set(runs["task"])
+    ok = runs.assign(ok=runs["status"] == "ok").groupby(["line", "task"], sort=False)["ok"].all()
+    finished = [set(part[part].index.get_level_values("task")) for _, part in ok.groupby("line", sort=False)]
+    common = tasks.intersection(*(found for found in finished if 2 * len(found) >= len(tasks)))
+    if not common or common == tasks:
+        return comparison, ""
+    left = ", ".join(task for task in dict.fromkeys(runs["task"]) if task not in common)
+    said = f" On the {len(common)} of {len(tasks)} tasks that all methods shown have, without {left}."
+    return replace(comparison, runs=runs[runs["task"].isin(common)]), said
 
 
 def memory(lines: Sequence[Summary]) -> str:
@@ -75,7 +92,7 @@ def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
         groups={group: averaged(partial(_mean_over, names)) for group, names in groups.items()},
         headline=averaged(partial(mean_of_group_means, groups=groups)),
         plain=averaged(partial(_mean_over, tasks)),
-        costs={name: _cost(runs, name, tasks) for name in COSTS},
+        costs={name: _cost(runs, name) for name in COSTS},
     )
 
 
@@ -116,15 +133,16 @@ def _spread(scores: Sequence[float | None]) -> float | None:
     return stdev(present_scores) if len(present_scores) == len(scores) > 1 else None
 
 
-def _cost(runs: pd.DataFrame, name: str, tasks: Sequence[str]) -> Cell:
-    """The mean over tasks of the means over seeds; a task without runs leaves none."""
+def _cost(runs: pd.DataFrame, name: str) -> Cell:
+    """The mean over the tasks that are there of the means over seeds."""
     if name not in runs:
         return Cell()
     if name in MEASURED and len(values(runs[runs[name].notna()], "where_device")) > 1:
         return Cell(word="mixed")
-    by_task: dict[str, list[float | None]] = {task: [] for task in tasks}
+    by_task: dict[str, list[float]] = {}
     for task, value in zip(runs["task"], runs[name], strict=True):
-        by_task[task].append(_float(value))
+        if (number := _float(value)) is not None:
+            by_task.setdefault(task, []).append(number)
     return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
 
 

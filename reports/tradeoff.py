@@ -18,7 +18,7 @@ from reports.metrics import METRICS
 from reports.palette import look
 from reports.panel import MARKER, Point, around, draw
 from reports.protocol import Comparison, comparisons
-from reports.summary import Summary, memory, summaries
+from reports.summary import Summary, memory, on_common_tasks, summaries
 
 __all__ = ["figure", "report"]
 
@@ -33,14 +33,14 @@ PAPER: dict[Any, Any] = {
     "text.parse_math": False,  # names may hold any character
 }
 WIDTH, HEIGHT = 7.0, 3.05  # inches: both columns of a paper
-LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over tasks."
+LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over the tasks that are there."
 
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """One figure for each suite, backbone and recipe in which some method has an average and a cost."""
     figures = [
-        figure(f"tradeoff-{comparison.name}", comparison, summaries(comparison), "trainable", LEGEND)
-        for comparison in comparisons(runs)
+        figure(f"tradeoff-{comparison.name}", comparison, summaries(comparison), "trainable", LEGEND + said)
+        for comparison, said in map(on_common_tasks, comparisons(runs))
     ]
     return [figure for figure in figures if figure is not None]
 

@@ -1,9 +1,14 @@
 """Runs under different protocols never share an average."""
 
+import dataclasses
+
 from reports.accuracy import report
 from reports.base import Table, told_apart
+from reports.conditions import conditions
 from reports.order import in_order, tasks_by_group
-from results import frame
+from reports.protocol import comparisons
+from reports.summary import on_common_tasks, summaries
+from results import Record, frame
 
 
 def column(table: Table, key: str) -> list[str]:
@@ -117,3 +122,40 @@ def test_options_that_cut_memory_stand_behind_the_method(make) -> None:
         "lora + ReGELU2 + VeLoRA (fc2:groups=16) + 8-bit AdamW + step in backward",
     ]
     assert column(table, "test_accuracy_cifar") == ["45.0", "60.0"]
+
+
+def test_a_second_folder_of_images_blanks_no_row_of_the_first(make) -> None:
+    own = [make("lora", task, seed=0, accuracy=0.5) for task in ("cats", "dogs")]
+    own = [dataclasses.replace(one, identity=dataclasses.replace(one.identity, suite="folder")) for one in own]
+    found = comparisons(frame(own))
+    assert [comparison.suite for comparison in found] == ["folder:cats", "folder:dogs"]
+    assert all(line.headline.value == 0.5 for comparison in found for line in summaries(comparison))
+    assert [comparison.name for comparison in found] == [f"folder-{name}-vit_b16-common" for name in ("cats", "dogs")]
+
+
+def test_weight_files_are_named(make) -> None:
+    def trained(file: str, digest: str) -> Record:
+        record = make("lora", "cifar100", seed=0, accuracy=0.5)
+        command = f"python bench.py --backbone {record.identity.backbone}={file} --methods lora"
+        identity = dataclasses.replace(record.identity, changes={"weights": digest})
+        where = dataclasses.replace(record.where, command=command)
+        return dataclasses.replace(record, identity=identity, where=where)
+
+    found = comparisons(frame([trained("mae.pth", "11111111"), trained("dino.safetensors", "22222222")]))
+    assert [comparison.file for comparison in found] == ["mae.pth", "dino.safetensors"]
+    assert len({comparison.name for comparison in found}) == 2
+    assert "=mae.pth (weights 11111111)" in conditions(found[0])
+
+
+def test_a_method_that_lacks_a_task_keeps_its_costs_and_its_place(make) -> None:
+    tasks = ("cifar100", "dtd", "clevr_count")
+    records = [make(name, task, seed=0, accuracy=0.5) for name in ("lora", "dtl") for task in tasks]
+    records = [one for one in records if (one.identity.method, one.identity.task) != ("dtl", "dtd")]
+    records.append(make("linear", "dtd", seed=0, accuracy=0.5))  # too few to have a place
+    (comparison,) = comparisons(frame(records))
+    by_label = {line.label: line for line in summaries(comparison)}
+    assert by_label["dtl"].headline.value is None
+    assert by_label["dtl"].costs["trainable"].value == 1000
+    common, said = on_common_tasks(comparison)
+    assert said == " On the 2 of 3 tasks that all methods shown have, without dtd."
+    assert [line.label for line in summaries(common) if line.headline.value is not None] == ["dtl", "lora"]

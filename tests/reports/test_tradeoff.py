@@ -81,9 +81,15 @@ def test_the_figure_fits_two_columns_of_a_paper(figure: Figure) -> None:
     assert figure.drawing.axes[1].get_xscale() == "log"
 
 
-def test_methods_without_an_average_are_named_not_drawn(figure: Figure) -> None:
-    assert [len(panel) for panel in labels(figure)] == [5, 5]
-    assert "not shown: full, my_own." in figure.caption
+def test_methods_that_lack_a_task_are_drawn_on_those_that_all_have(figure: Figure) -> None:
+    assert [len(panel) for panel in labels(figure)] == [7, 7]
+    assert "On the 4 of 6 tasks that all methods shown have, without dtd, clevr_count." in figure.caption
+
+
+def test_methods_without_an_average_are_named_not_drawn(make) -> None:
+    tasks = ("cifar100", "dtd", "clevr_count")
+    (drawn,) = report(frame([*(make("lora", task) for task in tasks), make("dtl", "dtd")]))
+    assert "Without an average, not shown: dtl." in drawn.caption
 
 
 def test_measured_memory_is_shown_when_all_methods_have_it(make) -> None:
