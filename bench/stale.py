@@ -28,7 +28,7 @@ def stale(run: Run, record: Record) -> str:
     and are compared by their settings alone.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(run.resolved)}
-    pairs = (
+    pairs: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], ...] = (
         ("", record.method, run.settings(), defaults),
         ("recipe: ", record.recipe, dataclasses.asdict(run.recipe), dataclasses.asdict(Recipe())),
         ("preprocessing: ", record.preprocessing, described(run), {}),

@@ -39,7 +39,7 @@ class Split:
     @cached_property
     def content(self) -> str:
         """Sixteen hexadecimal digits that change with any pixel."""
-        return hashlib.sha256(self.images.cpu().contiguous().numpy()).hexdigest()[:16]
+        return hashlib.sha256(self.images.cpu().contiguous().numpy().data).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -68,31 +68,29 @@ def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) ->
     try:
         return find(name)(*given)
     except Exception as error:
-        sound = [table if table is None else table[_showable(name, given, place)] for place, table in enumerate(given)]
-        left = sum(len(table) - len(kept) for table, kept in zip(given, sound, strict=True) if table is not None)
-        if not left or all(kept is None or kept.empty for kept in sound):
+        sound, lost = list(given), list[str]()
+        for place, table in enumerate(given):
+            if table is not None:
+                fine = [_can_show(name, given, place, row) for row in range(len(table))]
+                sound[place] = table[fine]
+                rows = table[[not one for one in fine]].to_dict("records")
+                lost += [f"{row.get('method')} on {row.get('task', row.get('backbone'))}" for row in rows]
+        if not lost or any(table is not None and table.empty for table in sound):
             _say(console, f"{name} cannot be shown: {type(error).__name__}: {error}")
             return []
-        lost = [
-            str(row.get("method")) + f" on {row.get('task', row.get('backbone'))}"
-            for table, kept in zip(given, sound, strict=True)
-            if table is not None
-            for row in table.drop(kept.index).to_dict("records")
-        ]
         _say(console, f"{name} leaves out what it cannot show ({type(error).__name__}: {error}): {', '.join(lost)}")
         return _shown(name, sound, console)
 
 
-def _showable(name: str, given: Sequence[pd.DataFrame | None], place: int) -> list[bool]:
-    """For each row of one table, whether the report can show it alone beside the other tables."""
-    table, found = given[place], []
-    for row in range(0 if table is None else len(table)):
-        try:
-            find(name)(*(table.iloc[[row]] if n == place else other for n, other in enumerate(given)))
-            found.append(True)
-        except Exception:
-            found.append(False)
-    return found
+def _can_show(name: str, given: Sequence[pd.DataFrame | None], place: int, row: int) -> bool:
+    """Whether the report can show one row of one table, beside the other tables."""
+    table = given[place]
+    alone = None if table is None else table.iloc[[row]]
+    try:
+        find(name)(*given[:place], alone, *given[place + 1 :])
+    except Exception:
+        return False
+    return True
 
 
 def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.DataFrame | None:

@@ -59,7 +59,7 @@ def test_a_run_has_a_record_a_log_reports_and_exports(tmp_path: Path, run: Run) 
     save(tmp_path, dataclasses.replace(record, identity=tiny.run().identity()))
     console = Console(file=io.StringIO(), width=300)
     assert write_all(tmp_path, None, tmp_path / "out", console)
-    assert "xe9" in (tmp_path / "out" / "accuracy-folder-random-small-demo.md").read_text()
+    assert "xe9" in (tmp_path / "out" / "accuracy-folder-own-caf-xe9-random-small-demo.md").read_text()
     for name in ("all.csv", "all.parquet"):
         assert export([record, found], tmp_path / name) == 2
     write_log(tmp_path, run, f"{CAFE}1.png is damaged")
@@ -88,7 +88,7 @@ def test_a_row_that_a_report_cannot_show_costs_a_sentence(
     assert (
         r"accuracy leaves out what it cannot show (KeyError: 'one'): linear on own caf\xe9" in console.file.getvalue()
     )
-    assert "2" in (tmp_path / "out" / "accuracy-folder-random-small-demo.md").read_text()
+    assert "2" in (tmp_path / "out" / "accuracy-folder-own-caf-xe9-random-small-demo.md").read_text()
 
 
 def test_numbers_that_no_column_holds_are_exported_as_text(tmp_path: Path, run: Run) -> None:
