@@ -17,13 +17,15 @@ from rich.console import Console
 import tools.gpu.command_line
 from reports import find
 from reports.discovery import READS
-from results import load_measured
+from results import load_measured, save_measured
 from tests.methods.small import SMALL
 from tools.gpu.__main__ import ROOT, STAGES
 from tools.gpu.screen import Screen
 from tools.gpu.session import Session, Sizes
 
 TINY = Sizes(SMALL.name, (2,), 2, 2, 4, 2, "digits", "linear", "eager")
+CARD = {"method": "lora", "compiled": False, "status": "ok", "train_images_per_second": 1.0,
+        "inference_images_per_second": 1.0, "device": "NVIDIA H200"}  # fmt: skip
 ABOUT = {"device", "driver", "date", "commit", "dirty", "command", "python", "torch", "timm"}
 COLUMNS = {  # of each file, some that the report or the plan of a repair needs
     "gpu_memory": {"method", "batch_size", "precision", "attention", "planned_allocated_bytes", "allocated_bytes",
@@ -57,6 +59,7 @@ def started(words: Sequence[str], results: Path) -> Any:
 def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Session, str]:
     """The folder of results, the session and what it said, after all stages."""
     results = tmp_path_factory.mktemp("results")
+    save_measured(results, "gpu_speed", [CARD])
     console = Console(file=io.StringIO(), width=100)
     screen = Screen(console, list(STAGES), 30)
     session = Session(torch.device("cpu"), TINY, results, 30, "abcdef0", screen)
@@ -78,7 +81,7 @@ def test_every_stage_writes_its_file(tried: tuple[Path, Session, str]) -> None:
         rows = load_measured(results, name)
         assert rows is not None
         assert columns | ABOUT <= set(rows), name
-        assert rows["device"].str.startswith("cpu").all()
+        assert rows["device"].str.startswith("cpu").sum() == len(rows) - (name == "gpu_speed")
     assert re.findall(r"^ *\d+ s  (\w+): \d+ s$", said, re.MULTILINE) == list(STAGES)
 
 
@@ -92,14 +95,23 @@ def test_the_numbers_are_those_of_the_command_line(tried: tuple[Path, Session, s
     assert waiting is not None
     assert waiting["waits_in_last_epoch"].tolist() == [0]
     assert speed is not None
-    assert speed["method"].tolist() == ["linear", "(timm)", "full"]
+    assert set(speed["method"]) == {"(timm)", "full", "linear", "lora"}
     assert (speed["train_images_per_second"].dropna() > 0).all()
+
+
+@pytest.mark.slow
+def test_rows_of_another_card_stay_and_are_not_counted(tried: tuple[Path, Session, str]) -> None:
+    speed, hours = (load_measured(tried[0], name) for name in ("gpu_speed", "gpu_hours"))
+    assert speed is not None
+    assert speed[speed["device"] == CARD["device"]]["train_images_per_second"].tolist() == [1.0]
+    assert hours is not None
+    assert hours["method"].tolist() == ["linear"]
 
 
 @pytest.mark.slow
 def test_the_report_shows_them(tried: tuple[Path, Session, str]) -> None:
     items = find("gpu")(*(load_measured(tried[0], name) for name in READS["gpu"]))
-    shown = {item.name.split("-cpu")[0] for item in items}
+    shown = {item.name.split("-cpu")[0] for item in items if "-cpu" in item.name}
     assert shown == {
         f"gpu-{part}" for part in ("memory", "speed", "loop", "embedded", "vtab-task", "waiting", "cached", "hours")
     }

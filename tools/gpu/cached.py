@@ -10,7 +10,6 @@ from datasets import suite
 from methods import Method
 from methods.recipe import resolve
 from methods.spec import parse_list
-from results import load_measured
 from tools.gpu.session import Row, Session
 
 __all__ = ["compare_cached", "project_hours"]
@@ -42,10 +41,10 @@ def _runs(session: Session) -> list[Run]:
 
 def project_hours(session: Session) -> None:
     """Hours of `--methods all --suite vtab --recipe common --precision bf16`, by the speeds measured just now."""
-    speeds = load_measured(session.results, "gpu_speed")
+    speeds = session.measured("speed")
     if speeds is None:
         return
-    found = load_measured(session.results, "gpu_cached")
+    found = session.measured("cached")
     cached: list[Row] = [] if found is None else found.to_dict("records")  # type: ignore[assignment]
     tasks, rows = suite("vtab").tasks, list[Row]()
     for _, speed in speeds[(speeds["status"] == "ok") & ~speeds["compiled"].astype(bool)].iterrows():

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -22,6 +22,9 @@ from methods.backbone import Backbone, find
 from methods.spec import parse_list
 from results import load_measured, save_measured
 from tools.gpu.screen import Screen
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["DRY", "FULL", "Session", "Sizes", "planners"]
 
@@ -107,6 +110,11 @@ class Session:
             kept = before[before["device"] != made.device]
             others = kept.astype(object).where(kept.notna(), None).to_dict("records")  # type: ignore[assignment]
         return save_measured(self.results, name, [*others, *({**row, **about} for row in rows)])
+
+    def measured(self, subject: str) -> pd.DataFrame | None:
+        """What was saved of this device, now or in an earlier session."""
+        found = load_measured(self.results, f"gpu_{subject}")
+        return None if found is None else found[found["device"] == where(self.device).device]
 
     def failed(self, stage: str, what: str, error: str, trace: str) -> None:
         """Keep what went wrong, and say it."""
