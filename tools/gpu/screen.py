@@ -77,8 +77,8 @@ class Screen:
         """A stage is over."""
         stage = self._stages[name]
         stage.state, stage.seconds = "done", time.monotonic() - (stage.started or self._started)
+        self._now = None  # so that the table keeps what the stage said last
         self.say(f"{name}: {stage.seconds:.0f} s")
-        self._now = None
 
     def left_out(self, name: str) -> None:
         """No time is left for a stage."""
