@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:
+    sys.exit("error: the libraries are not in this Python; call .venv/bin/python bench.py, which `make setup` makes")
 
 from bench import data_app, options, records_app
 from bench.guard import check_place, console, guarded
@@ -52,6 +56,7 @@ def grid(
     dry_run: options.DryRun = False,
     force: options.Force = False,
     stale: options.Stale = options.StaleRecords.redo,
+    set_: options.Set = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     precision: options.PrecisionWord = None,
@@ -79,6 +84,7 @@ def grid(
     slurm: options.Slurm = None,
     patience: options.Patience = 60.0,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: options.Version = False,
 ) -> None:
     """Train PETL methods on a suite of tasks and measure accuracy, memory, parameters and time.
 
@@ -102,7 +108,8 @@ def grid(
         check_folder(out, "--out")
     words = epochs, batch_size, precision and precision.value, attention and attention.value, preprocessing
     less = activations and ",".join(activations), optimizer and optimizer.value, optimizer_in_backward or None
-    request = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data, normalise, *less).absolute()
+    asked = Request(methods, suite, tasks, backbone, recipe, seeds, *words, data, normalise, *less, tuple(set_ or ()))
+    request = asked.absolute()
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image.value)
     launch = Launch(workers, shard, slurm_options(launcher.value, slurm, workers), device.value)
     place = device_of("auto" if launch.slurm else device.value)  # the machine that submits may have no GPU
@@ -113,6 +120,8 @@ def grid(
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)
     if outcome.records and not dry_run:
         write_all(results, None, out, console(), outcome.records)
+    if outcome.stopped:
+        raise KeyboardInterrupt
     raise typer.Exit(1 if outcome.failed else 0)
 
 
@@ -185,11 +194,15 @@ def list_(
             "[b]preprocessings[/b] or [b]reports[/b], or one name among them; all of them if left out.",
         ),
     ] = None,
+    json_: options.Json = False,
 ) -> None:
     """What can be named on the command line."""
-    from bench.catalogue import catalogue
+    from bench.catalogue import catalogue, document
     from reports import REPORTS
 
+    if json_:
+        typer.echo(document(name, REPORTS))
+        return
     for table in catalogue(name, REPORTS):
         console().print(table)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.markup import escape
@@ -17,7 +18,7 @@ from methods.base import written
 from methods.recipe import RECIPES, load
 from methods.spec import guess
 
-__all__ = ["KINDS", "catalogue"]
+__all__ = ["KINDS", "catalogue", "document"]
 
 Rows = Sequence[tuple[str, ...]]  # the name first
 
@@ -32,6 +33,20 @@ def catalogue(name: str | None, reports: Mapping[str, str]) -> list[Table]:
         known = [*KINDS, *(row[0] for every in rows.values() for row in every)]
         raise WrongCall(f"nothing is named {name!r}; {guess(name, known)}see: python bench.py list")
     return [_table(kind, found) for kind, found in named.items() if found]
+
+
+def document(name: str | None, reports: Mapping[str, str]) -> str:
+    """The same as one JSON document: for each kind a list of objects, by name and heading. Raises WrongCall."""
+    known = {kind: list(reports.items()) if kind == "reports" else ROWS[kind]() for kind in KINDS}
+    tables = {table.title: None for table in catalogue(name, reports)}
+    rows = {
+        kind: [
+            dict(zip(("name", *KINDS[kind]), row, strict=True)) for row in known[kind] if name in (None, kind, row[0])
+        ]
+        for kind in KINDS
+        if kind in tables
+    }
+    return json.dumps(rows, indent=1)
 
 
 def _table(kind: str, rows: Rows) -> Table:

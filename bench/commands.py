@@ -28,10 +28,12 @@ from bench.screen import Screen
 from bench.shard import shard_of
 from bench.splits import check_files
 from bench.stale import stale
+from datasets.copies import check_call
 from datasets.decoding import BadImage
 from datasets.preprocessing import PRESETS
 from methods.backbone import EMBEDDED
 from methods.weights import WeightsError
+from results import path_of
 
 __all__ = ["grid"]
 
@@ -68,7 +70,7 @@ def grid(
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     if how.reading.on_bad_image == "fail":
-        _check_files(pending.left)
+        _check_files(pending.left, request)
     if launch.slurm is not None:
         from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
 
@@ -77,8 +79,27 @@ def grid(
         console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
     if count > 1:
         pending.left[:] = longest_first(pending.left)
-    with Screen(runs, console, count) as screen:
-        outcome = run_grid(pending, root, how, screen, crew_of(request, root, how, launch.workers), force)
+    return _carried_out(request, root, runs, pending, how, launch, console, force)
+
+
+def _carried_out(
+    request: Request,
+    root: Path,
+    runs: list[Run],
+    pending: Pending,
+    how: Execution,
+    launch: Launch,
+    console: Console,
+    force: bool,
+) -> Outcome:
+    """Do what is left on this machine; after Ctrl-C, what is there by then."""
+    with Screen(runs, console, workers_of(how.device, launch.workers)) as screen:
+        crew = crew_of(request, root, how, launch.workers)
+        try:
+            outcome = run_grid(pending, root, how, screen, crew, force)
+        except KeyboardInterrupt:  # what is there is shown all the same
+            there = [path for run in runs if (path := path_of(root, run.identity())).is_file()]
+            return Outcome(0, len(there), [], there, stopped=True)
     console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
@@ -173,11 +194,11 @@ def _say_statistics(run: Run, console: Console) -> None:
         console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
 
 
-def _check_files(runs: list[Run]) -> None:
+def _check_files(runs: list[Run], request: Request) -> None:
     try:
         check_files({id(run.task): run.task for run in runs}.values())
     except BadImage as error:
-        raise WrongCall(str(error)) from error
+        raise WrongCall(f"{error}; all are named by: {check_call(request.suite, request.data)}") from error
 
 
 def _log_to(console: Console) -> None:

@@ -44,6 +44,7 @@ def fetch_data(
 ) -> None:
     """Download a suite and unpack it; a call that was stopped goes on where it was."""
     from bench.data_fetch import fetch
+    from datasets.copies import check_call
 
     place = fetch(suite, data, console())
-    console().print(f"{place} is complete; look at it with: python bench.py data check {suite}", soft_wrap=True)
+    console().print(f"{place} is complete; look at it with: {check_call(suite, data)}", markup=False, soft_wrap=True)

@@ -54,7 +54,9 @@ def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
     trace, device = Trace(), how.device
     _forget_peaks(device)
     try:
-        cost = planned_cost(run.backbone, run.resolved, run.task.classes, run.recipe)
+        largest = min(run.recipe.batch_size, run.task.sizes["train"])  # no batch has more images than there are
+        recipe = dataclasses.replace(run.recipe, batch_size=largest)
+        cost = planned_cost(run.backbone, run.resolved, run.task.classes, recipe)
         _train_and_test(run, how, trace, watch)
         return recorded(run, device, trace, cost, "ok", None)
     except Unsupported as error:

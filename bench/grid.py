@@ -44,6 +44,7 @@ class Outcome:
     there: int
     failed: list[Path]
     records: list[Path]  # of all runs of the grid that have one
+    stopped: bool = False  # by Ctrl-C, with runs left to do
 
 
 def look(

@@ -25,10 +25,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         try:
-            for name, value in options.items():
-                options[name] = _expanded(value)
-            if getattr(options.get("context"), "invoked_subcommand", None) is None:  # else the command itself does it
-                settle(options.get("results") or options.get("data"))  # before anything large is imported
+            _prepare(options)
             command(*arguments, **options)
         except KeyboardInterrupt:
             _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
@@ -37,6 +34,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except Exception as error:
             if isinstance(error, typer.Exit) or "--debug" in sys.argv:
                 raise
+            if isinstance(error, ModuleNotFoundError):
+                _stop(
+                    f"{error.name} is not in this Python; call .venv/bin/python bench.py, which `make setup` makes", 2
+                )
             _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
 
     return run
@@ -55,6 +56,14 @@ def check_place(context: typer.Context) -> None:
 def console(stderr: bool = False) -> Console:
     """Where a command speaks."""
     return Console(stderr=stderr)
+
+
+def _prepare(options: dict[str, Any]) -> None:
+    """Expand the paths and settle the process, before anything large is imported."""
+    for name, value in options.items():
+        options[name] = _expanded(value)
+    if getattr(options.get("context"), "invoked_subcommand", None) is None:  # else the command behind it does this
+        settle(options.get("results") or options.get("data"))
 
 
 def _expanded(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,7 +113,8 @@ Backbone = Annotated[
     ),
 ]
 RecipeName = Annotated[
-    str | None, _option(WHAT, "--recipe", help="How to train; see [b]list recipes[/b]; else the suite's own.")
+    str | None,
+    _option(WHAT, "--recipe", help="How to train: of [b]list recipes[/b], or [b]FILE.toml[/b]; else the suite's own."),
 ]
 Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
 Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
@@ -128,6 +130,15 @@ DryRun = Annotated[bool, _option(WHAT, "--dry-run", help="Say what would run and
 
 Epochs = Annotated[
     int | None, _option(HOW, help="Times through the images, instead of the recipe's; warm-up keeps its share.")
+]
+Set = Annotated[
+    list[str] | None,
+    _option(
+        HOW,
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any field of the recipe; [b]learning_rate=1e-4/1e-3[/b] sweeps; may be given again.",
+    ),
 ]
 BatchSize = Annotated[int | None, _option(HOW, help="Images of a training step, instead of the recipe's.")]
 PrecisionWord = Annotated[
@@ -236,4 +247,15 @@ Patience = Annotated[
     float, _option(START, metavar="MINUTES", min=0.1, help="Until a worker process that says nothing counts as hung.")
 ]
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        typer.echo(f"petl-bench {document['project']['version']}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and stop.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document and nothing else.")]

@@ -23,7 +23,7 @@ from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbone import EMBEDDED, Backbone, absolute, find, local_path
 from methods.normalisation import parse_normalise
-from methods.recipe import Context, NotHeld, resolve
+from methods.recipe import Context, NotHeld, is_file, resolve, settings_of
 from methods.spec import parse_list
 from methods.weights import WeightsError
 
@@ -58,6 +58,7 @@ class Request:
     activations: str | None = None
     optimizer: str | None = None
     optimizer_in_backward: bool | None = None
+    set: tuple[str, ...] = ()  # recipe fields, "learning_rate=1e-4/1e-3"
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
@@ -65,14 +66,18 @@ class Request:
         try:
             suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
             backbone = self.backbone and absolute(self.backbone)
+            recipe = str(local_path(self.recipe).absolute()) if self.recipe and is_file(self.recipe) else self.recipe
         except ValueError as error:
             raise WrongCall(str(error)) from error
-        return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone)
+        return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone, recipe=recipe)
 
-    def overrides(self) -> dict[str, Any]:
-        """The recipe fields that the user gave."""
-        given = {key: getattr(self, key) for key in OVERRIDES}
-        return {key: value for key, value in given.items() if value is not None}
+    def overrides(self) -> list[dict[str, Any]]:
+        """The recipe fields that the user gave, once for every combination of a sweep. Raises ValueError."""
+        given = {key: value for key in OVERRIDES if (value := getattr(self, key)) is not None}
+        choices = settings_of(self.set)
+        if twice := sorted(given.keys() & choices[0].keys()):
+            raise ValueError(f"--set gives {twice[0]}, and so does --{twice[0].replace('_', '-')}; leave one out")
+        return [given | choice for choice in choices]
 
 
 def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
@@ -102,7 +107,12 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         if request.methods.strip() == "all":
             methods = _held(methods, recipe, suite, backbone)
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
-        runs = plan_grid(backbone, methods, suite, tasks, recipe, _seeds(request.seeds), request.overrides())
+        seeds = _seeds(request.seeds)
+        runs = [
+            run
+            for overrides in request.overrides()
+            for run in plan_grid(backbone, methods, suite, tasks, recipe, seeds, overrides)
+        ]
         for preprocessing in {run.recipe.preprocessing for run in runs}:
             check("preprocessing", [preprocessing], PRESETS)
             statistics_of(preprocessing, backbone)  # which a weight file may leave open

@@ -12,7 +12,7 @@ from datasets.base import Suite, Task
 from datasets.preprocessing import PRESETS, Preprocessing
 from methods import Method
 from methods.backbone import Backbone
-from methods.recipe import Context, Recipe, resolve
+from methods.recipe import Context, Recipe, called, resolve
 from results import Identity
 
 __all__ = ["Run", "plan_grid"]
@@ -72,5 +72,5 @@ def plan_grid(
     for seed, task, method in itertools.product(seeds, tasks, methods):
         resolved_recipe, resolved = resolve(recipe, method, task.name, overrides, context)
         drawn, place = task.drawn(seed), places[task.name]
-        runs.append(Run(backbone, method, resolved, suite.name, drawn, place, recipe, resolved_recipe, seed))
+        runs.append(Run(backbone, method, resolved, suite.name, drawn, place, called(recipe), resolved_recipe, seed))
     return runs

@@ -93,7 +93,7 @@ class Screen:
         table = Table(title="test accuracy, last epoch, %", title_justify="left")
         table.add_column("method", no_wrap=True)
         for task in self._tasks:
-            table.add_column(task, justify="right")
+            table.add_column(escape(task), justify="right")
         for method in self._methods:
             table.add_row(escape(method), *(self._cell(method, task) for task in self._tasks))
         return Group(self._bars, table)

@@ -74,6 +74,6 @@ def check_files(tasks: Iterable[Task]) -> None:
             if isinstance(source, Listing) and (gone := source.gone):
                 more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
                 raise BadImage(
-                    f"{task.name}: {source.folder / gone[0]}{more} listed but not there; mend the copy "
-                    "(data check names all), or leave them out with --on-bad-image skip"
+                    f"{task.name}: {source.folder / gone[0]}{more} listed but not there; mend the copy, "
+                    "or leave them out with --on-bad-image skip"
                 )

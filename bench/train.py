@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
@@ -133,6 +133,9 @@ def _step(
         logits = _logits(network, rows).float()
         loss = loss_of(network, logits, labels)
     scaler.scale(loss).backward()
+    if recipe.max_grad_norm is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_([p for p in network.parameters() if p.grad is not None], recipe.max_grad_norm)
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)

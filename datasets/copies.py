@@ -5,6 +5,7 @@ A `Look` is what was seen, good or bad; `located` makes a task of it, or says wh
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +16,18 @@ from datasets.base import NotHere, Suite, Task
 from datasets.listing import Listing, Listings, listing, revision
 from datasets.lists import BadList, Entry, Lines, read
 
-__all__ = ["Layout", "Look", "folders_of", "images_of", "locate", "located", "look_at", "out_of_range", "read_lists"]
+__all__ = [
+    "Layout",
+    "Look",
+    "check_call",
+    "folders_of",
+    "images_of",
+    "locate",
+    "located",
+    "look_at",
+    "out_of_range",
+    "read_lists",
+]
 
 
 @dataclass(frozen=True)
@@ -123,11 +135,13 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
             found.append(located(task, suite.look(task, data)))
         except NotHere:
             missing.append(task.name)
+        except BadList as error:
+            raise BadList(f"{error}; see: {check_call(suite.name, data)}") from error
     if missing:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ValueError(
             f"{len(missing)} of {len(tasks)} tasks of {suite.name} are not below {data} ({names}); name the folder "
-            f"with --data, choose others with --tasks, or see `python bench.py data check {suite.name}`"
+            f"with --data, choose others with --tasks, or see `{check_call(suite.name, data)}`"
             + (" and `python bench.py data fetch vtab`" if suite.name == "vtab" else "")
         )
     return found
@@ -156,11 +170,16 @@ def _with(task: Task, look: Look, splits: Mapping[str, Listing]) -> Task:
     )
 
 
+def check_call(suite: str, data: Path) -> str:
+    """Give the call that says what is there and what is wrong with it."""
+    return shlex.join(["python", "bench.py", "data", "check", suite, "--data", str(data)])
+
+
 def _listing(task: Task, look: Look, split: str) -> Listing:
     lines = look.splits[split]
     if problems := [*lines.problems, *out_of_range(lines.entries, task.classes)]:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise BadList(f"{task.name} in {look.folder}: {problems[0]}{more}; see: python bench.py data check")
+        raise BadList(f"{task.name} in {look.folder}: {problems[0]}{more}")
     return listing(look.images[split], lines.entries)
 
 

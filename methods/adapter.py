@@ -34,7 +34,9 @@ class After(nn.Module):
 
 
 class Adapter(Method, name="adapter"):
-    """156,768 parameters without the head on ViT-B/16 at 8 units; `vpt` 1,779,840 / 230,544 / 64,548 (r=8, 64, 256).
+    """Adapters: a bottleneck behind the MLP of each block. Houlsby et al., ICML 2019. 156,768 parameters on ViT-B/16.
+
+    Without the head, at 8 units; `vpt` 1,779,840 / 230,544 / 64,548 (r=8, 64, 256).
 
     `units`, `dropout` and `start` belong to `noah`, `reduction` to `vpt`. `start=normal` is what NOAH's code does in
     effect (truncated normal of deviation 0.02, no bias), `xavier` what it sets out to do; neither is the backbone.

@@ -19,7 +19,9 @@ from methods.settings import Count, Fraction, Number
 
 
 class AdaptFormer(Method, name="adaptformer"):
-    """156,768 parameters without the head on ViT-B/16 at 8 units, 1,189,632 at 64.
+    """AdaptFormer: a scaled bottleneck beside each MLP. Chen et al., NeurIPS 2022. 156,768 parameters on ViT-B/16.
+
+    Without the head, at 8 units; 1,189,632 at 64.
 
     Eight units are the row that VTAB-1k tables print; the original has `units=64`. `bias=false` is PETL-ViT's form
     (a bottleneck of 32, with a scale for each task).

@@ -43,7 +43,9 @@ class Pass(nn.Module):
 
 
 class Convpass(Method, name="convpass"):
-    """327,552 parameters without the head on ViT-B/16, 163,776 beside attention alone (`variant=attn`).
+    """Convpass: convolutional bypasses beside attention and MLP. Jie and Deng, 2022. 327,552 parameters on ViT-B/16.
+
+    Without the head; 163,776 beside attention alone (`variant=attn`).
 
     The authors choose `scale` (of 0.01 … 100) and the start of the convolution for each task: Xavier, or the identity
     at the centre of the kernel. The network starts as the backbone either way.

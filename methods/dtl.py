@@ -126,7 +126,9 @@ def _step(chain: list[Link], block: int) -> int:
 
 
 class Dtl(Method, name="dtl"):
-    """36,864 parameters without the head on ViT-B/16: 2·rank·768 a block, and 768·kernel² where there is a kernel.
+    """DTL: a low-rank side path gathers all blocks and feeds back late. Fu et al., AAAI 2024. 36,864 on ViT-B/16.
+
+    Parameters without the head: 2·rank·768 a block, and 768·kernel² where there is a kernel.
 
     `start` is M and `read` the first block that is read, both counted from 1; on Swin-B the authors have rank=4,
     start=15, read=5 (90,112 parameters). The first output is the backbone's with this pooling, every B being zero.

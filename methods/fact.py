@@ -24,7 +24,9 @@ from methods.settings import Count, Fraction, Number
 
 
 class FactTt(Method, name="fact_tt"):
-    """Tensor train: 1,536·rank + 144·rank² parameters without the head on ViT-B/16, 61,440 at rank 16.
+    """FacT-TT: updates of all weights as one tensor train; merges into the backbone. Jie and Deng, AAAI 2023.
+
+    1,536·rank + 144·rank² parameters without the head on ViT-B/16, 61,440 at rank 16.
 
     The authors choose rank and scale for each task. The network starts as the backbone.
     """
@@ -69,7 +71,10 @@ class FactTt(Method, name="fact_tt"):
 
 
 class FactTk(FactTt, name="fact_tk"):
-    """Tucker: 1,680·rank + rank³ parameters without the head on ViT-B/16, 86,528 at rank 32."""
+    """FacT-TK: updates of all weights in Tucker form; merges into the backbone. Jie and Deng, AAAI 2023.
+
+    1,680·rank + rank³ parameters without the head on ViT-B/16, 86,528 at rank 32.
+    """
 
     rank: Count = 32
 

@@ -110,7 +110,9 @@ class Ladder(Network):
 
 
 class Lst(Method, name="lst"):
-    """2,376,492 parameters without the head on ViT-B/16 at reduction 8 (7,406,412 at 4; 856,860 at 16; 345,876 at 32).
+    """LST: a narrow transformer beside the frozen one reads its states. Sung et al., NeurIPS 2022.
+
+    2,376,492 parameters without the head on ViT-B/16 at reduction 8 (7,406,412 at 4; 856,860 at 16; 345,876 at 32).
 
     The side blocks have the backbone's heads, narrower, and start from its weights by structural pruning.
     """

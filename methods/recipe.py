@@ -13,8 +13,9 @@ a method is refused where no table is for it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,9 +24,10 @@ from typing import Any, Literal, get_type_hints
 from methods.activations import Activations
 from methods.base import Method
 from methods.settings import Count, Fraction, Number, Positive, check
+from methods.settings import parse as parse_setting
 from methods.spec import closest, parse
 
-__all__ = ["RECIPES", "Context", "NotHeld", "Recipe", "load", "resolve"]
+__all__ = ["RECIPES", "Context", "NotHeld", "Recipe", "called", "is_file", "load", "resolve", "settings_of"]
 
 FOLDER = Path(__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -56,6 +58,7 @@ class Recipe:
     epochs: Count = 100
     batch_size: Count = 64
     drop_last: bool = False
+    max_grad_norm: Positive | None = None  # gradients are scaled down to this norm, over all that is trained
     steps: Count | None = None  # updates in all, where the source counts these: the last epoch is cut short
     reshuffle: bool = True  # draw the order of the images anew in every epoch
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -171,15 +174,48 @@ def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> boo
     return bool(value >= least) if text.endswith("..") else bool(value == least)
 
 
+def is_file(name: str) -> bool:
+    """Whether a recipe is meant by the path of its file."""
+    return name.endswith(".toml")
+
+
+def called(name: str) -> str:
+    """What records call a recipe: a file by its name without the folder and the ending."""
+    return Path(name).stem if is_file(name) else name
+
+
+def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
+    """Recipe fields from `field=value` and `field=value/value`: one table for every combination.
+
+    Raises ValueError with the known fields when one is not known, and with what it may be when a value does not fit.
+    """
+    hints, sweeps = get_type_hints(Recipe, include_extras=True), dict[str, list[Any]]()
+    for word in (part.strip() for text in words for part in text.split(",") if part.strip()):
+        key, equals, text = word.partition("=")
+        if not equals or key not in FIELDS:
+            wanted = f"no recipe field {key!r}" if equals else f"{word!r} is not of the form field=value"
+            raise ValueError(f"--set: {wanted}; {closest(key, FIELDS)}")
+        if key in sweeps:
+            raise ValueError(f"--set gives {key} twice; write {key}=A/B for both")
+        try:
+            sweeps[key] = [check(hints[key], parse_setting(hints[key], value)) for value in text.split("/")]
+        except ValueError as error:
+            raise ValueError(f"--set: {key}={error}") from None
+    return [dict(zip(sweeps, choice, strict=True)) for choice in itertools.product(*sweeps.values())]
+
+
 @cache
 def load(name: str) -> dict[str, Any]:
     """The tables of one recipe file; raises ValueError when there is no such recipe or it cannot be right."""
-    if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; {closest(name, RECIPES)}")
+    if name not in RECIPES and not is_file(name):
+        raise ValueError(f"no recipe {name!r}; {closest(name, RECIPES)}; or a file that ends in .toml")
     try:
-        tables = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        path = Path(name) if is_file(name) else FOLDER / f"{name}.toml"
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {name} cannot be read: {error}") from error
+    except OSError as error:
+        raise ValueError(f"recipe {name} cannot be read: {error.strerror}") from error
     _check_tables(name, tables)
     return tables
 
@@ -270,6 +306,9 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
     """The method with the recipe's settings in place of its untouched defaults."""
     known = {f.name for f in dataclasses.fields(method)}
     if unknown := sorted(settings.keys() - known):
-        raise ValueError(f"recipe {recipe}, {method.name}: {unknown[0]} is neither a recipe field nor a setting")
+        raise ValueError(
+            f"recipe {recipe}, {method.name}: {unknown[0]!r} is neither a recipe field nor a setting; "
+            f"{closest(unknown[0], FIELDS | known)}"
+        )
     touched = _touched(method)
     return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})

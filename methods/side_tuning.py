@@ -79,7 +79,9 @@ class SideTuned(Network):
 
 
 class SideTuning(Method, name="side_tuning"):
-    """9,547,585 parameters without the head on ViT-B/16: convolutions 2,469,696, projection 7,077,888, alpha.
+    """Side-tuning: a small network beside the frozen one, blended into its feature. Zhang et al., ECCV 2020.
+
+    9,547,585 parameters without the head on ViT-B/16: convolutions 2,469,696, projection 7,077,888, alpha.
 
     `weights=imagenet` is the source's AlexNet, torchvision's IMAGENET1K_V1: fetched once, or put by hand into the
     folder that the error names. The default is `random`, which needs no network but is not the published method.

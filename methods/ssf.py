@@ -66,7 +66,10 @@ class Scaled(nn.Module):
 
 
 class Ssf(Method, name="ssf"):
-    """205,824 parameters without the head on ViT-B/16."""
+    """SSF: scales and shifts every linear output; merges into the backbone. Lian et al., NeurIPS 2022.
+
+    205,824 parameters without the head on ViT-B/16.
+    """
 
     def attach(self, vit: VisionTransformer) -> Network:
         """Follow every frozen layer with its scale and shift."""

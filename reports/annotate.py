@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from reports.labels import Box, place
-from reports.panel import MARKER, Point, staircase
+from reports.panel import MARKER, Point, named, staircase
 
 __all__ = ["annotate"]
 
@@ -20,12 +20,17 @@ SIZE = 6.5  # of the type
 
 
 def annotate(axes: Axes, points: Sequence[Point]) -> list[Annotation]:
-    """Label every point. The layout must be final, for places are counted in pixels of the finished figure."""
+    """Label every point, of a crowd of settings of one method only some (`named`); labels cover no point.
+
+    The layout must be final, for places are counted in pixels of the finished figure.
+    """
+    labels = named(points)
     pixel = cast(Figure, axes.get_figure(root=True)).dpi / 72  # pixels in a point
     markers = [_marker(axes, point, MARKER * pixel) for point in points]
-    sizes = [_size(axes, point.label) for point in points]
+    sizes = [_size(axes, point.label) if point.label in labels else (0.0, 0.0) for point in points]
     boxes = place(markers, sizes, Box(*axes.bbox.padded(-pixel).extents), _lines(axes, points), 2 * pixel)
-    return [_write(axes, *each, pixel) for each in zip(points, markers, boxes, strict=True)]
+    triples = zip(points, markers, boxes, strict=True)
+    return [_write(axes, *each, pixel) for each in triples if each[0].label in labels]
 
 
 def _write(axes: Axes, point: Point, marker: Box, box: Box, pixel: float) -> Annotation:

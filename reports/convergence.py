@@ -13,6 +13,7 @@ from reports.base import Figure
 from reports.canvas import WIDE, panels
 from reports.conditions import conditions, mixes
 from reports.ends import height_for, make_room, name_ends
+from reports.fonts import shown
 from reports.palette import look
 from reports.protocol import Comparison, comparisons
 from reports.summary import Summary, summaries
@@ -104,7 +105,7 @@ def _draw(axes: Axes, title: str, curves: Curves) -> None:
             markevery=[-1],
             clip_on=False,
         )
-    axes.set_title(title, fontsize=7.5, loc="left")
+    axes.set_title(shown(title), fontsize=7.5, loc="left")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     if title == "training loss" and all((points[:, 1] > 0).all() for points in curves.values()):

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from reports.fonts import shown
 from reports.palette import look
 from reports.shots import sets_of
 from reports.tradeoff import PAPER
@@ -78,7 +79,7 @@ def apart(places: Sequence[float], gap: float, top: float) -> list[float]:
 
 def _panel(axes: Axes, name: str, curves: Sequence[Curve], lines: Sequence[Line]) -> None:
     axes.grid(color="0.93", linewidth=0.5)
-    axes.set_title(name, fontsize=7.5)
+    axes.set_title(shown(name), fontsize=7.5)
     axes.set_xlabel("shots")
     axes.set_ylabel("accuracy (%)")
     axes.set_xscale("log", base=2)

@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 from reports.base import Figure
 from reports.canvas import WIDE, panels
 from reports.conditions import conditions
+from reports.fonts import shown
 from reports.kept import Arrays, kept_by_line, pick
 from reports.protocol import Comparison, comparisons
 from results import slug
@@ -75,5 +76,5 @@ def _draw(axes: Axes, task: str, arrays: Arrays) -> AxesImage:
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     above, below = shares(weights)
-    axes.set_title(f"{task}   > 0.8: {above:.0%}   < 0.2: {below:.0%}", fontsize=7, loc="left")
+    axes.set_title(f"{shown(task)}   > 0.8: {above:.0%}   < 0.2: {below:.0%}", fontsize=7, loc="left")
     return picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from reports.palette import look
 from reports.pareto import frontier
 
-__all__ = ["MARKER", "Point", "around", "draw", "staircase"]
+__all__ = ["MARKER", "Point", "around", "crowds", "draw", "named", "staircase"]
 
 MARKER = 5.5  # width in points
+MOST_LABELS = 6  # of one method; with more settings, only some of them are labelled
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,33 @@ def draw(axes: Axes, points: Sequence[Point], *, logarithmic: bool) -> None:
     axes.set_xlim(_across([point.cost for point in points], logarithmic=logarithmic))
     for point in points:
         _draw_point(axes, point)
+    for crowd in crowds(points):
+        places = [point.cost for point in crowd], [point.score for point in crowd]
+        axes.plot(*places, color=look(crowd[0].label).line, linewidth=0.7, zorder=2, scalex=False, scaley=False)
     steps = list(zip(*staircase(points, axes.get_xlim()[1]), strict=True))
     axes.plot(*steps, color="0.5", linestyle=(0, (3, 2)), linewidth=0.8, zorder=1.5, scalex=False, scaley=False)
+
+
+def crowds(points: Sequence[Point]) -> list[list[Point]]:
+    """The methods with more settings than can be told apart by labels; the points of each by rising cost."""
+    methods: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda point: (point.cost, point.score)):
+        methods.setdefault(re.split(r"[: (]", point.label)[0], []).append(point)
+    return [settings for settings in methods.values() if len(settings) > MOST_LABELS]
+
+
+def named(points: Sequence[Point]) -> set[str]:
+    """The labels that are written: all, but of a crowd the extremes and some that are on the frontier."""
+    labels = {point.label for point in points}
+    best = frontier(pd.DataFrame(points), "cost", "score")["label"].tolist() if points else []
+    for crowd in crowds(points):
+        own = [label for label in best if label in {point.label for point in crowd}]
+        count = min(len(own), MOST_LABELS - 2)
+        kept = {own[round(place * (len(own) - 1) / max(1, count - 1))] for place in range(count)}
+        scores = sorted(crowd, key=lambda point: point.score)
+        kept |= {point.label for point in (crowd[0], crowd[-1], scores[0], scores[-1])}
+        labels -= {point.label for point in crowd} - kept
+    return labels
 
 
 def staircase(points: Sequence[Point], end: float) -> list[tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,16 +15,17 @@ from matplotlib.lines import Line2D
 from reports.annotate import annotate
 from reports.base import Figure
 from reports.conditions import conditions
+from reports.fonts import FAMILY
 from reports.metrics import METRICS
 from reports.palette import look
-from reports.panel import MARKER, Point, around, draw
+from reports.panel import MARKER, Point, around, crowds, draw
 from reports.protocol import Comparison, comparisons
 from reports.summary import Summary, memory, on_common_tasks, summaries
 
 __all__ = ["figure", "report"]
 
 PAPER: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that labels take the same room on every machine
+    "font.family": FAMILY,  # the first comes with matplotlib, so that labels take the same room on every machine
     "font.size": 7.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
@@ -56,6 +58,12 @@ def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: s
     caption = f"{conditions(comparison)} {legend}" + (
         f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
     )
+    if crowded := {len(crowd): crowd[0] for points in panels.values() for crowd in crowds(points)}:
+        counts = ", ".join(f"{count} of {re.split('[: (]', point.label)[0]}" for count, point in crowded.items())
+        caption += (
+            f" Settings of one method ({counts}) are joined by a line in the order of their cost; "
+            "labels stand at its ends, its highest and lowest accuracy, and on the frontier."
+        )
     with mpl.rc_context(PAPER):
         drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means")
     return Figure(name, caption, drawing)

@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from reports.base import Figure
 from reports.canvas import WIDE, panels
 from reports.conditions import conditions
+from reports.fonts import shown
 from reports.kept import Arrays, kept_by_line, pick
 from reports.labels import Box, place
 from reports.protocol import Comparison, comparisons
@@ -123,4 +124,4 @@ def _name(axes: Axes, middles: Mapping[str, tuple[float, float]]) -> None:
     bold: dict[str, Any] = {"fontsize": SIZE, "fontweight": "bold", "ha": "center", "va": "center"}
     for label, box in zip(middles, boxes, strict=True):
         x, y = inward.transform(box.middle).tolist()
-        axes.text(x, y, label, transform=axes.transAxes, path_effects=halo, **bold)
+        axes.text(x, y, shown(label), transform=axes.transAxes, path_effects=halo, **bold)

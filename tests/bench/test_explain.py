@@ -47,5 +47,11 @@ def test_the_backward_pass_is_told_from_the_forward_pass() -> None:
 def test_the_table_shows_the_twenty_largest() -> None:
     blocks = largest_blocks(Case(SMALL, parse("lora")[0], CLASSES, Recipe(batch_size=8)))
     assert len(blocks) == 20
-    assert [block["bytes"] for block in blocks] == sorted((block["bytes"] for block in blocks), reverse=True)
+    kinds = [block["kind"] for block in blocks]
+    assert kinds[0] == "activations"
+    assert kinds[-1] == "weights"
+    assert kinds.count("weights") == 1
+    sizes = [block["bytes"] for block in blocks if block["kind"] == "activations"]
+    assert sizes == sorted(sizes, reverse=True)
+    assert kinds[: len(sizes)] == ["activations"] * len(sizes)
     assert show_blocks("lora", blocks).row_count == 20

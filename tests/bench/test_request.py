@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from rich.console import Console
 
 import datasets
-from bench.catalogue import KINDS, catalogue
+from bench.catalogue import KINDS, catalogue, document
 from bench.commands import grid
 from bench.errors import WrongCall
 from bench.execution import Execution
@@ -181,6 +182,21 @@ def test_everything_known_is_listed(kind: str) -> None:
         "reports": ["accuracy"],
     }[kind]
     assert all(name in console.file.getvalue() for name in known)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_json_document(kind: str) -> None:
+    (rows,) = json.loads(document(kind, {"accuracy": "the main table"})).values()
+    assert rows
+    assert all(row.keys() == {"name", *KINDS[kind]} for row in rows)
+    assert json.loads(document(None, {"a": "b"})).keys() == KINDS.keys()
+    assert json.loads(document("lora", {})).keys() == {"methods"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_listed_by_what_it_is(name: str) -> None:
+    (row,) = json.loads(document(name, {}))["methods"]
+    assert not re.match(r"[\d,]+ parameters", row["what it is"])  # a count says nothing of what it does
 
 
 def test_one_name_is_listed_wherever_it_is_one() -> None:

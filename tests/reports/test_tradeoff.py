@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from reports import canvas
 from reports.base import Figure
+from reports.fonts import shown
 from reports.labels import Box, place
 from reports.palette import FAMILIES, look
 from reports.tradeoff import report
@@ -138,3 +140,30 @@ def test_a_line_meets_a_box_it_passes_through() -> None:
     assert box.meets((12, 12), (13, 13))
     assert not box.meets((0, 15), (9, 15))
     assert not box.meets((0, 20), (20, 40))
+
+
+def test_many_settings_of_one_method_are_a_line_with_labels_at_its_ends_and_on_the_frontier(make) -> None:
+    """Thirty-six settings of LoRA among four other methods."""
+    costs = [Cost(trainable=10_000 * (1 + i), planned_peak_bytes=2**20 * (900 + 10 * i)) for i in range(40)]
+    specs = [f"lora:rank={1 + i}" for i in range(36)]
+    records = [make(s, seed=0, accuracy=0.7 + i * 7 % 36 / 400, cost=costs[i]) for i, s in enumerate(specs)]
+    names = ["dtl", "ssf", "linear", "full"]
+    records += [make(name, seed=0, accuracy=0.6, cost=costs[36 + i]) for i, name in enumerate(names)]
+    (figure,) = report(frame(records))
+    for axes, panel in zip(figure.drawing.axes, labels(figure), strict=True):
+        written = {text.get_text() for text in axes.texts if isinstance(text, Annotation)}
+        assert set(names) < written
+        assert {"lora:rank=1", "lora:rank=36", "lora:rank=6"} < written  # the ends, and the best
+        assert len(written) <= 4 + 8
+        assert not [pair for pair in combinations(panel, 2) if Bbox.intersection(*pair) is not None]
+        assert any(len(line.get_xdata()) == 36 for line in axes.lines)
+    assert "Settings of one method (36 of lora) are joined by a line" in figure.caption
+
+
+def test_names_in_any_script_are_glyphs_or_words(make) -> None:
+    assert shown("plain é ±") == "plain é ±"
+    assert shown("\U0001f600") in ("\U0001f600", "<1F600>")
+    assert "\u5de6" in shown("\u5de6") or shown("\u5de6\u53f3") == "<5DE6><53F3>"
+    with canvas.panel(shown("\u5de6"), shown("\U0001f600")) as (drawing, _):
+        pass
+    drawing.draw_without_rendering()  # where a glyph that is missing would warn, which is an error here
