@@ -80,6 +80,8 @@ class Recipe:
             except ValueError as error:
                 raise ValueError(f"recipe: {f.name}={error}") from None
         object.__setattr__(self, "activations", str(Activations.of(self.activations)))  # the one way to write them
+        if self.optimizer_in_backward and self.max_grad_norm is not None:
+            raise ValueError("recipe: optimizer_in_backward=True, but max_grad_norm has to see all gradients first")
         if self.optimizer_in_backward and self.precision == "fp16":
             raise ValueError("recipe: optimizer_in_backward=True, but fp16 has to see all gradients before a step")
 

@@ -41,7 +41,10 @@ def test_any_field_is_set_and_sweeps() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("learning_rat=1", "--set: no recipe field 'learning_rat'; did you mean 'learning_rate'\\? known: attention, "),
+        (
+            "learning_rat=1",
+            "--set: no recipe field 'learning_rat'; did you mean 'learning_rate'\\? known: activations, attention, ",
+        ),
         ("learning_rate", "--set: 'learning_rate' is not of the form field=value"),
         ("learning_rate=fast", "--set: learning_rate='fast' is not a number of at least"),
         ("optimizer=lion", "--set: optimizer='lion' is not one of adamw, adam, sgd"),
