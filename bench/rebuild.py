@@ -83,4 +83,6 @@ def _fill(wanted: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) -> Non
 
 
 def _advice(record: Record) -> str:
-    return f"use the code of {record.where.commit or record.where.date}"
+    then = record.where
+    changed = ", with the changes that were not committed then" if then.dirty else ""
+    return f"use the code of {then.commit or then.date}{changed}"

@@ -27,7 +27,7 @@ EMBEDDED = Path(__file__).parent / "weights" / "demo.safetensors"
 ARCHITECTURES = {  # networks that timm has no name for
     "demo": {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 12, "num_heads": 3},
 }
-MODULES = ("vision_transformer", "swin_transformer")  # of timm
+MODULES = ("vision_transformer", "swin_transformer", "deit")  # of timm
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def build(architecture: str) -> VisionTransformer | SwinTransformer:
         names = known | ARCHITECTURES.keys()
         raise ValueError(f"no architecture {architecture!r}; {_shorten(closest(architecture, names))}")
     vit = timm.create_model(architecture, num_classes=0)
-    kind = isinstance(vit, VisionTransformer | SwinTransformer)
+    kind = isinstance(vit, VisionTransformer | SwinTransformer) and not hasattr(vit, "dist_token")  # a second head
     if not kind or not all(hasattr(link.block, "mlp") for link in chain_of(vit)):
         raise ValueError(f"{architecture} is no plain or Swin transformer with attention and then an MLP in each block")
     return vit

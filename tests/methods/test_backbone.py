@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor
 
-from methods.backbone import BACKBONES, EMBEDDED, find, prepare
+from methods.backbone import BACKBONES, EMBEDDED, build, find, prepare
 from methods.chain import chain_of
 from methods.weights import WeightsError
 
@@ -62,6 +62,12 @@ def test_an_unknown_architecture_is_named_shortly(architecture: str) -> None:
     with pytest.raises(ValueError, match=f"no architecture {architecture!r}; ") as caught:
         find(f"random:{architecture}").load()
     assert len(str(caught.value)) < 500
+
+
+def test_deit_is_a_plain_vision_transformer_unless_it_is_distilled() -> None:
+    assert len(build("deit_tiny_patch16_224").blocks) == 12
+    with pytest.raises(ValueError, match="deit_tiny_distilled_patch16_224 is no plain or Swin transformer"):
+        build("deit_tiny_distilled_patch16_224")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
