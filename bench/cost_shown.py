@@ -36,10 +36,11 @@ def _fitting(answer: Answer) -> Table:
     budget = answer.beside[0]["budget_bytes"] / 2**30
     margin = f"{100 * SHARE:.0f} % + {FIXED / 2**20:.0f} MiB"
     table = Table("method", title=f"largest batch on {budget:g} GiB, with a margin of {margin}", title_justify="left")
-    for heading in ("batch", "planned peak, GiB", "with margin, GiB"):
+    for heading in ("batch", "planned peak, GiB", "planned reserved, GiB", "with margin, GiB"):
         table.add_column(heading, justify="right")
     for record, row in zip(answer.records, answer.beside, strict=True):
-        sizes = [record.figures.planned_peak_bytes, record.figures.needed_bytes]
+        figures = record.figures
+        sizes = [figures.planned_peak_bytes, figures.planned_reserved_bytes, figures.needed_bytes]
         cells = [f"{size / 2**30:.2f}" if size else "" for size in sizes]
         batch = record.status if record.status == "unsupported" else str(row["largest_batch_size"])
         table.add_row(escape(record.conditions.method), batch, *cells)

@@ -22,8 +22,9 @@ __all__ = ["report"]
 CARDS = (6, 8, 11, 12, 16, 24, 32, 40, 48, 80)  # GiB
 BATCH = Metric("images", "images", 1, 0, "higher")
 LEGEND = (
-    "The largest batch of training whose planned peak plus a margin of 5 % and 512 MiB (CUDA context, workspaces, "
-    "fragments) fits the card; on a line between planned batches of {}. `cost --budget` searches the exact batch."
+    "The largest batch of training whose planned reserved memory plus a margin of 5 % and 512 MiB (kernels chosen "
+    "otherwise, CUDA context) fits the card; on a line between planned batches of {}. `cost --budget` searches the "
+    "exact batch."
 )
 Lines = Mapping[str, Sequence[tuple[int, int]]]  # by method: batch and the bytes of a card that it needs
 

@@ -16,7 +16,8 @@ from reports.protocol import with_options
 __all__ = ["report"]
 
 SHOWN = (
-    "planned_peak_bytes", "peak_bytes", "difference", "inference_peak_bytes", "measured_inference_peak_bytes",
+    "planned_peak_bytes", "planned_allocated_bytes", "peak_bytes", "difference",
+    "planned_reserved_bytes", "reserved_bytes", "inference_peak_bytes", "measured_inference_peak_bytes",
     "trainable", "trainable_without_head",
     "planned_weights_bytes", "planned_batch_bytes", "planned_features_bytes", "planned_activations_bytes",
     "planned_gradients_bytes", "planned_optimizer_bytes",
@@ -24,8 +25,9 @@ SHOWN = (
     "train_images_per_second", "inference_images_per_second", "utilisation", "checkpoint_bytes",
 )  # fmt: skip
 LEGEND = (
-    "Peak memory is that of a training step from the second on; a multiply-add counts as two FLOP; speeds are those of "
-    "the median step, inference after folding; a checkpoint is what is kept for one task."
+    "Peak memory is that of a training step from the second on; planned is what tensors take, allocated what the CUDA "
+    "allocator counts with kernels' workspaces, reserved what it takes from the card; a multiply-add counts as two "
+    "FLOP; speeds are those of the median step, inference after folding; a checkpoint is what is kept for one task."
 )
 
 

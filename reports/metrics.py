@@ -46,6 +46,8 @@ METRICS = {
     "total": Metric("all parameters", "M", MILLIONS, 2, "lower"),
     "printed_extra": Metric("printed beside", "M", MILLIONS, 3, None, PARAMETERS),
     "planned_peak_bytes": Metric("planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
+    "planned_allocated_bytes": Metric("allocated, planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
+    "planned_reserved_bytes": Metric("reserved, planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "peak_bytes": Metric("measured on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "reserved_bytes": Metric("reserved on CUDA", "MiB", MEBIBYTES, 0, "lower", MEMORY),
     "inference_peak_bytes": Metric("inference, planned", "MiB", MEBIBYTES, 0, "lower", MEMORY),

@@ -65,7 +65,7 @@ class Figures:
     planned_breakdown: dict[str, int] = field(default_factory=dict)  # what was alive then; adds up to the peak
     planned_allocated_bytes: int | None = None  # by the simulated allocator, cuBLAS's workspaces included
     planned_reserved_bytes: int | None = None  # what the CUDA caching allocator takes from the card over whole steps
-    needed_bytes: int | None = None  # the planned peak and the margin of `cost --budget`
+    needed_bytes: int | None = None  # planned reserved and the margin of `cost --budget`
     inference_peak_bytes: int | None = None  # planned, after folding
     macs: int | None = None  # multiply-adds of inference, attention products included
     macs_modules: int | None = None  # of linear and convolution layers only

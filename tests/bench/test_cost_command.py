@@ -131,9 +131,9 @@ def test_explain_and_budget(tmp_path: Path) -> None:
     (row,) = ask(tmp_path, methods="lora", explain=True)
     assert len(row["largest"]) == 20
     assert {"bytes", "kind", "module", "operator", "shape", "dtype"} == row["largest"][0].keys()
-    fits, tight = ask(tmp_path, "600MiB", methods="linear,full")
+    fits, tight = ask(tmp_path, "700MiB", methods="linear,full")
     assert fits["largest_batch_size"] == fits["batch_size"] > tight["batch_size"] > 1
-    assert fits["needed_bytes"] <= 600 * 2**20
+    assert fits["needed_bytes"] <= 700 * 2**20
 
 
 @pytest.mark.parametrize(
