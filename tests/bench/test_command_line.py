@@ -128,6 +128,7 @@ def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
     assert "the same call goes on from there" in out + err
     assert "Traceback" not in out + err
     assert len(records(tmp_path)) == kept
+    assert (tmp_path / "out" / "index.html").is_file() == bool(kept)  # the table of what is there
 
 
 def at_work(process: subprocess.Popen[str], folder: Path, finished: int = 0) -> None:
