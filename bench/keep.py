@@ -103,4 +103,7 @@ def _compact(features: Tensor) -> Tensor:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return np.array(tensor.detach().cpu().numpy())  # a copy, since training may go on
+    tensor = tensor.detach().cpu()
+    return np.array(
+        (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    )  # a copy: training may go on

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
-from bench.autocast import autocast
+from bench.autocast import autocast, lower_frozen
 from bench.case import Case
 from bench.loss import loss_of
 from bench.optimizers import optimizer_of
@@ -126,6 +126,8 @@ def _train_peaks(step: Callable[[], None], device: torch.device) -> Peaks:
 def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
     _clear(device)
     network, (images, _) = case.real(device, folded=True).eval(), _batch(case, device)
+    if case.rules == TODAY:
+        lower_frozen(network, case.recipe.precision)
 
     @torch.inference_mode()
     def step() -> None:
@@ -144,6 +146,8 @@ def training_step(
     network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY
 ) -> Callable[[], None]:
     """One update as the plan has it (bench/plan.py); nothing waits for the device."""
+    if rules == TODAY:
+        lower_frozen(network, recipe.precision)
     network.train()
     optimizer = optimizer_of(network, recipe)
     scaler = GradScaler(images.device.type, enabled=recipe.precision == "fp16")

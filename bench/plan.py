@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.optim import Optimizer
 
+from bench.autocast import lower_frozen
 from bench.cuda_rules import CudaRules
 from bench.loss import loss_of
 from bench.meter import Meter, Peak
@@ -47,6 +48,7 @@ def training_peak(
     network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY, explain: bool = False
 ) -> Peak:
     """Peak over the second of two training steps: the first has no optimiser state yet."""
+    _lower(network, recipe, rules)
     network.train()
     optimizer = optimizer_of(network, recipe, planned=True)
     meter = Meter(Origins(network).now if explain else None)
@@ -62,12 +64,19 @@ def training_peak(
 
 def inference_peak(network: Network, images: Tensor, recipe: Recipe, rules: Rules = TODAY) -> Peak:
     """Peak of one forward pass in evaluation mode; the logits are alive at its end."""
+    _lower(network, recipe, rules)
     network.eval()
     meter = Meter()
     _show(meter, network, images)
     with torch.no_grad(), _counting(network, recipe, rules, meter) as cuda, cuda.forward():
         network(images)
     return meter.peak()
+
+
+def _lower(network: Network, recipe: Recipe, rules: Rules) -> None:
+    """Frozen weights as the training loop here has them; a code of others casts them at every use."""
+    if rules == TODAY:
+        lower_frozen(network, recipe.precision)
 
 
 def materialise(module: nn.Module) -> None:

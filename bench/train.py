@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from bench.autocast import autocast
+from bench.autocast import autocast, lower_frozen
 from bench.compiled import next_step
 from bench.data import Normaliser, batches
 from bench.loss import loss_of
@@ -58,10 +58,11 @@ def train(
     seed: int,
     after: Callable[[Epoch], None],
 ) -> None:
-    """Train in place; `after` is called, off the clock, when an epoch is over.
+    """Train in place, frozen weights in the recipe's precision; `after` is called, off the clock, after each epoch.
 
     Raises Diverged after the first epoch whose mean loss is not finite.
     """
+    lower_frozen(network, recipe.precision)
     optimizer = optimizer_of(network, recipe)
     scaler = GradScaler(split.labels.device.type, enabled=recipe.precision == "fp16")
     steps = steps_in_epoch(len(split.labels), recipe)

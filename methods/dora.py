@@ -60,6 +60,8 @@ class Decomposed(nn.Module):
 class Adapted(nn.Module):
     """A frozen projection to queries, keys and values, some of whose rows are decomposed."""
 
+    keeps_precision = True  # frozen rows and their update are added in fp32
+
     def __init__(self, frozen: nn.Linear, method: Dora) -> None:
         super().__init__()
         self.frozen = frozen

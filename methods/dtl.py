@@ -79,10 +79,14 @@ class Disentangled(Network):
         return {i: states[name] for i, name in self.inputs.items()}, states[self.needs[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
-        """The first injection, then blocks M+1 and up with theirs, pooling and head."""
+        """The first injection, then blocks M+1 and up with theirs, pooling and head.
+
+        Inputs are taken out of `features` as they are read: under autocast the backward pass needs but their casts.
+        """
         inputs, x = features
+        del features
         chain = chain_of(self.vit)
-        codes = {i: self.reads[i].down(z) for i, z in inputs.items()}
+        codes = {i: self.reads[i].down(inputs.pop(i)) for i in list(inputs)}
         x = self._inject(x, codes, chain[self.start])
         for i, link in enumerate(chain[self.start + 1 :], start=self.start + 1):
             if link.merge is not None:

@@ -43,6 +43,7 @@ class Scaled(nn.Module):
         super().__init__()
         self.frozen = frozen
         self.affine = Affine(len(frozen.weight))
+        self.keeps_precision = isinstance(frozen, nn.Conv2d)  # whose weight is scaled before it is used
 
     def forward(self, x: Tensor) -> Tensor:
         frozen = self.frozen
