@@ -106,9 +106,9 @@ def test_the_more_special_word_wins(write: Callable[[str], str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("learning_rat = 1.0", "recipe mine, lora: learning_rat is neither a recipe field nor a setting"),
-        ("[lora]\ntokens = 3", "recipe mine, lora: tokens is neither a recipe field nor a setting"),
-        ("[lora.tasks]\ncifar = { rnk = 3 }", "recipe mine, lora: rnk is neither a recipe field nor a setting"),
+        ("learning_rat = 1.0", "recipe mine, lora: 'learning_rat' is neither a recipe field nor a setting"),
+        ("[lora]\ntokens = 3", "recipe mine, lora: 'tokens' is neither a recipe field nor a setting"),
+        ("[lora.tasks]\ncifar = { rnk = 3 }", "recipe mine, lora: 'rnk' is neither a recipe field nor a setting"),
         ("[lorra]\nepochs = 3", "recipe mine: no method 'lorra'; did you mean 'lora'?"),
         ("['lora:rank=1/2']\nepochs = 3", "recipe mine: 'lora:rank=1/2' is more than one method"),
         ("['lora:rnk=1']\nepochs = 3", "recipe mine: lora: no setting 'rnk'; did you mean 'rank'?"),
@@ -250,7 +250,9 @@ def test_a_field_of_the_user_is_checked() -> None:
 
 
 def test_an_unknown_recipe_is_named_with_the_closest() -> None:
-    with pytest.raises(ValueError, match=rf"^no recipe 'papper'; did you mean 'paper'\? known: {', '.join(RECIPES)}$"):
+    with pytest.raises(
+        ValueError, match=rf"^no recipe 'papper'; did you mean 'paper'\? known: {', '.join(RECIPES)}; or a file"
+    ):
         resolved("papper", "lora")
 
 
