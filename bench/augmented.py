@@ -99,12 +99,12 @@ class Augmented:
 
 def augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
     """The training split of a run whose preset augments, and how many images were left out since they are bad."""
-    preset, source, skipped = run.preset, run.task.source, 0
+    preset, skipped = run.preset, 0
     originals: Listing | Loose
-    if isinstance(source, Listings):
-        originals = source("train")
+    if isinstance(run.task.source, Listings):
+        originals = run.task.source("train")
         if how.reading.on_bad_image == "skip":
-            originals, skipped = without_bad(originals, how.reading)
+            originals, skipped = without_bad(run.task, "train", how.reading)
     else:
         originals = Loose(*zip(*run.task.examples("train"), strict=True))
     mixing = preset.augmentation and preset.augmentation.mixing

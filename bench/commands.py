@@ -29,13 +29,18 @@ from bench.shard import shard_of
 from bench.splits import check_files
 from bench.stale import stale
 from datasets.copies import check_call
-from datasets.decoding import BadImage
 from datasets.preprocessing import PRESETS
 from methods.backbone import EMBEDDED
 from methods.weights import WeightsError
 from results import path_of
 
 __all__ = ["grid"]
+
+TOY = (
+    "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
+    "photographs are near chance; for results leave --backbone out (ViT-B/16 pre-trained on ImageNet-21k, a download), "
+    "or name a row of `python bench.py list backbones` or a file, --backbone NAME=FILE"
+)
 
 
 def grid(
@@ -55,6 +60,7 @@ def grid(
     runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
     _say_sizes(request, runs, console)
     _say_statistics(runs[0], console)
+    _say_understood(runs, console)
     pending = look(runs, root, force, how.keep.kinds, how.stale)
     _complain(pending, console)
     _say_again(pending, console)
@@ -69,8 +75,7 @@ def grid(
         preview(runs, pending, how.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
-    if how.reading.on_bad_image == "fail":
-        _check_files(pending.left, request)
+    _check_files(request, pending.left, how)
     if launch.slurm is not None:
         from bench.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
 
@@ -156,6 +161,14 @@ def _say_slow(runs: list[Run], console: Console) -> None:
         )
 
 
+def _say_understood(runs: list[Run], console: Console) -> None:
+    """How one's own folder was read, and that the embedded checkpoint says little about photographs."""
+    for name, said in {run.task.name: run.task.understood for run in runs if run.task.understood}.items():
+        console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if any(run.task.viewed and run.backbone.name == "demo" for run in runs):
+        console.print(TOY, markup=False, highlight=False, soft_wrap=True)
+
+
 def _check_weights(runs: list[Run]) -> None:
     """Load the backbone once, so that a missing or wrong file ends the call and not every run."""
     try:
@@ -194,11 +207,12 @@ def _say_statistics(run: Run, console: Console) -> None:
         console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
 
 
-def _check_files(runs: list[Run], request: Request) -> None:
+def _check_files(request: Request, runs: list[Run], how: Execution) -> None:
+    check = check_call(request.suite, request.data)
     try:
-        check_files({id(run.task): run.task for run in runs}.values())
-    except BadImage as error:
-        raise WrongCall(f"{error}; all are named by: {check_call(request.suite, request.data)}") from error
+        check_files({id(run.task): run.task for run in runs}.values(), how.reading, check)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
 
 
 def _log_to(console: Console) -> None:

@@ -79,6 +79,8 @@ def _weighed(task: Task, finding: Finding) -> Finding:
 def _published(task: Task) -> Iterator[Finding]:
     if task.note:
         yield Finding("published", "note", task.note)
+    if task.understood:
+        yield Finding("layout", "note", task.understood)
 
 
 def _names_by_folder(look: Look) -> dict[Path, list[str]]:

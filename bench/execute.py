@@ -147,4 +147,5 @@ def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split | Augmented, Sp
     (train_split, skipped), test_split = training_split(run, how), load(run, "test", how.reading)
     found = {"train": skipped, "test": test_split.skipped}
     trace.skipped_images = {name: count for name, count in found.items() if count}
+    trace.images = {"train": len(train_split), "test": len(test_split.split)}
     return train_split, test_split.split

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from bench.errors import WrongCall
 from bench.rebuild import Rebuilt, rebuild
 from bench.request import OVERRIDES, device_of
 from datasets.decoding import BadImage, decoded, read
+from datasets.folder import split_options
 from datasets.preprocessing import PRESETS
 from methods.backbone import find
 from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
@@ -82,8 +82,9 @@ def _data(asked: Identity, command_then: str) -> list[str]:
     """Suite and task; of one's own images the record knows no path, which only the user can name."""
     if asked.suite != "folder":
         return ["--suite", asked.suite, "--tasks", asked.task]
-    options = re.search(r"folder:.*?((?::(?:shots|seed)=\d+)+)", command_then)
-    return ["--suite", "folder:PATH" + (options[1] if options else "")]
+    words = [word.removeprefix("--suite=") for word in shlex.split(command_then)]
+    named = next((word for word in words if word.startswith("folder:")), "folder:PATH")
+    return ["--suite", ":".join(["folder:PATH", *split_options(named)[1:]])]
 
 
 def _worded(record: Record) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from datasets.folder import split_options
 from results import Where
 
 __all__ = ["where"]
@@ -59,8 +60,9 @@ def _program() -> list[str]:
 
 def _relative(word: str) -> str:
     kind, colon, rest = word.partition(":")
-    if colon and Path(rest).is_absolute():  # folder:/PATH:shots=10
-        return f"{kind}:{Path(rest).name}"
+    if colon and Path(rest).is_absolute():  # folder:/PATH:shots=10:train=DIR
+        path, *options = split_options(rest)
+        return ":".join([kind, *map(_relative, [Path(path).name, *options])])
     option, equals, value = word.rpartition("=")
     path = Path(value)
     if not path.is_absolute():

@@ -34,6 +34,7 @@ class Trace:
     reserved_bytes: int | None = None
     kept: dict[str, str] = field(default_factory=dict)
     skipped_images: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)  # by split, once they are loaded
     feed: Feed | None = None
     compiler: Compiler | None = None
     energy: EnergyMeter | None = None
@@ -59,6 +60,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         speedups=_speedups(trace),
         class_names=list(run.task.names),
         method_code=method_digest(run.method.name),
+        understood=run.task.understood,
     )
 
 
@@ -90,8 +92,8 @@ def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, status: 
         train_seconds=sum(seconds) if seconds else None,
         train_joules=trace.energy.total if trace.energy else None,
         test_seconds=trace.test_seconds if trace.evaluations else None,
-        train_images=run.task.sizes["train"] - trace.skipped_images.get("train", 0),
-        test_images=run.task.sizes["test"] - trace.skipped_images.get("test", 0),
+        train_images=trace.images.get("train", run.task.sizes["train"]),
+        test_images=trace.images.get("test", run.task.sizes["test"]),
     )
 
 

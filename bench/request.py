@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bench.networks import skeleton
 from bench.optimizers import check_installed
 from bench.run import Run, plan_grid
 from datasets.base import NotHere, Suite, Task
-from datasets.copies import Look, located
+from datasets.copies import found_below
 from datasets.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbone import EMBEDDED, Backbone, absolute, find, local_path
@@ -143,7 +143,7 @@ def device_of(name: str) -> torch.device:
 def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) -> Sequence[Task]:
     if not on_paper or suite.look is None:
         return datasets.locate(suite, tasks, data)
-    return [_if_there(suite.look, task, data) for task in tasks]
+    return [_if_there(suite, task, data) for task in tasks]
 
 
 def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbone) -> list[Method]:
@@ -162,10 +162,10 @@ def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbo
     return [method for method in methods if method not in refused]
 
 
-def _if_there(look: Callable[[Task, Path], Look], task: Task, data: Path) -> Task:
+def _if_there(suite: Suite, task: Task, data: Path) -> Task:
     """The task with its images, or as it was published."""
     try:
-        return located(task, look(task, data))
+        return found_below(suite, task, data)
     except NotHere:
         return task
 

@@ -6,7 +6,7 @@ A `Look` is what was seen, good or bad; `located` makes a task of it, or says wh
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -21,6 +21,7 @@ __all__ = [
     "Look",
     "check_call",
     "folders_of",
+    "found_below",
     "images_of",
     "locate",
     "located",
@@ -50,6 +51,7 @@ class Look:
     missing: tuple[str, ...] = ()  # list files that ought to be there
     training: tuple[str, ...] = ("train",)  # the splits that hold training lists, one a seed
     names: tuple[str, ...] = ()  # of the classes, where the copy has any
+    source: Callable[[Mapping[str, Listing]], Listings] = Listings  # made of the listing of each split
 
     @property
     def complete(self) -> bool:
@@ -132,11 +134,9 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
     found, missing = [], []
     for task in tasks:
         try:
-            found.append(located(task, suite.look(task, data)))
+            found.append(found_below(suite, task, data))
         except NotHere:
             missing.append(task.name)
-        except BadList as error:
-            raise BadList(f"{error}; see: {check_call(suite.name, data)}") from error
     if missing:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ValueError(
@@ -145,6 +145,22 @@ def locate(suite: Suite, tasks: Sequence[Task], data: Path) -> list[Task]:
             + (" and `python bench.py data fetch vtab`" if suite.name == "vtab" else "")
         )
     return found
+
+
+def found_below(suite: Suite, task: Task, data: Path) -> Task:
+    """Give the task as it lies below `data`; raises NotHere, and BadList with the call that names all that is wrong."""
+    if suite.look is None:
+        return task
+    try:
+        return located(task, suite.look(task, data))
+    except BadList as error:
+        raise BadList(f"{error}; see: {check_call(suite.name, data)}") from error
+
+
+def check_call(suite: str, data: Path) -> str:
+    """Give the call that says what is wrong with a suite's images, to be copied into a shell."""
+    where = "" if suite.startswith("folder:") else f" --data {shlex.quote(str(data))}"
+    return f"python bench.py data check {shlex.quote(suite)}{where}"
 
 
 def located(task: Task, look: Look) -> Task:
@@ -164,15 +180,10 @@ def _with(task: Task, look: Look, splits: Mapping[str, Listing]) -> Task:
     return dataclasses.replace(
         task,
         sizes={split: len(found) for split, found in splits.items()},
-        source=Listings(splits),
+        source=look.source(splits),
         names=look.names,
         scored=tuple(sorted(set(splits["test"].labels))) if task.masked else (),
     )
-
-
-def check_call(suite: str, data: Path) -> str:
-    """Give the call that says what is there and what is wrong with it."""
-    return shlex.join(["python", "bench.py", "data", "check", suite, "--data", str(data)])
 
 
 def _listing(task: Task, look: Look, split: str) -> Listing:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +89,16 @@ class Listings:
 
     def __call__(self, split: str) -> Listing:
         return self.splits[split]
+
+    def pool(self, split: str) -> Sequence[str]:
+        """Give the names of all images that the split may be drawn from."""
+        return self.splits[split].names
+
+    def without(self, split: str, bad: Collection[str]) -> tuple[Listing, int]:
+        """Give the split without the images of these names, and how many it lost. Raises ValueError."""
+        listing = self.splits[split]
+        left = listing.without([place for place, name in enumerate(listing.names) if name in bad])
+        return left, len(listing) - len(left)
 
 
 def listing(folder: Path, entries: Sequence[Entry]) -> Listing:

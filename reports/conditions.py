@@ -23,7 +23,8 @@ def conditions(comparison: Comparison) -> str:
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
     return (
-        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}{_skipped(runs)}"
+        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}"
+        f"{_understood(runs)}{_skipped(runs)}"
     )
 
 
@@ -71,6 +72,12 @@ def _copy(comparison: Comparison) -> str:
     said = ", ".join([*named[:REVISIONS], *(["…"] if len(named) > REVISIONS else [])])
     which = f"Copy {comparison.copy} of {comparison.copies} of the images and labels (revisions {said})"
     return f" {which}; what was run on another copy stands apart and is not to be compared."
+
+
+def _understood(runs: pd.DataFrame) -> str:
+    """How one's own folders were read; a folder that was read in several ways, in each."""
+    said = runs[["task", "understood"]].drop_duplicates() if "understood" in runs else pd.DataFrame()
+    return "".join(f" {row.task}: {row.understood}." for row in said.itertuples() if row.understood)
 
 
 def _skipped(runs: pd.DataFrame) -> str:

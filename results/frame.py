@@ -32,7 +32,10 @@ def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {key: value for key, value in vars(record.identity).items() if key != "changes"}
     row |= {key: record.identity.changes.get(key) for key in ("weights", "data")}
-    row |= {key: getattr(record, key) for key in ("group", "classes", "place", "status", "reason", "preprocessing")}
+    row |= {
+        key: getattr(record, key)
+        for key in ("group", "classes", "place", "status", "reason", "preprocessing", "understood")
+    }
     row |= vars(record.score) | vars(record.cost) | vars(record.speedups)
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):
         row |= {f"{prefix}_{key}": value for key, value in values.items()}

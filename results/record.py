@@ -124,6 +124,7 @@ class Record:
     speedups: Speedups = field(default_factory=Speedups)
     class_names: list[str] = field(default_factory=list)  # by label; empty where the data have none
     method_code: str = ""  # digest of the method's source code (bench/source_digest.py); empty: not recorded
+    understood: str = ""  # how one's own folder was read, in one sentence; empty for other suites
     schema: int = SCHEMA
 
 

@@ -1,0 +1,131 @@
+"""One's own folder, from call to caption: what was understood is said, and bad images thin out no class unseen."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import results
+from bench.commands import grid
+from bench.data_commands import check
+from bench.errors import WrongCall
+from bench.execution import Execution, Reading
+from bench.request import Request, runs_of
+from bench.splits import load_split
+from reports.conditions import conditions
+from reports.protocol import comparisons
+from results import Record, frame
+
+SKIP = Reading(workers=0, on_bad_image="skip")
+FAIL = Reading(workers=0)
+
+
+@pytest.fixture(autouse=True)
+def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
+
+
+def folder(root: Path, *splits: str, each: int = 10) -> Path:
+    for split in splits or (".",):
+        for name, colour in (("cat", 200), ("dog", 20)):
+            (root / split / name).mkdir(parents=True)
+            for number in range(each):
+                Image.new("RGB", (8, 8), (colour, number, 0)).save(root / split / name / f"{number}.png")
+    return root
+
+
+def damage(*files: Path) -> None:
+    for file in files:
+        file.write_bytes(file.read_bytes()[:40])
+
+
+def do(suite: str, root: Path, reading: Reading = FAIL, backbone: str = "random:test_vit") -> tuple[str, list[Record]]:
+    """What is said, and the records."""
+    said = io.StringIO()
+    request = Request("linear", f"folder:{suite}", None, backbone, "common", epochs=1)
+    grid(request, root, Execution(torch.device("cpu"), reading=reading), False, False, Console(file=said, width=200))
+    return said.getvalue(), [results.load(path) for path in sorted((root / "runs").rglob("*.json"))]
+
+
+def test_what_was_understood_is_said_before_training_in_the_record_and_in_the_caption(tmp_path: Path) -> None:
+    pets = folder(tmp_path / "pets", "training_set", "dev", each=3)
+    (pets / "training_set/cat/notes.txt").write_text("no image")
+    said, (record,) = do(str(pets), tmp_path / "r")
+    line = "2 classes (cat, dog), 6 + 6 images, trained on training_set/, scored on dev/; "
+    assert said.index(f"pets: {line}") < said.index("1 runs done now")
+    assert record.understood == line + "no images by their endings, and left out: 1 file (.txt)"
+    (one,) = comparisons(frame([record]))
+    assert f"pets: {record.understood}." in conditions(one)
+    assert not conditions(dataclasses.replace(one, runs=frame([dataclasses.replace(record, understood="")]))).count(
+        "cat"
+    )
+
+
+def test_the_embedded_checkpoint_is_called_a_toy(tmp_path: Path) -> None:
+    pets = str(folder(tmp_path / "pets", each=3))
+    assert "a toy that sees 32 x 32 pixels" in do(pets, tmp_path / "r", backbone="demo")[0]
+    assert "a toy" not in do(pets, tmp_path / "r")[0]
+
+
+def test_what_is_present_but_unreadable_fails_by_its_name_or_is_counted(tmp_path: Path) -> None:
+    pets = folder(tmp_path / "pets", "train", "test", each=4)
+    for number in range(3):
+        (pets / f"train/cat/more{number}").symlink_to(tmp_path / "gone")
+    with pytest.raises(
+        WrongCall, match=r"train/cat/more0 and 2 more .*No such file .*data check folder:\S+pets names all"
+    ):
+        do(str(pets), tmp_path / "r")
+    _, (record,) = do(str(pets), tmp_path / "r", SKIP)
+    assert (record.score.skipped_images, record.cost.train_images) == ({"train": 3}, 8)
+
+
+def test_a_class_that_loses_every_image_is_an_error(tmp_path: Path) -> None:
+    pets = folder(tmp_path / "pets", "train", "test", each=4)
+    damage(*(pets / "test/dog").iterdir())
+    with pytest.raises(WrongCall, match=r"of class dog no image of the test split .* test/dog/0.png: is no image"):
+        do(str(pets), tmp_path / "r", SKIP)
+    damage(*(pets / "train/cat").iterdir())
+    with pytest.raises(WrongCall, match="of class cat no image of the train split can be decoded"):
+        do(str(pets), tmp_path / "r", SKIP)
+
+
+def test_shots_are_drawn_among_what_decodes(tmp_path: Path) -> None:
+    pets = folder(tmp_path / "pets", each=10)
+    (run,) = runs_of(Request("linear", f"folder:{pets}:shots=3", backbone="random:test_vit", recipe="common"))
+    first = {split: [pets / name for name in run.task.source(split).names] for split in ("train", "test")}
+    damage(first["train"][0], first["test"][0])
+    (again,) = runs_of(Request("linear", f"folder:{pets}:shots=3", backbone="random:test_vit", recipe="common"))
+    train, test = (load_split(again.task, split, again.preset, 8, SKIP) for split in ("train", "test"))
+    assert train.split.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert test.split.labels.tolist() == [0, 0, 1, 1]
+    assert (train.skipped, test.skipped) == (1, 1)
+    colours = [
+        {int(image[1, 0, 0]) for image, label in zip(part.split.images, part.split.labels, strict=True) if not label}
+        for part in (train, test)
+    ]
+    assert not colours[0] & colours[1]
+    _, (record,) = do(f"{pets}:shots=3", tmp_path / "r", SKIP)
+    assert (record.cost.train_images, record.cost.test_images) == (6, 4)
+    damage(*(pets / f"cat/{number}.png" for number in range(7)))
+    with pytest.raises(WrongCall, match=r"class 'cat' has \d training images that can be decoded, fewer than shots=3"):
+        do(f"{pets}:shots=3", tmp_path / "r", SKIP)
+
+
+def test_a_class_of_few_keeps_a_scored_image(tmp_path: Path) -> None:
+    """Whichever image of five is damaged, one is scored and three are trained on."""
+    for number in range(5):
+        pets = folder(tmp_path / f"pets{number}", each=5)
+        damage(pets / f"cat/{number}.png")
+        (run,) = runs_of(Request("linear", f"folder:{pets}", backbone="random:test_vit", recipe="common"))
+        labels = [load_split(run.task, split, run.preset, 8, SKIP).split.labels.tolist() for split in ("train", "test")]
+        assert labels == [[0, 0, 0, 1, 1, 1, 1], [0, 1]]
+
+
+def test_data_check_says_what_was_understood(tmp_path: Path) -> None:
+    (row,) = check(f"folder:{folder(tmp_path / 'pets', each=5)}", tmp_path, Console(file=io.StringIO()))
+    assert [f.message for f in row.findings if f.kind == "layout"] == [row.task.understood]
+    assert row.task.understood.startswith("2 classes (cat, dog), 8 + 2 images")
