@@ -61,8 +61,8 @@ def _program() -> list[str]:
 def _relative(word: str) -> str:
     kind, colon, rest = word.partition(":")
     if colon and Path(rest).is_absolute():  # folder:/PATH:shots=10:train=DIR
-        path, *options = split_options(rest)
-        return ":".join([kind, *map(_relative, [Path(path).name, *options])])
+        folder, *options = split_options(rest)
+        return ":".join([kind, Path(folder).name, *map(_relative, options)])
     option, equals, value = word.rpartition("=")
     path = Path(value)
     if not path.is_absolute():

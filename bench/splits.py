@@ -101,7 +101,7 @@ def check_files(tasks: Iterable[Task], how: Reading, check: str) -> None:
         if gone := [source.folder / name for source in sources for name in source.gone]:
             more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
             raise BadImage(
-                f"{task.name}: {printable(str(gone[0]))}{more} listed but not there: {_why(gone[0])}; mend that "
+                f"{task.name}: {printable(str(gone[0]))}{more} cannot be used: {_why(gone[0])}; mend that "
                 f"({check} names all), or leave them out with --on-bad-image skip"
             )
 

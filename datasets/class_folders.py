@@ -272,5 +272,5 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _worded(call: Call, roles: Mapping[str, list[Folder]]) -> str:
-    chosen = {ROLES[role]: _path(folders[0]) for role, folders in reversed(roles.items())}
+    chosen = {ROLES[role]: _path(folders[0]) for role, folders in reversed(list(roles.items()))}
     return call(**chosen)

@@ -106,7 +106,7 @@ def _check(image: Image.Image, data: bytes) -> None:
         raise BadImage("the JPEG ends too early")
     if image.format == "PNG" and not _whole_png(memoryview(data)):
         raise BadImage("the PNG ends too early or one of its checksums is wrong")
-    if image.format in ENDED and not ENDED[image.format](data):
+    if not ENDED.get(image.format or "", bool)(data):
         raise BadImage(f"the {image.format} ends too early")
 
 

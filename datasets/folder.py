@@ -118,13 +118,14 @@ def _seen(wanted: Wanted) -> tuple[Folder, Layout]:
     try:
         if wanted.train is None:
             return root, laid_out(root, wanted.call)
-        return root, named(root, *(_below(wanted.path, path) for path in (wanted.train, wanted.test)), wanted.call)
+        train, test = _below(wanted.path, wanted.train), wanted.test and _below(wanted.path, wanted.test)
+        return root, named(root, train, test, wanted.call)
     except Unclear as error:
         raise ValueError(f"suite folder: {shown(str(wanted.path))}: {error}") from error
 
 
-def _below(root: Path, path: str | None) -> str | None:
-    return os.path.relpath(path, root.absolute()) if path and os.path.isabs(path) else path
+def _below(root: Path, path: str) -> str:
+    return os.path.relpath(path, root.absolute()) if os.path.isabs(path) else path
 
 
 def _check(wanted: Wanted, layout: Layout, names: Sequence[str]) -> None:
@@ -176,14 +177,15 @@ class Draw:
         """The images of a class in each split, and how many bad ones were passed over."""
         pool, given, seed = self.layout.train.images[name], self.layout.test, self.wanted.seed
         if given is None:
-            order = _shuffled(name, pool, seed)
-            share = max(1, len(order) // TEST_SHARE)
-            scored, passed = _taken(order, share, bad)
-            pool = sorted(order[share:])
+            divided = _shuffled(name, pool, seed)
+            share = max(1, len(divided) // TEST_SHARE)
+            scored, passed = _taken(divided, share, bad)
+            pool = sorted(divided[share:])
         else:
             scored, passed = _taken(given.images.get(name, ()), None, bad)
-        order, shots = _shuffled(name, pool, seed) if self.wanted.shots else pool, self.wanted.shots
-        chosen, beyond = _taken([image for image in order if image not in {*scored, *passed}], shots, bad)
+        shots, away = self.wanted.shots, {*scored, *passed}
+        order = _shuffled(name, pool, seed) if shots else pool
+        chosen, beyond = _taken([image for image in order if image not in away], shots, bad)
         if shots and len(chosen) < shots:
             sound = " that can be decoded" if bad else ""
             raise ValueError(

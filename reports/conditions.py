@@ -76,8 +76,10 @@ def _copy(comparison: Comparison) -> str:
 
 def _understood(runs: pd.DataFrame) -> str:
     """How one's own folders were read; a folder that was read in several ways, in each."""
-    said = runs[["task", "understood"]].drop_duplicates() if "understood" in runs else pd.DataFrame()
-    return "".join(f" {row.task}: {row.understood}." for row in said.itertuples() if row.understood)
+    if "understood" not in runs:
+        return ""
+    pairs = runs[["task", "understood"]].drop_duplicates().to_numpy().tolist()
+    return "".join(f" {task}: {said}." for task, said in pairs if isinstance(said, str) and said)
 
 
 def _skipped(runs: pd.DataFrame) -> str:

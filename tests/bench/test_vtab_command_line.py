@@ -99,7 +99,7 @@ def test_a_mended_image_makes_a_run_that_skipped_it_begin_again(
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {}
     run(own, tmp_path / "r", skip, kinds=frozenset({"weights"}), said=said)
-    assert "1 runs are there but did not keep all of --keep weights; they are done again" in said.getvalue()
+    assert "1 runs are there but did not keep all of --keep weights (linear); they are done again" in said.getvalue()
 
 
 def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
