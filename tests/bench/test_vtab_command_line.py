@@ -107,9 +107,7 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/train800val200/000001.jpg").unlink()
-    with pytest.raises(
-        WrongCall, match=r"000001\.jpg cannot be used: .*--data .* names all.*--on-bad-image skip"
-    ):
+    with pytest.raises(WrongCall, match=r"000001\.jpg cannot be used: .*--data .* names all.*--on-bad-image skip"):
         run(own, tmp_path / "r", Reading(workers=0))
     run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip"))
     assert records(tmp_path / "r")[0]["score"]["skipped_images"] == {"train": 1}
