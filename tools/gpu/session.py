@@ -96,7 +96,7 @@ class Session:
             "device": made.device,
             "driver": made.driver,
             "date": made.date,
-            "commit": made.commit or self.commit,
+            "commit": self.commit or made.commit,
             "dirty": made.dirty,
             "command": made.command,
             **{name: made.versions.get(name) for name in ("python", "torch", "timm")},
