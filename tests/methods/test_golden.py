@@ -10,7 +10,7 @@ from tests.methods.golden import FOLDER, Case, cases, filled
 
 CASES = [case for case in cases() if case.values["config"]["width"] < 768]
 WIDE = [case for case in cases() if case.values["config"]["width"] >= 768]
-PIECES = {"head2toe", "schedules"}  # files of numbers that other tests read, since they are not of whole networks
+PIECES = {"head2toe", "regelu2", "schedules", "velora"}  # files of numbers that other tests read, since they are not of whole networks
 
 
 @pytest.fixture(params=CASES, ids=str)
