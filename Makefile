@@ -26,7 +26,7 @@ types: setup
 	$(PYTHON) -m mypy
 
 overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
-	$(PYTHON) -m bench.overhead
+	$(PYTHON) -m tools.overhead
 
 benchmarks: setup  ## how quick the bench itself is, as ratios within one process; no test measures time
 	OMP_NUM_THREADS=1 $(PYTHON) -m tests.benchmarks
@@ -35,7 +35,7 @@ faults: setup  ## everything that can go wrong with a grid, tried for real (abou
 	$(PYTHON) -m tests.faults
 
 speed: setup  ## cached against uncached training, method by method; a few minutes
-	$(PYTHON) -m bench.side_by_side
+	$(PYTHON) -m tools.side_by_side
 	$(PYTHON) bench.py report speed
 
 gpu: setup  ## planned against measured memory, speed, energy and hours on this card; ARGS=--dry-run tries it without one
@@ -43,7 +43,7 @@ gpu: setup  ## planned against measured memory, speed, energy and hours on this 
 	$(if $(findstring --dry-run,$(ARGS)),,$(PYTHON) bench.py report gpu)
 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
-	$(PYTHON) -m bench.pretrain
+	$(PYTHON) -m tools.pretrain
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,9 +11,10 @@ try:
 except ModuleNotFoundError:
     sys.exit("error: the libraries are not in this Python; call .venv/bin/python bench.py, which `make setup` makes")
 
-from bench import data_app, options, records_app
-from bench.guard import check_place, console, guarded
-from bench.options import ROOT
+from bench.cli import data_app, options
+from bench.cli import results_app as records_app
+from bench.cli.guard import check_place, console, guarded
+from bench.cli.options import ROOT
 from bench.surroundings import degrade_output
 
 EPILOGUE = """
@@ -93,15 +94,15 @@ def grid(
     if context.invoked_subcommand is not None:
         check_place(context)
         return
-    from bench.budget import bytes_of
-    from bench.commands import grid as run_grid
-    from bench.execution import Execution, Keep, Reading
-    from bench.folder import check_folder
-    from bench.keep import kinds_of
-    from bench.launch import Launch
-    from bench.request import Request, device_of
-    from bench.slurm_options import slurm_options
-    from bench.speed_options import SpeedOptions
+    from bench.cli.folder import check_folder
+    from bench.cli.grid import grid as run_grid
+    from bench.cli.speed_options import SpeedOptions
+    from bench.cost.budget import bytes_of
+    from bench.grid.launch import Launch
+    from bench.grid.request import Request, device_of
+    from bench.grid.slurm_options import slurm_options
+    from bench.runner.artifacts import kinds_of
+    from bench.settings import Execution, Keep, Reading
     from reports import write_all
 
     if not dry_run:
@@ -166,9 +167,9 @@ def cost(
     results: options.Results = ROOT / "results",
 ) -> None:
     """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
-    from bench.cost_command import cost as price
-    from bench.cost_request import CostRequest
-    from bench.cost_shown import document, show
+    from bench.cli.cost import cost as price
+    from bench.cli.cost_request import CostRequest
+    from bench.cli.cost_shown import document, show
     from reports import show_costs
 
     words = precision.value, attention.value, optimizer, checkpointing, autograd.value
@@ -197,7 +198,7 @@ def list_(
     json_: options.Json = False,
 ) -> None:
     """What can be named on the command line."""
-    from bench.catalogue import catalogue, document
+    from bench.cli.list import catalogue, document
     from reports import REPORTS
 
     if json_:
@@ -220,12 +221,12 @@ def report(
 
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
-    from bench.folder import check_folder
+    from bench.cli.folder import check_folder
     from reports import COST_REPORTS, REPORTS, pick, write_all
 
     check_folder(out, "--out")
     if not set(names or ()) <= set(REPORTS):
-        from bench.named import check  # here, because it imports torch
+        from bench.names import check  # here, because it imports torch
 
         check("report", names or (), REPORTS)
     picked = pick(names)
@@ -233,8 +234,8 @@ def report(
     if not wanted or not (names or (results / "cost").is_dir()):
         write_all(results, names, out, console())
         return
-    from bench.stale import current  # here, because it imports torch
-    from bench.wanted import prepare
+    from bench.cli.wanted import prepare
+    from bench.runner.stale import current  # here, because it imports torch
 
     if names:
         prepare(wanted, results, console(stderr=True))
@@ -256,7 +257,7 @@ def predict(
     json_: options.Json = False,
 ) -> None:
     """The most likely classes of images, by the network of a run whose weights were kept."""
-    from bench.predict import document, predict, show
+    from bench.cli.predict import document, predict, show
 
     answer = predict(record, images, top, backbone, device.value)
     if json_:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from datasets.folder import split_options
+from datasets.suites.folder import split_options
 from results import Where
 
 __all__ = ["where"]
@@ -51,7 +51,7 @@ def _command() -> str:
 
 
 def _program() -> list[str]:
-    """A file, or a module where it was called as such: `-m bench.side_by_side`."""
+    """A file, or a module where it was called as such: `-m tools.side_by_side`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.origin == sys.argv[0]:
         return ["-m", spec.name.removesuffix(".__main__")]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.base import Suite, Task
-from datasets.preprocessing import PRESETS, Preprocessing
+from datasets.transforms.preprocessing import PRESETS, Preprocessing
 from methods import Method
-from methods.backbone import Backbone
+from methods.backbones.registry import Backbone
 from methods.recipe import Context, Recipe, called, resolve
 from results import Identity
 

@@ -21,10 +21,11 @@ from methods import METHODS
 __all__ = ["digest_of", "method_digest", "planning_digest", "states_digest"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PLANNING = ("bench.cost:planned", "bench.measure:measure")  # what the numbers of a cost record come from
+PLANNING = ("bench.cost.record:planned", "bench.cost.measure:measure")  # what the numbers of a cost record come from
 STATES = (
-    "bench.autocast:autocast", "bench.data:Normaliser", "bench.data:statistics_of", "datasets.decoding:decode",
-    "datasets.preprocessing:Preprocessing", "methods.backbone:Backbone", "methods.backbone:prepare",
+    "bench.train.autocast:autocast", "bench.data.batches:Normaliser", "bench.data.batches:statistics_of",
+    "datasets.transforms.decoding:decode", "datasets.transforms.preprocessing:Preprocessing",
+    "methods.backbones.registry:Backbone", "methods.backbones.registry:prepare",
     "methods.base:Entangled", "methods.base:Network",
 )  # fmt: skip
 EFFECTS = ""  # in place of a name: statements that change what is there, and so count for whatever the module has

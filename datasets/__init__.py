@@ -6,17 +6,18 @@ Behind a suite's name may stand options of its own, `domain:mask`, `folder:PATH:
 from importlib import import_module
 from pkgutil import iter_modules
 
+from datasets import suites
 from datasets.base import NotHere, Split, Suite, Task
-from datasets.copies import locate
-from datasets.preprocessing import PRESETS, Preprocessing
+from datasets.files.copies import locate
+from datasets.transforms.preprocessing import PRESETS, Preprocessing
 
 __all__ = ["PRESETS", "SUITES", "NotHere", "Preprocessing", "Split", "Suite", "Task", "locate", "suite"]
 
 
 def _found() -> dict[str, Suite]:
-    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
-    suites = [module.SUITE for module in modules if hasattr(module, "SUITE")]
-    return {suite.name: suite for suite in suites}
+    modules = [import_module(f"{suites.__name__}.{module.name}") for module in iter_modules(suites.__path__)]
+    found = [module.SUITE for module in modules if hasattr(module, "SUITE")]
+    return {suite.name: suite for suite in found}
 
 
 SUITES: dict[str, Suite] = _found()

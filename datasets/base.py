@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.preprocessing import Preprocessing
+from datasets.transforms.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from datasets.copies import Look
+    from datasets.files.copies import Look
 
 __all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task"]
 
@@ -62,7 +62,7 @@ class Task:
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the classes, where they are known
     note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
     known: tuple[str, ...] = field(default=(), compare=False)  # kinds of defects that the published copy has too
-    viewed: bool = False  # images are read as a viewer shows them (datasets/preprocessing.py)
+    viewed: bool = False  # images are read as a viewer shows them (datasets/transforms/preprocessing.py)
     understood: str = field(default="", compare=False)  # one sentence: how one's own folder was read
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
@@ -101,8 +101,9 @@ class Task:
 class Suite:
     """Tasks that are reported together, and what they are run with unless another is named.
 
-    Where images lie in a folder, `look` says what there is of a task (datasets/copies.py makes a task of that), and the
-    sizes in `tasks` are the published ones. `vary` gives the suite with the options behind its name, `domain:mask`.
+    Where images lie in a folder, `look` says what there is of a task (datasets/files/copies.py makes a task of that),
+    and the sizes in `tasks` are the published ones. `vary` gives the suite with the options behind its
+    name, `domain:mask`.
     """
 
     name: str

@@ -16,7 +16,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import Bottleneck, blocks_of
+from methods.parts.bypass import Bottleneck, blocks_of
 from methods.settings import Count, Fraction
 
 

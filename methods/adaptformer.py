@@ -14,7 +14,7 @@ from timm.models import VisionTransformer
 from torch import nn
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import Beside, Bottleneck, blocks_of
+from methods.parts.bypass import Beside, Bottleneck, blocks_of
 from methods.settings import Count, Fraction, Number
 
 

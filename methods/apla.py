@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
+from methods.parts.bypass import blocks_of, check_layers
 from methods.settings import Count
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import Beside, Bottleneck, blocks_of
-from methods.recompute import Recomputing
+from methods.parts.bypass import Beside, Bottleneck, blocks_of
+from methods.parts.recompute import Recomputing
 from methods.settings import Count, Fraction, Number
 
 

@@ -14,7 +14,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
+from methods.parts.bypass import blocks_of, check_layers
 
 LAST = ("attn.proj", "mlp.fc2")  # the last layer of each branch
 

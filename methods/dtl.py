@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from methods.backbones.chain import Link, chain_of
 from methods.base import Method, Network, Unsupported
-from methods.chain import Link, chain_of
 from methods.settings import Count, Layer, Positive
 from methods.states import observe, written
 

@@ -17,9 +17,9 @@ from timm.models import VisionTransformer
 from torch import nn
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
-from methods.factors import LAYERS, Factors, Train, Tucker, Updated, slices_of
-from methods.recompute import Recomputing
+from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.factors import LAYERS, Factors, Train, Tucker, Updated, slices_of
+from methods.parts.recompute import Recomputing
 from methods.settings import Count, Fraction, Number
 
 

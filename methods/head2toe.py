@@ -24,10 +24,10 @@ from timm.models import VisionTransformer
 from torch import nn
 
 from methods.base import Method, Network, Unsupported
-from methods.queries import check_blocks
-from methods.selection import Probe, Share, strongest
+from methods.parts.queries import check_blocks
+from methods.parts.selection import Probe, Share, strongest
+from methods.parts.taps import ClassToken, Taps
 from methods.settings import Count, Range
-from methods.taps import ClassToken, Taps
 from methods.vpt import check_class_token
 
 

@@ -14,10 +14,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from methods.activations import merge_norm
+from methods.backbones.chain import chain_of
 from methods.base import Entangled, Method, Network, Unsupported
-from methods.chain import chain_of
-from methods.lean_layers import packed_bits, unpacked_bits
+from methods.parts.activations import merge_norm
+from methods.parts.lean_layers import packed_bits, unpacked_bits
 from methods.settings import Count, Fraction, Layer, Number
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from methods import lora
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
+from methods.parts.bypass import blocks_of, check_layers
 from methods.settings import Count, Number
 
 TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",), "all": ("q", "k", "v")}  # of the projection

@@ -21,8 +21,8 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Method, Network, Unsupported
-from methods.prune import chain_kept, is_plain, narrow_block, narrow_norm
-from methods.queries import first_of
+from methods.parts.prune import chain_kept, is_plain, narrow_block, narrow_norm
+from methods.parts.queries import first_of
 from methods.settings import Count
 from methods.states import observe, written
 

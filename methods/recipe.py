@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from methods.activations import Activations
 from methods.base import Method
+from methods.parts.activations import Activations
 from methods.settings import Count, Fraction, Number, Positive, check
 from methods.settings import parse as parse_setting
 from methods.spec import closest, parse
@@ -48,7 +48,7 @@ class Recipe:
     decay: Literal["all", "matrices", "not_biases"] = "matrices"  # which trainable tensors decay
     momentum: Fraction = 0.9
     epsilon: Positive = 1e-8
-    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/schedules.py
+    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/schedules.py
     per: Literal["epoch", "step"] = "epoch"
     warmup_epochs: Literal[0] | Count = 10
     warmup_rate: Number = 0.0
@@ -66,8 +66,8 @@ class Recipe:
     drop_path: Fraction = 0.0
     backbone_dropout: Fraction = 0.0  # after the embedding and both MLP layers
     head: Literal["linear", "normal", "prior"] = "normal"
-    preprocessing: str = "checkpoint"  # a preset of datasets/preprocessing.py
-    activations: str = ""  # what blocks keep less of for their backward pass: words of methods/activations.py
+    preprocessing: str = "checkpoint"  # a preset of datasets/transforms/preprocessing.py
+    activations: str = ""  # what blocks keep less of for their backward pass: words of methods/parts/activations.py
     optimizer_in_backward: bool = False  # each tensor is updated as soon as its gradient is there, which is then freed
     evaluate_every: Literal[0] | Count = 0  # epochs between test evaluations besides the last one
     reported: Literal["last", "best"] = "last"  # what the source printed; the headline here is the last epoch

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
-from methods.recompute import Recomputing
+from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.recompute import Recomputing
 from methods.settings import Count, Fraction, Number
 
 

@@ -21,7 +21,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Method, Network, Unsupported
-from methods.bypass import Bottleneck
+from methods.parts.bypass import Bottleneck
 from methods.settings import Count
 from methods.states import observe, written
 from methods.steps import pool, steps_of

@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from methods.base import Method, Network, Unsupported
-from methods.queries import check_blocks, first_of
+from methods.parts.queries import check_blocks, first_of
 from methods.settings import Count, Fraction
 from methods.states import observe, read_type, written
 from methods.steps import pool, steps_of

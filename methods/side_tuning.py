@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import AlexNet_Weights, alexnet
 
+from methods.backbones.weights import WeightsError
 from methods.base import Method, Network, Unsupported
 from methods.states import IMAGES, POOLED, observe
-from methods.weights import WeightsError
 
 LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
 

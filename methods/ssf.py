@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network, Unsupported
-from methods.bypass import blocks_of, check_layers
-from methods.recompute import Recomputing
+from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.recompute import Recomputing
 
 IN_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from methods.chain import chain_of
+from methods.backbones.chain import chain_of
 
 __all__ = ["Step", "embed", "leading_frozen", "pool", "steps_of"]
 

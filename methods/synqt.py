@@ -1,6 +1,6 @@
 """SynQT (Zhang et al., ECCV 2024): a small trainable path makes the queries with which frozen blocks are read.
 
-Source: card synqt.md, section 3. With learned tokens P_i (n×D), H_0 = 0, the parts of methods/synthesis.py, and keys
+Source: card synqt.md, section 3. With learned tokens P_i (n×D), H_0 = 0, the parts of parts/synthesis.py, and keys
 and values of block i from its own tokens only:
 
     Ĥ_i = Synthesis_i(P_i + s_f·H_{i-1})
@@ -23,11 +23,11 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Method, Network
-from methods.queries import Kept, check_blocks, kept_of, read, walk
+from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
+from methods.parts.synthesis import Gathering, Synthesis
 from methods.settings import Count, Number
 from methods.states import EMBEDDED, observe, written
 from methods.steps import embed
-from methods.synthesis import Gathering, Synthesis
 
 
 class Synthesised(Network):

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from methods import lora
 from methods.base import Entangled, Method, Network
-from methods.bypass import blocks_of, check_layers
-from methods.recompute import Recomputing
+from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.recompute import Recomputing
 from methods.settings import Count, Number
 
 TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",)}

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Method, Network
-from methods.queries import Kept, check_blocks, kept_of, read, walk
-from methods.selection import Picked, Probe, Share, strongest
+from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
+from methods.parts.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
 from methods.states import POOLED, observe, written
 from methods.steps import embed, pool

@@ -1,8 +1,8 @@
 """SHOWN: one file per table or figure; a report is a function from the table of records to tables and figures."""
 
-from reports.base import Cell, Column, Figure, Table
 from reports.discovery import COST_REPORTS, MEASURED_REPORTS, REPORTS, find, pick
 from reports.everything import show_costs, write_all
+from reports.tables.table import Cell, Column, Figure, Table
 
 __all__ = [
     "COST_REPORTS",

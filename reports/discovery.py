@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.base import Figure, Table
+from reports.tables.table import Figure, Table
 
 if TYPE_CHECKING:
     Report = Callable[..., Sequence[Table | Figure]]
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["COST_REPORTS", "MEASURED_REPORTS", "READS", "REPORTS", "find", "pick", "why_nothing"]
 
 RECORDS = {"runs", "costs"}  # what else a report reads was measured by a tool
+
+
+VIEWS = Path(__file__).parent / "views"
 
 
 def _summary(path: Path) -> str | None:
@@ -32,12 +35,12 @@ def _summary(path: Path) -> str | None:
 
 
 def _arguments(name: str) -> tuple[str, ...]:
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((VIEWS / f"{name}.py").read_text(encoding="utf-8"))
     (report,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "report")
     return tuple(argument.arg for argument in report.args.args)
 
 
-FOUND = {path.stem: _summary(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+FOUND = {path.stem: _summary(path) for path in sorted(VIEWS.glob("*.py"))}
 REPORTS = {name: summary for name, summary in FOUND.items() if summary is not None}  # name -> what it shows
 READS = {name: _arguments(name) for name in REPORTS}  # name -> what it takes, in its order
 COST_REPORTS = [name for name, kinds in READS.items() if "costs" in kinds]
@@ -54,11 +57,11 @@ def pick(names: Sequence[str] | None) -> list[str]:
 
 def find(name: str) -> Report:
     """The function of one report; imports it, and pandas or matplotlib with it."""
-    report: Report = importlib.import_module(f"reports.{name}").report
+    report: Report = importlib.import_module(f"reports.views.{name}").report
     return report
 
 
 def why_nothing(name: str) -> str | None:
     """What a report that gave nothing says of it, if anything."""
-    sentence: str | None = getattr(importlib.import_module(f"reports.{name}"), "NOTHING", None)
+    sentence: str | None = getattr(importlib.import_module(f"reports.views.{name}"), "NOTHING", None)
     return sentence

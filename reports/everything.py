@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.base import Item, Table, told_apart
 from reports.discovery import MEASURED_REPORTS, READS, find, pick, why_nothing
+from reports.tables.table import Item, Table, told_apart
 from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.Data
 
 def show_costs(records: Sequence[CostRecord], console: Console) -> None:
     """The table of cost records on the console; nothing is written."""
-    from reports import terminal
+    from reports.formats import terminal
 
     for item in find("cost")(cost_frame(records)):
         if isinstance(item, Table):
@@ -147,7 +147,8 @@ def _measured(root: Path, name: str, console: Console) -> dict[str, pd.DataFrame
 
 
 def _write(item: Item, out: Path, console: Console) -> list[Path]:
-    from reports import terminal, writing
+    from reports.formats import files as writing
+    from reports.formats import terminal
 
     written = writing.write(item, out)  # first, whatever happens to the screen
     if isinstance(item, Table):
@@ -164,7 +165,7 @@ def _page(
     console: Console,
     whole: str,
 ) -> list[Path]:
-    from reports import page
+    from reports.formats import html as page
 
     path = page.write(items, runs, costs, out)
     _say(console, f"wrote {path}: {whole} on one page, for a browser")

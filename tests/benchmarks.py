@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from torch._subclasses import FakeTensorMode
 
-from bench.case import Case
-from bench.plan import materialise, plan
-from methods.backbone import find
+from bench.cost.case import Case
+from bench.cost.plan import materialise, plan
+from methods.backbones.registry import find
 from methods.spec import parse
-from reports.protocol import comparisons
-from reports.summary import summaries
+from reports.tables.comparison import comparisons
+from reports.tables.summary import summaries
 from results import Record, Score, frame, load_all, save
 from tests.reports.from_print import CLASSES, TASKS, cost_of, record
 

@@ -64,10 +64,11 @@ learning_rate = 0.01
 [norm_tuning]
 batch_size = 16
 """
-EVERYTHING = "tests/methods/test_recipe.py", "tests/methods/test_spec.py", "tests/bench/test_request.py"
+EVERYTHING = "tests/methods/test_recipe.py", "tests/methods/test_spec.py", "tests/bench/grid/test_request.py"
 OF_METHODS = (
-    "tests/methods/test_contract.py", "tests/methods/test_swin.py", "tests/bench/test_on_cuda.py",
-    "tests/bench/test_plan.py", "tests/bench/test_cost.py", "tests/bench/test_keep.py", "tests/bench/test_feed.py",
+    "tests/methods/test_contract.py", "tests/methods/test_swin.py", "tests/bench/train/test_on_cuda.py",
+    "tests/bench/cost/test_plan.py", "tests/bench/cost/test_record.py",
+    "tests/bench/runner/test_artifacts.py", "tests/bench/features/test_reader.py",
 )  # fmt: skip
 LISTS = (
     "tests/methods/test_golden.py::test_every_file_of_golden_numbers_has_cases",

@@ -50,6 +50,35 @@ def test_records_and_reports_do_without_torch(part: str) -> None:
     assert not [path for path in sources(part) if "safetensors.torch" in path.read_text()]  # that of numpy is light
 
 
+FLOORS = {
+    "bench": 0, "bench.data": 1, "bench.train": 2, "bench.prepare": 2,
+    "bench.features": 3, "bench.cost": 3, "bench.runner": 4, "bench.grid": 5, "bench.cli": 6,
+    "datasets.transforms": 1, "datasets.files": 2, "datasets.demo": 2, "datasets.suites": 3,
+    "methods.backbones": 1, "methods.parts": 2,
+    "reports.tables": 1, "reports.figures": 1, "reports.formats": 2, "reports.views": 3,
+}  # fmt: skip
+
+
+def room(module: str) -> str:
+    """The room that a module belongs to; files of a top folder are its ground."""
+    words = module.split(".")
+    return ".".join(words[:2]) if (ROOT / words[0] / words[1]).is_dir() else words[0]
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_a_room_imports_only_from_the_floors_below(name: str) -> None:
+    folder = ROOT.joinpath(*name.split("."))
+    bad = []
+    for path in folder.glob("*.py"):
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        for module in (node.module or "" for node in nodes):
+            if module.startswith(f"{name.split('.')[0]}.") and path.name != "__init__.py":
+                other = room(module)
+                if other in FLOORS and other != name and FLOORS[other] >= FLOORS[name]:
+                    bad.append((path.name, module))
+    assert not bad
+
+
 def test_methods_print_nothing() -> None:
     for path in sources("methods"):
         names = [node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)]

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("tools", "bench", "methods", "datasets", "results", "reports", "tests", "docs")
 FILES = ("bench.py", "pyproject.toml", "README.md", "Makefile", "constraints.txt")
+CACHES = shutil.ignore_patterns("__pycache__", "*.tmp")
 NOT_OURS = shutil.ignore_patterns(
     "__pycache__", "runs", "cost", "features", "kept", "logs", "claims", "slurm", "out", "*.tmp"
 )
@@ -17,7 +18,7 @@ NOT_OURS = shutil.ignore_patterns(
 def copied(place: Path) -> Path:
     """The checkout without results of its own."""
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, place / name, ignore=NOT_OURS)
+        shutil.copytree(ROOT / name, place / name, ignore=NOT_OURS if name in ("results", "reports") else CACHES)
     for name in FILES:
         shutil.copy(ROOT / name, place / name)
     return place

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Takes back what the command line does to the loggers of a process that has only one call."""
-    loggers = [logging.getLogger(name) for name in ("bench", "methods", "methods.weights")]
+    loggers = [logging.getLogger(name) for name in ("bench", "methods", "methods.backbones.weights")]
     before = [(logger.level, logger.handlers[:]) for logger in loggers]
     yield
     for logger, (level, handlers) in zip(loggers, before, strict=True):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from bench.ahead import ahead
-from bench.attempt import Event, Finished
-from bench.execution import Execution
-from bench.train import Epoch
-from bench.worker import Order
-from bench.workers import Workers
+from bench.data.ahead import ahead
+from bench.grid.worker import Order
+from bench.grid.workers import Workers
+from bench.runner.attempt import Event, Finished
+from bench.settings import Execution
+from bench.train.loop import Epoch
 from tests.bench.tiny import runs
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import bench.execute
-from bench.attempt import Event, attempt
-from bench.execution import Execution
+import bench.runner.execute
+from bench.grid.sent import record_of
+from bench.grid.worker import Order
 from bench.run import Run
-from bench.sent import record_of
-from bench.train import Epoch
-from bench.worker import Order
+from bench.runner.attempt import Event, attempt
+from bench.settings import Execution
+from bench.train.loop import Epoch
 from results import Cost
 from tests.bench.tiny import runs
 
@@ -37,9 +37,9 @@ def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]
             signal.raise_signal(signal.SIGSEGV)
         if name == "vqt" and first:
             time.sleep(3600)
-    bench.execute.planned_cost = lambda *_: Cost()  # planning takes most of the time, and is tested elsewhere
+    bench.runner.execute.planned_cost = lambda *_: Cost()  # planning takes most of the time, and is tested elsewhere
     if run.seed == 1 and name == "partial" and first:
-        bench.execute._train_and_test = _without_memory
+        bench.runner.execute._train_and_test = _without_memory
     return attempt(run, root, how, watch, order.over, order.force)
 
 

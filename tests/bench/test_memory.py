@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import bench.memory
-from bench.memory import memory_of
+import bench.machine
+from bench.machine import memory_of
 
 
 def put(file: Path, text: str) -> None:
@@ -29,11 +29,11 @@ def test_control_groups_bound_it(
     put(tmp_path / "own", own)
     for name, text in limits.items():
         put(tmp_path / "groups" / name, text)
-    monkeypatch.setattr(bench.memory, "OWN", tmp_path / "own")
-    monkeypatch.setattr(bench.memory, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(bench.machine, "OWN", tmp_path / "own")
+    monkeypatch.setattr(bench.machine, "GROUPS", tmp_path / "groups")
     assert memory_of(torch.device("cpu")) == least
 
 
 def test_without_groups_it_is_the_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bench.memory, "OWN", tmp_path / "none")
+    monkeypatch.setattr(bench.machine, "OWN", tmp_path / "none")
     assert memory_of(torch.device("cpu")) > 2**20

@@ -10,14 +10,14 @@ from PIL import Image
 from rich.console import Console
 
 import results
-from bench.commands import grid
-from bench.data_commands import check
+from bench.cli.data import check
+from bench.cli.grid import grid
+from bench.data.splits import load_split
 from bench.errors import WrongCall
-from bench.execution import Execution, Reading
-from bench.request import Request, runs_of
-from bench.splits import load_split
-from reports.conditions import conditions
-from reports.protocol import comparisons
+from bench.grid.request import Request, runs_of
+from bench.settings import Execution, Reading
+from reports.tables.captions import conditions
+from reports.tables.comparison import comparisons
 from results import Record, frame
 
 SKIP = Reading(workers=0, on_bad_image="skip")

@@ -43,11 +43,11 @@ def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(ca
 
 
 def test_a_module_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.find_spec("bench.side_by_side")
+    spec = importlib.util.find_spec("tools.side_by_side")
     assert spec is not None
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     monkeypatch.setattr(sys, "argv", [spec.origin, "--on", "embedded"])
-    assert where(CPU).command == "python -m bench.side_by_side --on embedded"
+    assert where(CPU).command == "python -m tools.side_by_side --on embedded"
 
 
 def test_nobody_is_named(called: Where) -> None:

@@ -10,10 +10,10 @@ import torch
 
 import datasets
 from bench.errors import WrongCall
-from bench.execute import execute
-from bench.execution import Execution
-from bench.request import Request, grid_of
+from bench.grid.request import Request, grid_of
 from bench.run import Run
+from bench.runner.execute import execute
+from bench.settings import Execution
 from results import path_of
 from tests.bench.tiny import SUITE, run
 

@@ -22,8 +22,8 @@ from PIL import Image
 from torchvision.io import decode_jpeg
 
 from datasets import PRESETS
-from datasets.decoding import BadImage, decoded
-from datasets.lists import read
+from datasets.files.lists import read
+from datasets.transforms.decoding import BadImage, decoded
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from bench.seeded import seeded
+from bench.data.seeded import seeded
 from datasets import PRESETS, Preprocessing
-from datasets.augmentation import NOAH, VPT, Augmentation, transform_of
-from datasets.preprocessing import HALF
+from datasets.transforms.augmentation import NOAH, VPT, Augmentation, transform_of
+from datasets.transforms.preprocessing import HALF
 
 SIZE = 224
 

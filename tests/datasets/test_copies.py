@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets import Task, locate, suite
-from datasets.lists import BadList
+from datasets.files.lists import BadList
 from tests.datasets.made import json_task, write
 from tests.datasets.test_other_suites import few_shot_copy, image, listing, lists
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from datasets import PRESETS
-from datasets.decoding import MOST_PIXELS, BadImage, decode, decoded
-from datasets.inspection import inspect
+from datasets.files.inspection import inspect
+from datasets.transforms.decoding import MOST_PIXELS, BadImage, decode, decoded
 from tests.datasets.fuzz import fuzz, originals
 from tests.datasets.made import picture
 

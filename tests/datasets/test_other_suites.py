@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets import PRESETS, Task, locate, suite
-from datasets.listing import Listing
+from datasets.files.listing import Listing
 from tests.datasets.made import write
 
 PLAIN = PRESETS["checkpoint"]

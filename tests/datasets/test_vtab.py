@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from datasets import PRESETS, locate, suite
-from datasets.decoding import BadImage
-from datasets.lists import BadList
-from datasets.vtab import ALIASES
+from datasets.files.lists import BadList
+from datasets.suites.vtab import ALIASES
+from datasets.transforms.decoding import BadImage
 from tests.datasets.made import json_task, suite_copy, text_task
 
 VTAB = suite("vtab")

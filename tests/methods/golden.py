@@ -16,7 +16,7 @@ from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from methods import Method, Network
-from methods.backbone import prepare
+from methods.backbones.registry import prepare
 from methods.spec import parse
 from tests.methods.golden_bypass import ROWS
 from tests.methods.golden_entangled import ENTANGLED

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from methods import Network
-from methods.activations import Activations, Velora, keep_less
-from methods.backbone import prepare
+from methods.backbones.registry import prepare
+from methods.parts.activations import Activations, Velora, keep_less
 from methods.spec import parse
 from tests.methods.golden import FOLDER, Case, filled, put, vit_of
 

@@ -9,9 +9,9 @@ import torch
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from bench.networks import build
+from bench.train.network import build
 from methods import METHODS, Network
-from methods.backbone import ARCHITECTURES, Backbone
+from methods.backbones.registry import ARCHITECTURES, Backbone
 from methods.recipe import Recipe
 from methods.spec import parse
 

@@ -6,12 +6,12 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from bench.networks import count, skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
 from methods import METHODS
-from methods.activations import Activations, keep_less
-from methods.backbone import find
-from methods.lean_layers import MsNorm, ReGelu2, VeloraLinear, packed_bits, unpacked_bits
+from methods.backbones.registry import find
+from methods.parts.activations import Activations, keep_less
+from methods.parts.lean_layers import MsNorm, ReGelu2, VeloraLinear, packed_bits, unpacked_bits
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.golden_activations import OptionCase, directions, option_cases

@@ -11,9 +11,9 @@ import timm
 import torch
 from torch import Tensor
 
-from methods.backbone import BACKBONES, EMBEDDED, build, find, prepare
-from methods.chain import chain_of
-from methods.weights import WeightsError
+from methods.backbones.chain import chain_of
+from methods.backbones.registry import BACKBONES, EMBEDDED, build, find, prepare
+from methods.backbones.weights import WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
 

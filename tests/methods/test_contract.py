@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from bench.loss import loss_of
-from bench.networks import count, skeleton
-from bench.optimizers import optimizer_of
+from bench.train.loss import loss_of
+from bench.train.network import count, skeleton
+from bench.train.optimizers import optimizer_of
 from methods import METHODS
 from methods.recipe import Recipe
 from methods.spec import parse

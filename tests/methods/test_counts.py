@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.networks import count, skeleton
-from methods.backbone import find
+from bench.train.network import count, skeleton
+from methods.backbones.registry import find
 from methods.recipe import Recipe
 from methods.spec import parse
 

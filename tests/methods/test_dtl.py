@@ -9,12 +9,12 @@ from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from bench.networks import count, skeleton
-from bench.plan import plan
-from bench.recompute import recompute
+from bench.cost.checkpointing import recompute
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
 from methods import Network, Unsupported
-from methods.backbone import find, prepare
-from methods.chain import chain_of
+from methods.backbones.chain import chain_of
+from methods.backbones.registry import find, prepare
 from methods.recipe import Recipe, load, resolve
 from methods.spec import parse
 from methods.steps import embed

@@ -9,10 +9,10 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 import methods.pvera
-from bench.networks import skeleton
-from bench.optimizers import optimizer_of
-from bench.plan import plan
-from methods.backbone import find
+from bench.cost.plan import plan
+from bench.train.network import skeleton
+from bench.train.optimizers import optimizer_of
+from methods.backbones.registry import find
 from methods.lora_fa import FrozenDown, Joint
 from methods.recipe import Recipe
 from methods.spec import parse

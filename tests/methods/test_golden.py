@@ -4,13 +4,18 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench.networks import count
+from bench.train.network import count
 from methods import Network
 from tests.methods.golden import FOLDER, Case, cases, filled
 
 CASES = [case for case in cases() if case.values["config"]["width"] < 768]
 WIDE = [case for case in cases() if case.values["config"]["width"] >= 768]
-PIECES = {"head2toe", "regelu2", "schedules", "velora"}  # files of numbers that other tests read, since they are not of whole networks
+PIECES = {
+    "head2toe",
+    "regelu2",
+    "schedules",
+    "velora",
+}  # files of numbers that other tests read, since they are not of whole networks
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.networks import count, skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
 from methods import Unsupported
-from methods.backbone import ARCHITECTURES, Backbone, find
+from methods.backbones.registry import ARCHITECTURES, Backbone, find
 from methods.head2toe import Head2Toe
+from methods.parts.selection import Probe, group_lasso, strongest
+from methods.parts.taps import Taps, pooled
 from methods.recipe import Recipe
-from methods.selection import Probe, group_lasso, strongest
 from methods.spec import parse
 from methods.steps import embed
-from methods.taps import Taps, pooled
 from tests.methods.golden import FOLDER, filled
 from tests.methods.small import CLASSES, batch, network_of, plain
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.networks import skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import skeleton
 from methods import Unsupported
-from methods.backbone import find, prepare
+from methods.backbones.registry import find, prepare
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.small import batch, disturb, learning, network_of

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.networks import count
+from bench.train.network import count
 from methods import Network, Unsupported
 from methods.spec import parse
 from methods.steps import embed

@@ -10,11 +10,11 @@ from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.networks import count, skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
 from methods import Unsupported
-from methods.backbone import find, prepare
-from methods.prune import chain_kept
+from methods.backbones.registry import find, prepare
+from methods.parts.prune import chain_kept
 from methods.recipe import Recipe
 from methods.spec import parse
 from methods.steps import embed

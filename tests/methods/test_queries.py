@@ -10,7 +10,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from methods import Unsupported
-from methods.queries import check_blocks, read, walk
+from methods.parts.queries import check_blocks, read, walk
 from methods.spec import parse
 from tests.methods.small import batch, disturb, learning, network_of, plain
 

@@ -8,11 +8,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from bench.networks import skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import skeleton
 from methods import Network
+from methods.parts.recompute import Recomputing
 from methods.recipe import Recipe
-from methods.recompute import Recomputing
 from methods.spec import parse
 from tests.methods.small import CLASSES, SIZE, SMALL, batch, disturb, learning, network_of
 

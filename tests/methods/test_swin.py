@@ -9,13 +9,13 @@ from timm.models import SwinTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from bench.networks import skeleton
+from bench.train.network import skeleton
 from methods import METHODS, Unsupported
-from methods.backbone import Backbone, find, prepare
+from methods.backbones.registry import Backbone, find, prepare
+from methods.backbones.weights import WeightsError
 from methods.recipe import Recipe
 from methods.spec import parse
 from methods.steps import steps_of
-from methods.weights import WeightsError
 from tests.methods.small import CLASSES, batch, learning
 
 TINY = "swin_tiny_patch4_window7_224"

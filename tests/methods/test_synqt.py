@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from bench.networks import count, skeleton
-from bench.plan import plan
-from methods.backbone import find
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
+from methods.backbones.registry import find
 from methods.recipe import Recipe, resolve
 from methods.spec import parse
 from tests.methods.golden import FOLDER, Case

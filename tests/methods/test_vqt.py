@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.networks import count, skeleton
-from bench.plan import plan
+from bench.cost.plan import plan
+from bench.train.network import count, skeleton
 from methods import Network
-from methods.backbone import find
+from methods.backbones.registry import find
+from methods.parts.selection import Probe, group_lasso, strongest
 from methods.recipe import Recipe
-from methods.selection import Probe, group_lasso, strongest
 from methods.spec import parse
 from tests.methods.golden import FOLDER, Case, filled
 from tests.methods.small import CLASSES, batch, disturb, learning, network_of

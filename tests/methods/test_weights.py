@@ -16,9 +16,9 @@ import torch
 from timm.models import VisionTransformer
 from torch import Tensor
 
-from methods.backbone import Backbone, find
-from methods.normalisation import parse_normalise
-from methods.weights import WeightsError
+from methods.backbones.normalisation import parse_normalise
+from methods.backbones.registry import Backbone, find
+from methods.backbones.weights import WeightsError
 
 ARCHITECTURE = "test_vit"
 Tensors = dict[str, Tensor]
@@ -122,7 +122,7 @@ def test_the_network_of_a_file_is_the_published_one(
 def test_one_line_says_what_was_taken_and_what_was_dropped(
     tensors: Tensors, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "methods.weights"):
+    with caplog.at_level(logging.INFO, "methods.backbones.weights"):
         local(write(tensors, tmp_path, name)).load()
     extra = ", pre_logits.bias, pre_logits.kernel" if name.endswith("npz") else ""
     weight = "head.kernel" if name.endswith("npz") else "head.weight"
@@ -138,7 +138,7 @@ def test_positions_of_another_resolution_are_resized(tmp_path: Path, caplog: pyt
     other = timm.create_model(ARCHITECTURE, num_classes=0, img_size=96)
     ramp = torch.arange(36.0).view(1, 6, 6, 1).expand(1, 6, 6, 64)
     other.pos_embed.data = torch.cat([torch.full((1, 1, 64), 5.0), ramp.reshape(1, 36, 64)], dim=1)
-    with caplog.at_level(logging.INFO, "methods.weights"):
+    with caplog.at_level(logging.INFO, "methods.backbones.weights"):
         table = local(write(other.state_dict(), tmp_path, "timm.safetensors")).load().pos_embed
     assert "positions resized from 37 to 101" in caplog.text
     assert table.shape == (1, 101, 64)

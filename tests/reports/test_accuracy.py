@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from reports.accuracy import report
-from reports.base import Cell, Table
-from reports.metrics import METRICS
+from reports.tables.metrics import METRICS
+from reports.tables.table import Cell, Table
+from reports.views.accuracy import report
 from results import Cost, Score, frame
 
 

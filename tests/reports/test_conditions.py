@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from reports.conditions import conditions, preprocessing
-from reports.protocol import comparisons
+from reports.tables.captions import conditions, preprocessing
+from reports.tables.comparison import comparisons
 from results import Record, frame
 
 VPT = {

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from matplotlib.text import Annotation, Text
 
 from reports import find
-from reports.convergence import curve
-from reports.ends import STEP, apart
+from reports.figures.ends import STEP, apart
+from reports.views.convergence import curve
 from results import Record, Score, frame
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from reports.copies import copies
+from reports.tables.copies import copies
 
 A = {"cifar": "a1", "dtd": "a2", "kitti": "a3"}
 B = {"cifar": "b1", "dtd": "b2", "kitti": "b3"}

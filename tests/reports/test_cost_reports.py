@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports import COST_REPORTS, Figure, Table, find, terminal, write_all
-from reports.budget import fitting
-from reports.writing import write
+from reports import COST_REPORTS, Figure, Table, find, write_all
+from reports.formats import terminal
+from reports.formats.files import write
+from reports.views.budget import fitting
 from results import Conditions, CostRecord, Figures, Where, cost_frame, save_cost
 
 GIB = 2**30

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from reports import write_all
-from reports.base import Figure, Table
-from reports.energy import report
+from reports.tables.table import Figure, Table
+from reports.views.energy import report
 from results import Cost, Record, frame, save
 
 

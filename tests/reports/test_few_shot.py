@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import Figure, Table, find
-from reports.curves import Curve, apart
-from reports.shots import set_and_shots
-from reports.writing import write
+from reports.figures.curves import Curve, apart
+from reports.figures.shots import set_and_shots
+from reports.formats.files import write
 from results import Record, frame, quoted
 from tests.reports.from_print import record
 

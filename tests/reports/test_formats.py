@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from reports import Cell, Column, Table, comma_separated, latex, markdown, terminal
-from reports.metrics import METRICS
+from reports import Cell, Column, Table
+from reports.formats import csv as comma_separated
+from reports.formats import latex, markdown, terminal
+from reports.tables.metrics import METRICS
 
 ACCURACY, MEMORY = METRICS["test_accuracy"], METRICS["planned_peak_bytes"]
 TABLE = Table(

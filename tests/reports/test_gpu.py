@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.base import Figure, Table
 from reports.discovery import READS
-from reports.gpu import report
+from reports.tables.table import Figure, Table
+from reports.views.gpu import report
 from results import load_measured
 
 CARD = {

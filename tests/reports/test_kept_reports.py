@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from reports import find
-from reports.feature_importance import shares
-from reports.kept import pick
-from reports.tsne import embedded
+from reports.tables.kept import pick
+from reports.views.feature_importance import shares
+from reports.views.tsne import embedded
 from results import Record, frame, save_kept
 
 TASKS = ("cifar", "dtd", "eurosat", "clevr_count")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from reports import find
-from reports.writing import write
+from reports.formats.files import write
 from results import frame
 from tests.reports.test_reports import ODD
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from reports import find
-from reports.leaderboard import budgets, ranks
+from reports.views.leaderboard import budgets, ranks
 from results import Cost, frame
 
 MIB = 2**20

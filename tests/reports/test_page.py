@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports import page, write_all
-from reports.base import Cell, Column, Table
-from reports.markup import table
-from reports.metrics import METRICS
+from reports import write_all
+from reports.formats import html as page
+from reports.formats.markup import table
+from reports.tables.metrics import METRICS
+from reports.tables.table import Cell, Column, Table
 from results import save, save_cost
 from tests.reports.browser import CHROMIUM, Browser
 from tests.reports.test_cost_reports import record as cost_record

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from reports.accuracy import report
-from reports.base import Table, told_apart
-from reports.conditions import conditions
-from reports.order import in_order, tasks_by_group
-from reports.protocol import comparisons
-from reports.summary import on_common_tasks, summaries
+from reports.tables.captions import conditions
+from reports.tables.comparison import comparisons
+from reports.tables.order import in_order, tasks_by_group
+from reports.tables.summary import on_common_tasks, summaries
+from reports.tables.table import Table, told_apart
+from reports.views.accuracy import report
 from results import Record, frame
 
 

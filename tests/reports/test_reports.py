@@ -12,13 +12,14 @@ from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
-from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, latex, write_all
-from reports.writing import write
+from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, write_all
+from reports.formats import latex
+from reports.formats.files import write
 from results import Cost, Record, frame, save
 
 TOP = Path(__file__).parents[2]
 RUN_REPORTS = [name for name in REPORTS if name not in (*COST_REPORTS, *MEASURED_REPORTS)]
-OF_OTHER_SUITES = [name for name in RUN_REPORTS if hasattr(importlib.import_module(f"reports.{name}"), "SUITE")]
+OF_OTHER_SUITES = [name for name in RUN_REPORTS if hasattr(importlib.import_module(f"reports.views.{name}"), "SUITE")]
 FED = [
     name for name in RUN_REPORTS if name not in ("feature_importance", "tsne", "energy")
 ]  # by records that keep nothing

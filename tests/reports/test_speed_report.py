@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from reports import write_all
-from reports.base import Figure, Table
-from reports.speed import report
+from reports.tables.table import Figure, Table
+from reports.views.speed import report
 from results import load_measured, save_measured
 
 
@@ -47,9 +47,9 @@ def test_ratios_are_of_epochs_and_of_whole_runs() -> None:
 
 
 def test_the_caption_says_whose_numbers_these_are() -> None:
-    known = {"date": "2026-11-20", "commit": None, "command": "python -m bench.side_by_side"}
+    known = {"date": "2026-11-20", "commit": None, "command": "python -m tools.side_by_side"}
     caption = report(pd.DataFrame([{**ROWS[0], **known}]))[0].caption
-    assert "Measured on cpu, 2026-11-20, by `python -m bench.side_by_side`;" in caption
+    assert "Measured on cpu, 2026-11-20, by `python -m tools.side_by_side`;" in caption
     assert "`make speed` measures this machine" in caption
     assert (
         "Measured on cpu, date not recorded, by a command that was not recorded;"
@@ -61,7 +61,7 @@ def test_the_numbers_that_are_shipped_say_when_and_how_they_were_measured() -> N
     shipped = load_measured(Path(__file__).parents[2] / "results", "speed")
     assert shipped is not None
     assert shipped[["device", "date", "command"]].notna().all(axis=None)
-    assert shipped["command"].str.startswith("python -m bench.side_by_side").all()
+    assert shipped["command"].str.startswith("python -m tools.side_by_side").all()
 
 
 def test_a_figure_shows_them() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from reports import Table, find
-from reports.suites import of_suite
-from reports.writing import write
+from reports.formats.files import write
+from reports.tables.suites import of_suite
 from results import Record, frame
 from tests.reports.from_print import record
 

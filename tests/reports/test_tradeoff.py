@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from reports import canvas
-from reports.base import Figure
-from reports.fonts import shown
-from reports.labels import Box, place
-from reports.palette import FAMILIES, look
-from reports.tradeoff import report
-from reports.writing import write
+from reports.figures import canvas
+from reports.figures.fonts import shown
+from reports.figures.labels import Box, place
+from reports.figures.palette import FAMILIES, look
+from reports.formats.files import write
+from reports.tables.table import Figure
+from reports.views.tradeoff import report
 from results import Cost, frame
 
 FRAME = Box(0, 0, 600, 400)

@@ -9,7 +9,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from reports import Figure, find
-from reports.bubbles import AREA
+from reports.figures.bubbles import AREA
 from results import Cost, Record, frame
 from tests.reports.from_print import CLASSES, TASKS, record
 

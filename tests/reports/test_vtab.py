@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 from rich.console import Console
 
-from reports import Table, find, terminal
+from reports import Table, find
+from reports.formats import terminal
 from results import Cost, Record, frame, quoted
 from tests.reports.from_print import BACKBONE, GROUPS, record, vtab
 

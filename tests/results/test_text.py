@@ -11,16 +11,16 @@ from rich.console import Console
 
 import datasets
 import reports.everything
-from bench.attempt import log_path, write_log
-from bench.execute import execute
-from bench.execution import CacheLimits, Execution
 from bench.run import Run
+from bench.runner.attempt import log_path, write_log
+from bench.runner.execute import execute
+from bench.settings import CacheLimits, Execution
 from reports import write_all
 from results import Cost, Record, load, path_of, readable, save
 from results.exporting import export
 from results.verify import verify
 from tests.bench import tiny
-from tests.bench.test_feed import CPU
+from tests.bench.features.test_reader import CPU
 from tests.datasets.made import write
 
 CAFE = os.fsdecode(b"caf\xe9")
@@ -38,7 +38,7 @@ def test_only_what_no_encoding_takes_is_escaped(text: str, shown: str) -> None:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """On a folder whose name, classes and files are not UTF-8."""
-    monkeypatch.setattr("bench.execute.planned_cost", lambda *_: Cost())
+    monkeypatch.setattr("bench.runner.execute.planned_cost", lambda *_: Cost())
     folder = tmp_path / f"own {CAFE}"
     for name in (CAFE, "tea"):
         for number in range(5):

@@ -12,13 +12,13 @@ import torch
 from rich.console import Console
 
 import results
-from bench.commands import grid
+from bench.cli.grid import grid
 from bench.errors import WrongCall
-from bench.execution import Execution
-from bench.grid import Outcome
-from bench.launch import Launch
-from bench.request import Request
-from bench.slurm_options import SlurmOptions
+from bench.grid.grid import Outcome
+from bench.grid.launch import Launch
+from bench.grid.request import Request
+from bench.grid.slurm_options import SlurmOptions
+from bench.settings import Execution
 from results import Record
 from tests.slurm import cluster
 

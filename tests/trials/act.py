@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-import bench.execute
-import bench.perform
-from bench.attempt import Event, attempt
-from bench.execute import execute
-from bench.execution import Execution
+import bench.runner.execute
+import bench.runner.perform
+from bench.grid.worker import Order
 from bench.run import Run
-from bench.train import Epoch
-from bench.worker import Order
+from bench.runner.attempt import Event, attempt
+from bench.runner.execute import execute
+from bench.settings import Execution
+from bench.train.loop import Epoch
 from results import Cost, Record
 
 
@@ -33,7 +33,7 @@ def known(words: str) -> dict[str, Run]:
 
 
 def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]) -> Event:
-    bench.execute.planned_cost = lambda *_: Cost()  # planning takes most of the time, and is tested elsewhere
+    bench.runner.execute.planned_cost = lambda *_: Cost()  # planning takes most of the time, and is tested elsewhere
     run = known(order.sent.request)[order.sent.record]
     fault = json.loads(order.sent.request)["fault"]
     mark = root / "tried" / order.sent.record.replace("/", "-")
@@ -41,7 +41,7 @@ def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         watch = functools.partial(FAULTS[fault], watch)
-    bench.perform.execute = functools.partial(timed, root, json.loads(order.sent.request)["seconds"])
+    bench.runner.perform.execute = functools.partial(timed, root, json.loads(order.sent.request)["seconds"])
     return attempt(run, root, how, watch, order.over, order.force)
 
 

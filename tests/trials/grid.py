@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-import bench.grid
-from bench.execution import Execution
-from bench.grid import look, run_grid
-from bench.patience import Patience
+import bench.grid.grid
+from bench.grid.grid import look, run_grid
+from bench.grid.patience import Patience
+from bench.grid.progress import Screen
+from bench.grid.sent import record_of
+from bench.grid.workers import Workers
 from bench.run import Run
-from bench.screen import Screen
-from bench.sent import record_of
-from bench.workers import Workers
+from bench.settings import Execution
 from results.claims import Lookout
 from tests.bench.tiny import runs
 from tests.trials.act import act
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="that every run takes at least")
     parser.add_argument("--lease", type=float, default=4.0)
     options = parser.parse_args()
-    bench.grid.Lookout = functools.partial(Lookout, lease_seconds=options.lease)  # type: ignore[misc]
+    bench.grid.grid.Lookout = functools.partial(Lookout, lease_seconds=options.lease)  # type: ignore[misc]
     grid = list(asked(options.seeds, options.epochs, options.methods).values())
     words = json.dumps({key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")})
     crew = Workers(options.root, [CPU] * options.workers, 1, words, Patience(seconds=12), act)

@@ -64,8 +64,8 @@ def cuda_memory() -> Trial:
     name = "out of memory on CUDA"
     if not torch.cuda.is_available():
         return Trial(name, 0, 0, 0, "no GPU here")
-    from bench.execute import execute
-    from bench.execution import Execution
+    from bench.runner.execute import execute
+    from bench.settings import Execution
     from tests.bench.tiny import run
 
     device = Execution(torch.device("cuda"))

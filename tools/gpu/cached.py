@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from bench.run import Run, plan_grid
-from bench.side_by_side import compare, synthetic
 from datasets import suite
 from methods import Method
 from methods.recipe import resolve
 from methods.spec import parse_list
 from tools.gpu.session import Row, Session
+from tools.side_by_side import compare, synthetic
 
 __all__ = ["compare_cached", "project_hours"]
 

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.execute import execute
-from bench.execution import Execution
-from bench.request import Request, grid_of
-from bench.train import Epoch
+from bench.grid.request import Request, grid_of
+from bench.runner.execute import execute
+from bench.settings import Execution
+from bench.train.loop import Epoch
 from datasets import suite
 from results import Record, load_all
 from tools.gpu.session import Row, Session

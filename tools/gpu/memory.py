@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from bench.case import Case
-from bench.cost import planned
-from bench.measure import Peaks, steps_peaks, training_step
-from bench.meter import GRAIN
-from bench.networks import build
-from bench.plan import plan
+from bench.cost.case import Case
+from bench.cost.live_memory import GRAIN
+from bench.cost.measure import Peaks, steps_peaks, training_step
+from bench.cost.plan import plan
+from bench.cost.record import planned
+from bench.train.network import build
 from methods import Network, Unsupported
 from methods.recipe import Recipe
 from results import Figures, slug

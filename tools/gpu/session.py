@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.provenance import where
 from methods import Method
-from methods.backbone import Backbone, find
+from methods.backbones.registry import Backbone, find
 from methods.spec import parse_list
 from results import load_measured, save_measured
 from tools.gpu.screen import Screen

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.autocast import autocast
-from bench.case import Case
-from bench.data import Normaliser
-from bench.energy import joules
-from bench.flops import train_flops
-from bench.measure import training_step
-from bench.networks import build
-from bench.speed import Timing, timed
-from bench.train import train
-from bench.utilisation import utilisation
+from bench.cost.case import Case
+from bench.cost.energy import joules
+from bench.cost.flops import train_flops
+from bench.cost.measure import training_step
+from bench.cost.speed import Timing, timed
+from bench.cost.utilisation import utilisation
+from bench.data.batches import Normaliser
+from bench.train.autocast import autocast
+from bench.train.loop import train
+from bench.train.network import build
 from datasets.base import Split
 from methods import Unsupported
-from methods.backbone import build as as_timm_builds
+from methods.backbones.registry import build as as_timm_builds
 from methods.recipe import Recipe
 from methods.spec import parse
 from tools.gpu.session import Row, Session

@@ -1,0 +1,1 @@
+"""Words of a command line become requests; answers become screens."""

@@ -1,0 +1,101 @@
+"""What the command line does when it is asked what images are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bench.errors import WrongCall
+from bench.machine import cores
+from bench.names import suite_of
+from bench.prepare.check import Checked, check_task, images_in, look_for
+
+__all__ = ["check", "document", "show"]
+
+SHOWN = 5  # files of a finding; --json has all
+
+
+def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
+    """Inspect every file of every task of a suite, with a bar."""
+    suite = suite_of(suite_name)
+    try:
+        looks = look_for(suite, suite.tasks, data)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    if not looks:
+        raise WrongCall(f"suite {suite.name} alone has no tasks: {suite.title}")
+    if suite.look is not None and not any(look.folder for _, look in looks):
+        where = "name another folder with --data" + (
+            ", or: python bench.py data fetch vtab" if suite.name == "vtab" else ""
+        )
+        console.print(f"nothing of {suite.name} is below {data}; {where}", soft_wrap=True, markup=False)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=sum(images_in(look) for _, look in looks))
+        checked = []
+        for task, look in looks:
+            progress.update(bar, description=task.name)
+            checked.append(check_task(task, look, cores(), lambda count: progress.advance(bar, count)))
+    return checked
+
+
+def show(suite: str, checked: Iterable[Checked], console: Console) -> None:
+    """A row a task, then each finding with the first of its files."""
+    rows = list(checked)
+    splits = list(dict.fromkeys(split for row in rows for split in row.sizes))
+    table = Table(title=f"{suite}: images found", title_justify="left")
+    for heading in ("task", "folder", "layout"):
+        table.add_column(heading, overflow="fold")
+    for split in (*splits, "defects", "notes"):
+        table.add_column(split, justify="right")
+    for row in rows:
+        weights = [finding.weight for finding in row.findings]
+        counts = [f"{row.sizes[split]:,}" if split in row.sizes else "" for split in splits]
+        place = str(row.look.folder) if row.look.folder else "not found"
+        told = (str(weights.count(weight)) for weight in ("defect", "note"))
+        table.add_row(row.task.name, escape(place), row.look.layout, *counts, *told)
+    console.print(table)
+    for text, tasks in _said(rows).items():
+        console.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)
+    sound = sum(row.sound for row in rows)
+    console.print(f"{sound} of {len(rows)} tasks are there and sound", markup=False)
+
+
+def _said(rows: Iterable[Checked]) -> dict[str, list[str]]:
+    """Every finding as text, with the tasks it is true of; a task that is not there says so in the table."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        for finding in row.findings:
+            if finding.kind != "missing task":
+                files = [f"\n    {file}" for file in finding.files[:SHOWN]]
+                if len(finding.files) > SHOWN:
+                    files.append(f"\n    and {len(finding.files) - SHOWN} more; --json has all")
+                said.setdefault(f"{finding.weight}: {finding.message}{''.join(files)}", []).append(row.task.name)
+    return said
+
+
+def document(suite: str, data: Path, checked: Iterable[Checked]) -> str:
+    """The same as one JSON document."""
+    return json.dumps({"suite": suite, "data": str(data), "tasks": [_plain(row) for row in checked]}, indent=1)
+
+
+def _plain(row: Checked) -> dict[str, Any]:
+    return {
+        "task": row.task.name,
+        "group": row.task.group,
+        "found": row.look.complete,
+        "sound": row.sound,
+        "folder": str(row.look.folder) if row.look.folder else None,
+        "layout": row.look.layout or None,
+        "images": row.sizes,
+        "published_images": dict(row.task.sizes),
+        "classes": row.task.classes,
+        "findings": [{**vars(finding), "files": list(finding.files)} for finding in row.findings],
+    }

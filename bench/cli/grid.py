@@ -1,0 +1,222 @@
+"""What the command line does when it is asked for a grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+import datasets
+from bench.cli.dry_run import preview
+from bench.cli.folder import check_folder
+from bench.cost.case import Case
+from bench.cost.memory_options import say, say_gainless
+from bench.data.batches import statistics_of
+from bench.data.splits import check_files
+from bench.errors import WrongCall
+from bench.grid.grid import Outcome, Pending, look, run_grid
+from bench.grid.launch import Launch, crew_of, workers_of
+from bench.grid.longest import longest_first
+from bench.grid.progress import Screen
+from bench.grid.request import Request, grid_of
+from bench.grid.shard import shard_of
+from bench.run import Run
+from bench.runner.stale import stale
+from bench.settings import Execution
+from datasets.files.copies import check_call
+from datasets.transforms.preprocessing import PRESETS
+from methods.backbones.registry import EMBEDDED
+from methods.backbones.weights import WeightsError
+from results import path_of
+
+__all__ = ["grid"]
+
+TOY = (
+    "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
+    "photographs are near chance; for results leave --backbone out (ViT-B/16 pre-trained on ImageNet-21k, a download), "
+    "or name a row of `python bench.py list backbones` or a file, --backbone NAME=FILE"
+)
+
+
+def grid(
+    request: Request,
+    root: Path,
+    how: Execution,
+    dry_run: bool,
+    force: bool,
+    console: Console,
+    launch: Launch | None = None,
+) -> Outcome:
+    """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
+    launch = launch or Launch()
+    how = dataclasses.replace(how, features_since=time.time()) if force else how
+    _log_to(console)
+    count = workers_of(how.device, launch.workers)
+    runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
+    _say_sizes(request, runs, console)
+    _say_statistics(runs[0], console)
+    _say_understood(runs, console)
+    pending = look(runs, root, force, how.keep.kinds, how.stale)
+    _complain(pending, console)
+    _say_again(pending, console)
+    _say_stale(pending, console)
+    if how.device.type == "cpu" and launch.slurm is None:
+        _say_slow(pending.left, console)
+    if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
+        _check_weights(pending.left)
+    say((run.recipe for run in runs), console)
+    say_gainless({(run.resolved, run.recipe): _case(run) for run in runs}.values(), console)
+    if dry_run:
+        preview(runs, pending, how.device, count, root, console)
+        return Outcome(0, len(pending.finished), [], [])
+    check_folder(root)
+    _check_files(request, pending.left, how)
+    if launch.slurm is not None:
+        from bench.grid.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
+
+        return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, force, console)
+    if pending.finished and pending.left:
+        console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
+    if count > 1:
+        pending.left[:] = longest_first(pending.left)
+    return _carried_out(request, root, runs, pending, how, launch, console, force)
+
+
+def _carried_out(
+    request: Request,
+    root: Path,
+    runs: list[Run],
+    pending: Pending,
+    how: Execution,
+    launch: Launch,
+    console: Console,
+    force: bool,
+) -> Outcome:
+    """Do what is left on this machine; after Ctrl-C, what is there by then."""
+    with Screen(runs, console, workers_of(how.device, launch.workers)) as screen:
+        crew = crew_of(request, root, how, launch.workers)
+        try:
+            outcome = run_grid(pending, root, how, screen, crew, force)
+        except KeyboardInterrupt:  # what is there is shown all the same
+            there = [path for run in runs if (path := path_of(root, run.identity())).is_file()]
+            return Outcome(0, len(there), [], there, stopped=True)
+    console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+    return outcome
+
+
+def _case(run: Run) -> Case:
+    return Case(run.backbone, run.resolved, run.task.classes, run.recipe)
+
+
+def _complain(pending: Pending, console: Console) -> None:
+    """Name the records that are not as they should be."""
+    for complaint in pending.damaged:
+        console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
+    for path, reason in pending.unreadable.items():
+        console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
+
+
+def _say_again(pending: Pending, console: Console) -> None:
+    """How many runs have a record and are done again all the same, and why."""
+    for reason, runs in _by_reason(pending.again):
+        text = f"{len(runs)} runs are there but {reason} ({_methods(runs)}); they are done again"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_stale(pending: Pending, console: Console) -> None:
+    """What `--stale keep` takes as it is."""
+    for reason, runs in _by_reason((run, stale(run, record)) for run, record in pending.finished):
+        text = f"{len(runs)} runs are taken as they are although they {reason} ({_methods(runs)})"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _by_reason(pairs: Iterable[tuple[Run, str]]) -> Iterable[tuple[str, list[Run]]]:
+    """Runs that share a reason; those without one are left out."""
+    groups: dict[str, list[Run]] = {}
+    for run, reason in pairs:
+        if reason:
+            groups.setdefault(reason, []).append(run)
+    return groups.items()
+
+
+def _methods(runs: Iterable[Run]) -> str:
+    return ", ".join(dict.fromkeys(str(run.method) for run in runs))
+
+
+def _say_slow(runs: list[Run], console: Console) -> None:
+    """Half precision is for devices that have it; some recipes ask for it."""
+    halves = [run.recipe.precision for run in runs if run.recipe.precision != "fp32"]
+    if halves:
+        kinds = " and ".join(sorted(set(halves)))
+        console.print(
+            f"trained in {kinds}, which is slow on a CPU: {len(halves)} of {len(runs)} runs; "
+            "--precision fp32 is fast, and makes them other runs",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _say_understood(runs: list[Run], console: Console) -> None:
+    """How one's own folder was read, and that the embedded checkpoint says little about photographs."""
+    for name, said in {run.task.name: run.task.understood for run in runs if run.task.understood}.items():
+        console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if any(run.task.viewed and run.backbone.name == "demo" for run in runs):
+        console.print(TOY, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_weights(runs: list[Run]) -> None:
+    """Load the backbone once, so that a missing or wrong file ends the call and not every run."""
+    try:
+        runs[0].backbone.load()
+    except WeightsError as error:
+        raise WrongCall(str(error)) from error
+    logging.getLogger("methods.backbones.weights").setLevel(logging.WARNING)  # said once is enough
+
+
+def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
+    """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
+    suite = datasets.suite(request.suite)
+    if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
+        console.print(f"images of {len(absent)} tasks are not there yet; their numbers are those published")
+    published = {task.name: task.sizes for task in suite.tasks}
+    found = {run.task.name: run.task.sizes for run in runs}
+    other = [
+        f"{name} ({sizes['train']:,} and {sizes['test']:,} instead of {published[name]['train']:,} "
+        f"and {published[name]['test']:,})"
+        for name, sizes in found.items()
+        if any(sizes[split] != published[name][split] for split in ("train", "test"))
+    ]
+    if other:
+        more = f" and {len(other) - 3} more tasks" if len(other) > 3 else ""
+        text = f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def _say_statistics(run: Run, console: Console) -> None:
+    """How the images of a local weight file are normalised, and why so."""
+    backbone, preset = run.backbone, PRESETS[run.recipe.preprocessing]
+    if isinstance(backbone.weights, Path) and backbone.weights != EMBEDDED:
+        mean, std = statistics_of(run.recipe.preprocessing, backbone)
+        source = f"preprocessing {preset.name}" if preset.mean else backbone.statistics_source
+        numbers = "/".join(",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in (mean, std))
+        console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
+
+
+def _check_files(request: Request, runs: list[Run], how: Execution) -> None:
+    check = check_call(request.suite, request.data)
+    try:
+        check_files({id(run.task): run.task for run in runs}.values(), how.reading, check)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+
+
+def _log_to(console: Console) -> None:
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
+    for part in ("methods", "bench", "datasets"):
+        logging.getLogger(part).addHandler(handler)
+        logging.getLogger(part).setLevel(logging.INFO)

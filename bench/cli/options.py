@@ -1,0 +1,261 @@
+"""The options of the command line, each with the words that explain it."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WHAT, HOW, IMAGES, SPEED, WHERE, START = (
+    "What is run", "How it is trained", "Images", "Speed", "Where", "How runs are started",
+)  # fmt: skip
+
+
+class Precision(StrEnum):
+    """Number formats of training."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Attention(StrEnum):
+    """Attention kernels."""
+
+    fused = "fused"
+    eager = "eager"
+
+
+class Optimizer(StrEnum):
+    """What updates the weights."""
+
+    adamw = "adamw"
+    adam = "adam"
+    sgd = "sgd"
+    adamw8bit = "adamw8bit"
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class CacheFeatures(StrEnum):
+    """Whether frozen features are computed once."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+class Compile(StrEnum):
+    """What is compiled of a training step."""
+
+    off = "off"
+    kernels = "kernels"
+    graphs = "graphs"
+
+
+class Autograd(StrEnum):
+    """Which tensors are kept for the backward pass."""
+
+    current = "current"
+    legacy = "legacy"
+
+
+class BadImages(StrEnum):
+    """What is done about an image that cannot be decoded."""
+
+    fail = "fail"
+    skip = "skip"
+
+
+class StaleRecords(StrEnum):
+    """What is done about records that today's settings, recipe or method code would not give."""
+
+    redo = "redo"
+    keep = "keep"
+
+
+class Launcher(StrEnum):
+    """Who starts the runs."""
+
+    local = "local"
+    slurm = "slurm"
+
+
+def _option(panel: str, *names: str, **words: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **words)
+
+
+Methods = Annotated[
+    str,
+    _option(
+        WHAT, help="[b]all[/b], or specs: [b]lora,vpt_deep:tokens=5[/b]; [b]1..12[/b] and [b]1/10[/b] sweep a setting."
+    ),
+]
+Suite = Annotated[
+    str, _option(WHAT, help="Tasks to train on: [b]folder:PATH[/b] for your own images, or see [b]list suites[/b].")
+]
+Tasks = Annotated[str | None, _option(WHAT, help="Some tasks of the suite, comma-separated.")]
+Backbone = Annotated[
+    str | None,
+    _option(
+        WHAT,
+        help="A row of [b]list backbones[/b], [b]NAME=FILE[/b], or [b]random:ARCHITECTURE[/b]; else the suite's own.",
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    _option(WHAT, "--recipe", help="How to train: of [b]list recipes[/b], or [b]FILE.toml[/b]; else the suite's own."),
+]
+Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
+Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
+Stale = Annotated[
+    StaleRecords,
+    _option(
+        WHAT,
+        "--stale",
+        help="What settings, recipe or the code of a method no longer give: do again, or [b]keep[/b] as it is.",
+    ),
+]
+DryRun = Annotated[bool, _option(WHAT, "--dry-run", help="Say what would run and how long it takes, then stop.")]
+
+Epochs = Annotated[
+    int | None, _option(HOW, help="Times through the images, instead of the recipe's; warm-up keeps its share.")
+]
+Set = Annotated[
+    list[str] | None,
+    _option(
+        HOW,
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any field of the recipe; [b]learning_rate=1e-4/1e-3[/b] sweeps; may be given again.",
+    ),
+]
+BatchSize = Annotated[int | None, _option(HOW, help="Images of a training step, instead of the recipe's.")]
+PrecisionWord = Annotated[
+    Precision | None, _option(HOW, "--precision", help="Of matrix products, instead of the recipe's.")
+]
+AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="The kernel, instead of the recipe's.")]
+Preprocessing = Annotated[
+    str | None,
+    _option(
+        HOW,
+        help="Of images, as a source did it; else the suite's, else the recipe's; see [b]list preprocessings[/b].",
+    ),
+]
+Normalise = Annotated[
+    str | None,
+    _option(
+        HOW,
+        "--normalise",
+        metavar="MEAN/STD",
+        help="Of a local weight file that does not say it: [b]imagenet[/b], [b]half[/b], or numbers.",
+    ),
+]
+
+Activations = Annotated[
+    list[str] | None,
+    _option(
+        HOW,
+        metavar="OPTION,…",
+        help="Keep less for the backward pass: [b]regelu2[/b] (approximate gradients of GELU), [b]ms_ln[/b] (exact; "
+        "norms merge into layers after them), [b]both[/b], [b]velora:fc2[/b] (approximate gradients of named layers).",
+    ),
+]
+OptimizerWord = Annotated[
+    Optimizer | None,
+    _option(HOW, "--optimizer", help="Instead of the recipe's; [b]adamw8bit[/b] quantises AdamW's states."),
+]
+InBackward = Annotated[
+    bool,
+    _option(
+        HOW,
+        "--optimizer-in-backward",
+        help="Update each tensor in the backward pass and free its gradient; no result changes.",
+    ),
+]
+
+Data = Annotated[
+    Path,
+    _option(
+        IMAGES,
+        "--data",
+        metavar="DIR",
+        envvar="PETL_BENCH_DATA",
+        help="Where images of suites lie; [b]data fetch[/b] fills it.",
+    ),
+]
+Cache = Annotated[Path | None, _option(IMAGES, metavar="DIR", help="Keep decoded images there for the next call.")]
+CacheLimit = Annotated[str, _option(IMAGES, metavar="64GiB", help="What that folder may take.")]
+OnBadImage = Annotated[
+    BadImages, _option(IMAGES, help="[b]skip[/b] leaves out what does not decode; records count it.")
+]
+DecodeWorkers = Annotated[
+    int | None, _option(IMAGES, min=0, help="Processes that decode images; one a core if left out.")
+]
+
+FeatureCache = Annotated[
+    CacheFeatures,
+    _option(
+        SPEED, "--cache-features", help="Compute what is frozen once, not in every epoch; [b]auto[/b]: where it pays."
+    ),
+]
+FeatureLimit = Annotated[
+    str | None,
+    _option(SPEED, metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
+]
+CompileWord = Annotated[
+    Compile, _option(SPEED, "--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps.")
+]
+
+DeviceWord = Annotated[Device, _option(WHERE, "--device", help="[b]auto[/b] takes CUDA where there is one.")]
+Results = Annotated[Path, _option(WHERE, "--results", metavar="DIR", help="Where records are kept.")]
+Output = Annotated[Path, _option(WHERE, "--out", metavar="DIR", help="Where tables and figures are written.")]
+Keep = Annotated[
+    str,
+    _option(
+        WHERE,
+        help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned, for [b]predict[/b].",
+    ),
+]
+
+Workers = Annotated[
+    int | None, _option(START, help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
+]
+Shard = Annotated[
+    str | None, _option(START, metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
+]
+LauncherWord = Annotated[Launcher, _option(START, "--launcher", help="[b]slurm[/b] submits a job array and returns.")]
+Slurm = Annotated[
+    str | None,
+    _option(
+        START,
+        metavar="K=V,…",
+        help="[b]partition=gpu,time=4:00:00[/b], gpus=1, array=32 (jobs at once), chunk=4 (runs a job).",
+    ),
+]
+Patience = Annotated[
+    float, _option(START, metavar="MINUTES", min=0.1, help="Until a worker process that says nothing counts as hung.")
+]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        typer.echo(f"petl-bench {document['project']['version']}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and stop.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document and nothing else.")]

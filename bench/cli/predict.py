@@ -1,0 +1,145 @@
+"""The command `predict`: a network made again from the record of a run and the weights kept of it, shown images."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from bench.data.batches import Normaliser, statistics_of
+from bench.errors import WrongCall
+from bench.grid.request import OVERRIDES, device_of
+from bench.runner.restore import Rebuilt, rebuild
+from bench.train.autocast import autocast
+from datasets.suites.folder import split_options
+from datasets.transforms.decoding import BadImage, decoded, read
+from datasets.transforms.preprocessing import PRESETS
+from methods.backbones.registry import find
+from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
+
+__all__ = ["Answer", "Guess", "document", "predict", "show"]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class by its number, as the task counts from 0, its name where the data have one, its share of the softmax."""
+
+    label: int
+    probability: float
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The most likely classes of each image, most likely first."""
+
+    method: str
+    task: str
+    classes: int
+    images: dict[str, list[Guess]]
+
+
+def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, device: str) -> Answer:
+    """Make the network of the record at `path` again and show it the images. Raises WrongCall."""
+    place = device_of(device)
+    record = _read(path)
+    try:
+        arrays = load_kept(root_of(path), record, "weights")
+    except NotKept as error:
+        raise WrongCall(f"{error}; make them with {command(record, root_of(path))}") from error
+    except Damaged as error:
+        raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
+    rebuilt = rebuild(record, arrays, backbone)
+    rendering = record.preprocessing.get("rendering", "stored")
+    pixels = [_pixels(file, rebuilt, rendering) for file in images]
+    guesses = [_named(_guesses(rebuilt, each, top, place), record.class_names) for each in pixels]
+    by_image = dict(zip(map(str, images), guesses, strict=True))
+    return Answer(record.identity.method, record.identity.task, record.classes, by_image)
+
+
+def command(record: Record, root: Path) -> str:
+    """The call that makes the run again and keeps its weights."""
+    asked, recipe = record.identity, record.recipe
+    words = ["python", "bench.py", "--methods", asked.method, *_data(asked, record.where.command)]
+    words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
+    if other := asked.changes.get("normalise"):
+        words += ["--normalise", "/".join(",".join(map(str, values)) for values in other)]
+    for key in OVERRIDES:  # those of the recipe itself change nothing
+        words += [f"--{key.replace('_', '-')}", str(recipe[key])]
+    return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def _data(asked: Identity, command_then: str) -> list[str]:
+    """Suite and task; of one's own images the record knows no path, which only the user can name."""
+    if asked.suite != "folder":
+        return ["--suite", asked.suite, "--tasks", asked.task]
+    words = [word.removeprefix("--suite=") for word in shlex.split(command_then)]
+    named = next((word for word in words if word.startswith("folder:")), "folder:PATH")
+    return ["--suite", ":".join(["folder:PATH", *split_options(named)[1:]])]
+
+
+def _worded(record: Record) -> str:
+    """The backbone, with a place for the weight file that only the user can name."""
+    name, weights = record.identity.backbone, record.identity.changes.get("weights")
+    return name if weights in (None, find(name).digest()) else f"{name}=FILE"
+
+
+def document(answer: Answer) -> str:
+    """The answer as one JSON document."""
+    return json.dumps(asdict(answer), indent=1)
+
+
+def show(answer: Answer, console: Console) -> None:
+    """A line for each image and class."""
+    title = escape(f"{answer.method} trained on {answer.task} ({answer.classes} classes)")
+    table = Table(title=title, title_justify="left")
+    for heading in ("image", "class", "probability"):
+        table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
+    for name, guesses in answer.images.items():
+        for place, guess in enumerate(guesses):
+            last = place == len(guesses) - 1
+            shown = f"{100 * guess.probability:.1f} %"
+            row = "" if place else escape(name), escape(guess.name or str(guess.label)), shown
+            table.add_row(*row, end_section=last)
+    console.print(table)
+
+
+def _named(guesses: Sequence[Guess], names: Sequence[str]) -> list[Guess]:
+    return [replace(guess, name=names[guess.label] if names else None) for guess in guesses]
+
+
+def _read(path: Path) -> Record:
+    try:
+        return load(path)
+    except OSError as error:
+        raise WrongCall(f"{path}: {error.strerror}; give the .json file of a run, below results/runs") from error
+    except Damaged as error:
+        raise WrongCall(f"{error}; give the .json file of a run, below results/runs") from error
+
+
+def _pixels(file: Path, rebuilt: Rebuilt, rendering: Any) -> Tensor:
+    """The image as the run read its own (1×3×H×W, uint8), or refused for the same reasons."""
+    preset = replace(PRESETS[rebuilt.recipe.preprocessing], rendering=rendering)
+    try:
+        return preset.pixels(decoded(read(file)), rebuilt.backbone.image_size).unsqueeze(0)
+    except (BadImage, ValueError, OSError, MemoryError) as error:
+        raise WrongCall(f"{file}: cannot be read as an image: {str(error) or type(error).__name__}") from error
+
+
+@torch.inference_mode()
+def _guesses(rebuilt: Rebuilt, pixels: Tensor, top: int, device: torch.device) -> list[Guess]:
+    normalise = Normaliser.of(*statistics_of(rebuilt.recipe.preprocessing, rebuilt.backbone), device)
+    network = rebuilt.network.to(device).eval()
+    with autocast(device.type, rebuilt.recipe.precision):
+        logits = network(normalise(pixels.to(device)))
+    shares, labels = logits.float().softmax(dim=1)[0].topk(min(top, logits.shape[1]))
+    return [Guess(int(label), float(share)) for label, share in zip(labels.tolist(), shares.tolist(), strict=True)]

@@ -1,0 +1,1 @@
+"""Planned and measured memory, FLOPs, speed and budgets."""

@@ -1,0 +1,207 @@
+"""What a device shows: the allocator's peaks over training steps and inference, and images per second of both.
+
+One synthetic batch and a fresh network, as the plan has them; never the training loop.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+from bench.cost.case import Case
+from bench.cost.rules import TODAY, Rules
+from bench.cost.speed import STEPS, WARMUP, Timing, timed
+from bench.train.autocast import autocast, lower_frozen
+from bench.train.loss import loss_of
+from bench.train.optimizers import optimizer_of
+from methods import Network
+from methods.recipe import Recipe
+
+__all__ = ["Measured", "Peaks", "measure", "steps_peaks", "training_peaks", "training_step"]
+
+PEAK_STEPS = 3  # after the first, which has no optimiser state yet
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Fields of `results.Figures`; memory is None on a CPU, which has no allocator to ask."""
+
+    peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+    allocator_retries: int | None = None
+    workspace_bytes: int | None = None
+    measured_inference_peak_bytes: int | None = None
+    train_images_per_second: float | None = None
+    train_images_per_second_range: list[float] = field(default_factory=list)
+    inference_images_per_second: float | None = None
+    inference_images_per_second_range: list[float] = field(default_factory=list)
+    unstable: bool | None = None
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Of the CUDA allocator since the last reset; all None on a CPU."""
+
+    allocated: int | None = None
+    reserved: int | None = None
+    retries: int | None = None
+    workspaces: int | None = None  # of cuBLAS, part of what was allocated; no plan has them
+
+
+def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int = STEPS) -> Measured:
+    """Train and infer on one batch. Raises torch.OutOfMemoryError."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        train, training = _train(case, device, warmup, steps)
+        infer, inference = _infer(case, device, warmup, steps)
+    size = case.recipe.batch_size
+    return Measured(
+        peak_bytes=training.allocated,
+        reserved_bytes=training.reserved,
+        allocator_retries=training.retries,
+        workspace_bytes=training.workspaces,
+        measured_inference_peak_bytes=inference.allocated,
+        train_images_per_second=train.rate(size),
+        train_images_per_second_range=train.rates(size),
+        inference_images_per_second=infer.rate(size),
+        inference_images_per_second_range=infer.rates(size),
+        unstable=train.unstable or infer.unstable,
+    )
+
+
+def training_peaks(case: Case, device: torch.device) -> Peaks:
+    """Of training steps, beyond what this process holds on the device already; all None on a CPU, or out of memory."""
+    try:
+        return Peaks() if device.type != "cuda" else _peaks_beyond(case, device)
+    except torch.OutOfMemoryError:
+        return Peaks()
+
+
+@cache
+def _peaks_beyond(case: Case, device: torch.device) -> Peaks:
+    """Once for each case; raises torch.OutOfMemoryError, which is not remembered: another time there may be room."""
+    with torch.random.fork_rng(devices=[device]):
+        _clear(device)
+        held = torch.cuda.memory_allocated(device)
+        peaks = _train_peaks(_step_of(case, device), device)
+    assert peaks.allocated is not None
+    return Peaks(peaks.allocated - held)  # what is reserved belongs to the whole process
+
+
+def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
+    _clear(device)
+    step = _step_of(case, device)
+    peaks = _train_peaks(step, device)
+    return timed(step, device, warmup, steps), peaks
+
+
+def _step_of(case: Case, device: torch.device) -> Callable[[], None]:
+    return training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+
+
+def steps_peaks(make: Callable[[], Callable[[], None]], device: torch.device) -> Peaks:
+    """Of the steps that `make` gives, which puts everything they need on the device; all None on a CPU.
+
+    Raises torch.OutOfMemoryError.
+    """
+    _clear(device)
+    return _train_peaks(make(), device)
+
+
+def _train_peaks(step: Callable[[], None], device: torch.device) -> Peaks:
+    before = _retries(device)
+    step()
+    _reset(device)
+    for _ in range(PEAK_STEPS):
+        step()
+    return _peaks(device, before)
+
+
+def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
+    _clear(device)
+    network, (images, _) = case.real(device, folded=True).eval(), _batch(case, device)
+    if case.rules == TODAY:
+        lower_frozen(network, case.recipe.precision)
+
+    @torch.inference_mode()
+    def step() -> None:
+        with autocast(device.type, case.recipe.precision):
+            network(images)
+
+    before = _retries(device)
+    step()
+    _reset(device)
+    step()
+    peaks = _peaks(device, before)
+    return timed(step, device, warmup, steps), peaks
+
+
+def training_step(
+    network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY
+) -> Callable[[], None]:
+    """One update as the plan has it (bench/cost/plan.py); nothing waits for the device."""
+    if rules == TODAY:
+        lower_frozen(network, recipe.precision)
+    network.train()
+    optimizer = optimizer_of(network, recipe)
+    scaler = GradScaler(images.device.type, enabled=recipe.precision == "fp16")
+
+    def step() -> None:
+        if rules.gradients != "freed_after":
+            optimizer.zero_grad(set_to_none=rules.gradients == "freed_before")
+        with autocast(images.device.type, recipe.precision):
+            loss = loss_of(network, network(images).float(), labels)
+        if rules.gradients == "freed_after":
+            optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return step
+
+
+def _batch(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+    count, size = case.recipe.batch_size, case.image_size
+    images = torch.randn(count, 3, size, size, device=device)
+    return images, torch.randint(case.classes, (count,), device=device)
+
+
+def _clear(device: torch.device) -> None:
+    """Nothing of the case before is left, not even the workspaces of its matrix products."""
+    gc.collect()
+    if device.type == "cuda":
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+
+
+def _reset(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _retries(device: torch.device) -> int:
+    """How often the allocator freed its cache and tried again, since the process began."""
+    return torch.cuda.memory_stats(device).get("num_alloc_retries", 0) if device.type == "cuda" else 0
+
+
+def _peaks(device: torch.device, retries: int) -> Peaks:
+    """Since the last reset, and the retries beyond those before the case."""
+    if device.type != "cuda":
+        return Peaks()
+    torch.cuda.synchronize(device)
+    allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    return Peaks(allocated, reserved, _retries(device) - retries, _workspaces(device))
+
+
+def _workspaces(device: torch.device) -> int:
+    """What cuBLAS holds, by letting it go; the next product takes it again."""
+    before = torch.cuda.memory_allocated(device)
+    torch._C._cuda_clearCublasWorkspaces()
+    return before - torch.cuda.memory_allocated(device)

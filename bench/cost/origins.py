@@ -1,0 +1,80 @@
+"""Which module made a tensor, in the forward pass and in the backward pass: for `cost --explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.utils._pytree import tree_iter
+
+from bench.cost.checkpointing import Recomputed
+from methods import Network
+
+__all__ = ["Origins"]
+
+KEY = "petl_bench_module"  # in the metadata of a node of autograd's graph
+
+
+class Origins:
+    """Follows the modules of a network as they are entered and left, and labels the graph that each leaves behind."""
+
+    def __init__(self, network: Network) -> None:
+        self._entered: list[str] = []
+        for part in ("extract", "adapt"):
+            setattr(network, part, self._within(part, getattr(network, part)))
+        for name, module in network.named_modules():
+            module.register_forward_pre_hook(partial(self._enter, name))
+            module.register_forward_hook(self._leave, always_call=True)
+            if isinstance(again := vars(module).get("forward"), Recomputed):
+                again.forward = self._within(name, again.forward)  # the second time, hooks are not called
+
+    def now(self) -> str:
+        """The module at work; "backward of" it in the backward pass, "again" where it is computed a second time."""
+        node: Node | None = torch._C._current_autograd_node()
+        name = self._entered[-1] if self._entered else ""
+        if node is None:
+            return name or "the training step"
+        return f"{name}, again" if name else f"backward of {_metadata(node).get(KEY, 'the loss')}"
+
+    def _within(self, name: str, part: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*inputs: Any, **options: Any) -> Any:
+            self._entered.append(name)
+            try:
+                output = part(*inputs, **options)
+                self._label(name, inputs, output)
+            finally:
+                self._entered.pop()
+            return output
+
+        return run
+
+    def _enter(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._entered.append(name)
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._label(self._entered.pop(), inputs, output)
+
+    def _label(self, name: str, inputs: Any, output: Any) -> None:
+        """Label what was added to the graph since the inputs; inner modules have labelled their part already."""
+        seen = set(_nodes(inputs))  # held, since a node that nobody holds gives its identity to the next one
+        found = list(_nodes(output))
+        while found:
+            node = found.pop()
+            if node not in seen:
+                seen.add(node)
+                _metadata(node).setdefault(KEY, name)
+                found += [before for before, _ in node.next_functions if before is not None]
+
+
+def _nodes(values: Any) -> Iterable[Node]:
+    tensors = (value for value in tree_iter(values) if isinstance(value, Tensor))
+    return [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+
+
+def _metadata(node: Node) -> dict[str, str]:
+    """A property, though its annotation says that it is a method."""
+    return node.metadata  # type: ignore[return-value]

@@ -1,0 +1,58 @@
+"""What a run trains on, and every batch of it, epoch after epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.data.augmented import Augmented, augmented
+from bench.data.batches import on_device, shuffled
+from bench.data.recent import load
+from bench.data.splits import whole
+from bench.data.stored import Stored
+from bench.run import Run
+from bench.settings import Execution
+from datasets.base import Split
+from datasets.transforms.preprocessing import PRESETS
+from methods.recipe import Recipe
+
+__all__ = ["Training", "passes", "steps_by_epoch", "steps_in_epoch", "training_split"]
+
+Training = Split | Stored | Augmented
+
+
+def training_split(run: Run, how: Execution) -> tuple[Split | Augmented, int]:
+    """All images on the device, or anew in every epoch where the preset augments them; and how many were left out."""
+    if PRESETS[run.recipe.preprocessing].augmentation:
+        return augmented(run, how)
+    loaded = load(run, "train", how.reading, in_memory=True)
+    return on_device(whole(loaded.split), how.device), loaded.skipped
+
+
+def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, Tensor], None, None]:
+    """The batches of all epochs; what is drawn comes from the seed."""
+    if isinstance(split, Augmented):
+        steps = steps_in_epoch(len(split), recipe)
+        yield from split.batches(recipe.epochs, steps, recipe.batch_size, seed)
+        return
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(recipe.epochs):
+        if not recipe.reshuffle:
+            order.manual_seed(seed)
+        yield from shuffled(split, recipe.batch_size, recipe.drop_last, order)
+
+
+def steps_in_epoch(images: int, recipe: Recipe) -> int:
+    """Updates in one epoch."""
+    if recipe.drop_last and images >= recipe.batch_size:
+        return images // recipe.batch_size
+    return -(-images // recipe.batch_size)
+
+
+def steps_by_epoch(recipe: Recipe, steps: int) -> list[int]:
+    """Updates of every epoch, of which a whole one has `steps`; none is left out unless the recipe counts updates."""
+    left = range(recipe.steps or recipe.epochs * steps, 0, -steps)
+    return [min(steps, rest) for rest in left[: recipe.epochs]]

@@ -1,0 +1,1 @@
+"""Frozen states that are computed once."""

@@ -1,0 +1,126 @@
+"""What a grid shows while it runs: a bar a worker, a table that fills below, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bench.run import Run
+from bench.train.loop import Epoch
+from results import Record
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """Told what happens by the grid; a context manager that owns the live view of a terminal."""
+
+    def __init__(self, runs: Sequence[Run], console: Console, workers: int = 1) -> None:
+        self._console = console
+        self._methods = list(dict.fromkeys(str(run.method) for run in runs))
+        self._tasks = list(dict.fromkeys(run.task.name for run in runs))
+        self._cells: dict[tuple[str, str], list[Record]] = {}
+        self._total, self._count = len(runs), 0
+        self._bars = _bars(console)
+        self._all = self._bars.add_task("runs", total=len(runs), loss="")
+        self._places = [self._bars.add_task("", total=None, visible=False, loss="") for _ in range(workers)]
+        self._live = Live(console=console, get_renderable=self._view, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Screen:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+    def there(self, run: Run, record: Record) -> None:
+        """A run that was finished before this grid started."""
+        self._enter(run, record)
+        self._count += 1
+        self._bars.reset(self._all, total=self._total - self._count)
+
+    def begin(self, run: Run, place: int = 0) -> None:
+        """A run starts, in the worker of that place."""
+        label = f"{run.task.name} {run.method}" + (f" seed {run.seed}" if run.seed else "")
+        bar = self._places[place]
+        self._bars.reset(bar, total=run.recipe.epochs, description=escape(label), visible=True, loss="")
+
+    def epoch(self, place: int, epoch: Epoch) -> None:
+        """An epoch of the run at that place is over."""
+        self._bars.update(self._places[place], completed=epoch.number, loss=f"loss {epoch.loss:.3f}")
+
+    def end(self, place: int) -> None:
+        """The worker of that place has nothing to do."""
+        self._bars.update(self._places[place], visible=False)
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should read, above the live view."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def done(self, run: Run, record: Record) -> None:
+        """A run gave a record."""
+        self._enter(run, record)
+        self._advance(f"{run.task.name:<14} {run.method!s:<24} seed {run.seed}  {describe(record)}")
+
+    def met(self, run: Run, record: Record) -> None:
+        """Another process finished the run while this grid was at others."""
+        self._enter(run, record)
+        self._advance(f"{run.task.name:<14} {run.method!s:<24} seed {run.seed}  done by another process")
+
+    def failed(self, run: Run, sentence: str, log: Path) -> None:
+        """A run failed and has no record."""
+        self._advance(f"{run.task.name} {run.method} failed: {sentence} (see {log})", shown=True)
+
+    def _enter(self, run: Run, record: Record) -> None:
+        self._cells.setdefault((str(run.method), run.task.name), []).append(record)
+
+    def _advance(self, line: str, shown: bool = False) -> None:
+        self._count += 1
+        self._bars.advance(self._all)
+        if shown or not self._console.is_terminal:
+            self._console.print(f"[{self._count}/{self._total}] {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def _view(self) -> RenderableType:
+        """The bars, and below, where a small terminal cuts, the table with a cell for each method and task."""
+        table = Table(title="test accuracy, last epoch, %", title_justify="left")
+        table.add_column("method", no_wrap=True)
+        for task in self._tasks:
+            table.add_column(escape(task), justify="right")
+        for method in self._methods:
+            table.add_row(escape(method), *(self._cell(method, task) for task in self._tasks))
+        return Group(self._bars, table)
+
+    def _cell(self, method: str, task: str) -> str:
+        records = self._cells.get((method, task), [])
+        values = [r.score.test_accuracy for r in records if r.score.test_accuracy is not None]
+        return f"{100 * sum(values) / len(values):.1f}" if values else (records[-1].status if records else "")
+
+
+def _bars(console: Console) -> Progress:
+    """A line for the grid and one for each worker: how far, the loss, and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+    )
+
+
+def describe(record: Record) -> str:
+    """A record in a few words."""
+    if record.score.test_accuracy is None:
+        return f"{record.status}: {record.reason}"
+    seconds = (record.cost.train_seconds or 0.0) + (record.cost.test_seconds or 0.0)
+    return f"{100 * record.score.test_accuracy:5.1f} % in {seconds:.1f} s"

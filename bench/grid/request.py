@@ -1,0 +1,210 @@
+"""From the words of a command line to values; what can be wrong with a call is found here, before work starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import datasets
+from bench.data.batches import statistics_of
+from bench.errors import WrongCall
+from bench.names import check, suite_of
+from bench.run import Run, plan_grid
+from bench.train.network import skeleton
+from bench.train.optimizers import check_installed
+from datasets.base import NotHere, Suite, Task
+from datasets.files.copies import found_below
+from datasets.transforms.preprocessing import PRESETS
+from methods import Method, Unsupported
+from methods.backbones.normalisation import parse_normalise
+from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path
+from methods.backbones.weights import WeightsError
+from methods.recipe import Context, NotHeld, is_file, resolve, settings_of
+from methods.spec import parse_list
+
+__all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "normalised", "runs_of"]
+
+logger = logging.getLogger(__name__)
+DATA = Path(__file__).resolve().parent.parent.parent / "data"
+OVERRIDES = (  # recipe fields with an option
+    "epochs", "batch_size", "precision", "attention", "preprocessing", "activations", "optimizer",
+    "optimizer_in_backward",
+)  # fmt: skip
+MOST_SEEDS = 1000  # more is a slip of the keyboard
+
+
+@dataclass(frozen=True)
+class Request:
+    """The grid as a user words it; None means the suite's own default."""
+
+    methods: str = "all"
+    suite: str = "demo"
+    tasks: str | None = None
+    backbone: str | None = None
+    recipe: str | None = None
+    seeds: str = "0"
+    epochs: int | None = None
+    batch_size: int | None = None
+    precision: str | None = None
+    attention: str | None = None
+    preprocessing: str | None = None
+    data: Path = DATA  # of suites whose images lie in a folder
+    normalise: str | None = None  # statistics that a local weight file wants
+    activations: str | None = None
+    optimizer: str | None = None
+    optimizer_in_backward: bool | None = None
+    set: tuple[str, ...] = ()  # recipe fields, "learning_rate=1e-4/1e-3"
+
+    def absolute(self) -> Request:
+        """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
+        kind, _, path = self.suite.partition(":")
+        try:
+            suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
+            backbone = self.backbone and absolute(self.backbone)
+            recipe = str(local_path(self.recipe).absolute()) if self.recipe and is_file(self.recipe) else self.recipe
+        except ValueError as error:
+            raise WrongCall(str(error)) from error
+        return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone, recipe=recipe)
+
+    def overrides(self) -> list[dict[str, Any]]:
+        """The recipe fields that the user gave, once for every combination of a sweep. Raises ValueError."""
+        given = {key: value for key in OVERRIDES if (value := getattr(self, key)) is not None}
+        choices = settings_of(self.set)
+        if twice := sorted(given.keys() & choices[0].keys()):
+            raise ValueError(f"--set gives {twice[0]}, and so does --{twice[0].replace('_', '-')}; leave one out")
+        return [given | choice for choice in choices]
+
+
+def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
+    """Every run that the request asks for, each of which can be attached; raises WrongCall.
+
+    `on_paper`, tasks whose images are not there have the sizes that were published.
+    """
+    runs = runs_of(request, on_paper)
+    for recipe in () if on_paper else {run.recipe for run in runs}:
+        check_installed(recipe)
+    try:
+        _check_runs(runs)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    return runs
+
+
+def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
+    """The same, without trying whether every setting fits; raises WrongCall."""
+    suite = suite_of(request.suite)
+    try:
+        backbone = find(request.backbone or suite.backbone)
+        backbone.digest()  # so that a weight file that is not there is found now
+        backbone = normalised(backbone, request.normalise)
+        methods = parse_list(request.methods)
+        recipe = request.recipe or suite.recipe
+        if request.methods.strip() == "all":
+            methods = _held(methods, recipe, suite, backbone)
+        tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
+        seeds = _seeds(request.seeds)
+        runs = [
+            run
+            for overrides in request.overrides()
+            for run in plan_grid(backbone, methods, suite, tasks, recipe, seeds, overrides)
+        ]
+        for preprocessing in {run.recipe.preprocessing for run in runs}:
+            check("preprocessing", [preprocessing], PRESETS)
+            statistics_of(preprocessing, backbone)  # which a weight file may leave open
+        return runs
+    except (ValueError, WeightsError) as error:
+        raise WrongCall(str(error)) from error
+
+
+def normalised(backbone: Backbone, words: str | None) -> Backbone:
+    """The backbone with the statistics that `--normalise` names. Raises ValueError."""
+    if words is None:
+        return backbone
+    statistics = parse_normalise(words)
+    if not isinstance(backbone.weights, Path) or backbone.weights == EMBEDDED:
+        raise ValueError(f"--normalise says how a local weight file is fed; {backbone.name} is none, leave it out")
+    return replace(backbone, normalise=statistics)
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is CUDA where there is one; asking for CUDA where there is none is a WrongCall."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
+    return torch.device(name)
+
+
+def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) -> Sequence[Task]:
+    if not on_paper or suite.look is None:
+        return datasets.locate(suite, tasks, data)
+    return [_if_there(suite, task, data) for task in tasks]
+
+
+def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbone) -> list[Method]:
+    """Those of all methods for which the recipe holds; who asks for one of the others by name gets an error."""
+    context = Context(suite.name, backbone.family, suite.preprocessing or None)
+    refused: dict[Method, NotHeld] = {}
+    for method in methods:
+        try:
+            resolve(recipe, method, "", {}, context)
+        except NotHeld as error:
+            refused[method] = error
+    if len(refused) == len(methods):
+        raise next(iter(refused.values()))
+    if refused:
+        logger.info(f"recipe {recipe} does not hold here for {', '.join(map(str, refused))}: left out of all")
+    return [method for method in methods if method not in refused]
+
+
+def _if_there(suite: Suite, task: Task, data: Path) -> Task:
+    """The task with its images, or as it was published."""
+    try:
+        return found_below(suite, task, data)
+    except NotHere:
+        return task
+
+
+def _tasks(suite: Suite, names: str | None) -> Sequence[Task]:
+    known = {task.name: task for task in suite.tasks}
+    if not known:
+        raise ValueError(f"suite {suite.name} alone has no tasks: {suite.title}")
+    if names is None:
+        return suite.tasks
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ValueError(f"no task given; known: {', '.join(known)}")
+    check(f"{suite.name} task", chosen, known)
+    return [known[name] for name in dict.fromkeys(chosen)]
+
+
+def _seeds(text: str) -> list[int]:
+    """Seeds as a list, `0,1,2`, or as a range with both ends, `0..4`."""
+    first, dots, last = text.partition("..")
+    try:
+        seeds = range(int(first), int(last) + 1) if dots else [int(word) for word in text.split(",")]
+        given = len(seeds)
+    except (ValueError, OverflowError):
+        seeds, given = [], 0
+    if not 0 < given <= MOST_SEEDS or min(seeds) < 0 or max(seeds) >= 2**63:
+        raise ValueError(f"--seeds {text!r} is not a list of seeds; write 0,1,2 or 0..4")
+    return list(dict.fromkeys(seeds))
+
+
+def _check_runs(runs: Sequence[Run]) -> None:
+    """Attach every method once, without weights, so that a setting that does not fit is found now."""
+    tried: set[tuple[Method, str]] = set()
+    for run in runs:
+        key = run.resolved, run.recipe.preprocessing
+        if key in tried:
+            continue
+        tried.add(key)
+        try:
+            skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
+        except Unsupported:  # a result, not a mistake: the run is recorded with the reason
+            continue

@@ -1,0 +1,1 @@
+"""Data sets are fetched and checked."""

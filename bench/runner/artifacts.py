@@ -1,0 +1,109 @@
+"""What is kept of a run beside its record, when it is asked for: features of some test images, and what learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.batches import Normaliser, batches, picked
+from bench.data.streamed import Streamed
+from bench.names import check
+from bench.run import Run
+from bench.settings import Keep
+from bench.train.autocast import autocast
+from datasets.base import Split
+from methods import Network
+from results import KEPT, Record, has_kept, save_kept
+
+__all__ = ["IMAGES", "Keeper", "kinds_of", "lacks", "learned"]
+
+IMAGES = 500  # test images whose features are kept, at equal distances through the split
+
+Arrays = dict[str, np.ndarray]
+
+
+def kinds_of(text: str) -> frozenset[str]:
+    """`features,weights` as a set; raises WrongCall."""
+    kinds = frozenset(word.strip() for word in text.split(",") if word.strip())
+    check("kind of files to --keep", sorted(kinds), KEPT)
+    return kinds
+
+
+def lacks(root: Path, record: Record, kinds: frozenset[str]) -> bool:
+    """Whether something is asked for that the run of this record could keep and did not, so that it is done again."""
+    return record.status == "ok" and not all(has_kept(root, record, kind) for kind in kinds)
+
+
+class Keeper:
+    """Collects what learned, stage by stage, and writes what is to be kept when the run is over."""
+
+    def __init__(self, keep: Keep, everything: bool) -> None:
+        self._keep, self._everything = keep, everything
+        self._weights: Arrays = {}
+        self._stages = 0
+
+    def after_stage(self, network: Network) -> None:
+        """A stage has been trained; the next one may be made from it."""
+        if "weights" in self._keep.kinds:
+            tensors = learned(network, self._everything and not self._stages)
+            self._weights |= {f"{self._stages}.{name}": _array(tensor) for name, tensor in tensors.items()}
+        self._stages += 1
+
+    def write(
+        self, run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
+    ) -> dict[str, str]:
+        """Write the files, ahead of the record, and return their checksums for it."""
+        contents = {"weights": self._weights} if "weights" in self._keep.kinds else {}
+        if "features" in self._keep.kinds:
+            contents["features"] = _features(run, network, split, normalise, device)
+        return {kind: save_kept(self._keep.root, run.identity(), kind, arrays) for kind, arrays in contents.items()}
+
+
+def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
+    """The tensors that training changes, by name: parameters that learn, and buffers, for running means are such.
+
+    `everything` where the rest comes from no file either.
+    """
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in network.state_dict().items() if everything or name not in frozen}
+
+
+@torch.inference_mode()
+def _features(
+    run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
+) -> Arrays:
+    """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
+    places = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
+    some = picked(split, places.tolist())
+    read: list[Tensor] = []
+    weights: list[Tensor] = []
+    hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
+    network.eval()
+    for images, _ in batches(some, device):
+        with autocast(device.type, run.recipe.precision):
+            features = network.extract(normalise(images))
+            network.adapt(features)
+            given = network.weighed(features)
+        weights += [] if given is None else [given.float().cpu()]
+    hook.remove()
+    arrays = {"labels": some.labels.numpy(), "features": _compact(torch.cat(read)).numpy()}
+    return arrays | ({"weights": torch.cat(weights).numpy()} if weights else {})
+
+
+def _compact(features: Tensor) -> Tensor:
+    """Features (n×M) as they are, or, where M > n, their n principal scores, which keep every distance."""
+    if features.shape[1] <= len(features):
+        return features
+    centred = features.double() - features.double().mean(dim=0)
+    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    return (vectors * values.clamp(min=0).sqrt()).flip(1).float().contiguous()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    return np.array(
+        (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    )  # a copy: training may go on

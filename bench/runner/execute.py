@@ -1,0 +1,151 @@
+"""`execute(run) -> Record`: load, build, train, test, count. The only way a run is done, wherever it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+from bench.cost.energy import EnergyMeter
+from bench.cost.plan import plan
+from bench.data.augmented import Augmented
+from bench.data.batches import Normaliser, statistics_of
+from bench.data.epochs import training_split
+from bench.data.recent import load
+from bench.data.streamed import Streamed
+from bench.features.reader import Feed, store_for
+from bench.run import Run
+from bench.runner.artifacts import Keeper
+from bench.runner.record import Trace, recorded
+from bench.settings import Execution
+from bench.train.compile import Compiler
+from bench.train.loop import Diverged, Epoch, accuracy, train
+from bench.train.network import build, count, skeleton
+from datasets.base import Split
+from methods import Method, Network, Unsupported
+from methods.backbones.registry import Backbone
+from methods.recipe import Recipe
+from results import Cost, Record
+
+__all__ = ["execute"]
+
+Watch = Callable[[Epoch], None]
+
+
+def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
+    """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
+
+    Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
+    """
+    record = _attempt(run, how, watch)
+    reason = record.speedups.feature_cache_reason
+    if record.status != "oom" or how.cache_features == "off" or not (store_for(how).clear() or reason is None):
+        return record
+    again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
+    about = dataclasses.replace(again.speedups, feature_cache_reason=reason or "memory ran out with them")
+    return dataclasses.replace(again, speedups=about)
+
+
+def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
+    trace, device = Trace(), how.device
+    _forget_peaks(device)
+    try:
+        largest = min(run.recipe.batch_size, run.task.sizes["train"])  # no batch has more images than there are
+        recipe = dataclasses.replace(run.recipe, batch_size=largest)
+        cost = planned_cost(run.backbone, run.resolved, run.task.classes, recipe)
+        _train_and_test(run, how, trace, watch)
+        return recorded(run, device, trace, cost, "ok", None)
+    except Unsupported as error:
+        return recorded(run, device, trace, Cost(), "unsupported", str(error))
+    except Diverged as error:
+        return recorded(run, device, trace, cost, "diverged", str(error))
+    except torch.OutOfMemoryError as error:
+        return recorded(run, device, trace, cost, "oom", str(error).splitlines()[0])
+
+
+@cache
+def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Cost:
+    """Counts and the planned peak of a run's network, without its weights or any memory."""
+    network = skeleton(backbone, method, classes, recipe)
+    counts = dataclasses.asdict(count(network))
+    peak = plan(network, backbone.image_size, recipe)
+    return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
+
+
+def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
+    """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
+    device = how.device
+    normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
+    trace.compiler = compiler = Compiler(how.compile)
+    trace.energy = energy = EnergyMeter(device)
+    keeper = Keeper(how.keep, run.backbone.weights is None)
+    trace.feed = feed = Feed(run, how, normalise)
+    train_split, test_split = _load(run, how, trace)
+    torch.manual_seed(run.seed)
+    network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
+
+    def after(epoch: Epoch) -> None:
+        energy.stop()
+        trace.epochs.append(epoch)
+        _read_peaks(device, trace)
+        every = run.recipe.evaluate_every
+        if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
+            _test(run, network, feed, test_split, normalise, device, trace)
+            _forget_peaks(device)
+        watch(epoch)
+        energy.start()
+
+    for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
+        stage = feed.training(network, train_split)
+        compiled = compiler.compiled(network)  # which lets go the graphs of the run before
+        _forget_peaks(device)  # those of computing features are not those of training
+        energy.start()
+        train(compiled, stage, normalise, run.recipe, run.seed, after)
+        keeper.after_stage(network)
+    _test(run, network, feed, test_split, normalise, device, trace)
+    trace.kept = keeper.write(run, network, test_split, normalise, device)
+
+
+def _test(
+    run: Run,
+    network: Network,
+    feed: Feed,
+    split: Split | Streamed,
+    normalise: Normaliser,
+    device: torch.device,
+    trace: Trace,
+) -> None:
+    """Test accuracy beside the number of epochs so far, those of earlier stages included."""
+    started = time.perf_counter()
+    value = accuracy(network, feed.testing(network, split), normalise, run.recipe, device, run.task.scored)
+    trace.evaluations.append([float(len(trace.epochs)), value])
+    trace.test_seconds = time.perf_counter() - started
+
+
+def _forget_peaks(device: torch.device) -> None:
+    """Start the allocator's peaks from what this run holds, without leftovers of earlier ones."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _read_peaks(device: torch.device, trace: Trace) -> None:
+    """The allocator's peaks of training; evaluation in between does not count, nor what was kept for other runs."""
+    if device.type == "cuda":
+        others = trace.feed.bytes_of_others if trace.feed else 0
+        trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device) - others)
+        trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
+
+
+def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split | Augmented, Split | Streamed]:
+    """What is trained on, and the test split."""
+    (train_split, skipped), test_split = training_split(run, how), load(run, "test", how.reading)
+    found = {"train": skipped, "test": test_split.skipped}
+    trace.skipped_images = {name: count for name, count in found.items() if count}
+    trace.images = {"train": len(train_split), "test": len(test_split.split)}
+    return train_split, test_split.split

@@ -1,0 +1,115 @@
+"""The record of a run, made of what was observed while it went on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bench.cost.case import Case
+from bench.cost.energy import EnergyMeter
+from bench.cost.measure import Peaks, training_peaks
+from bench.data.batches import statistics_of
+from bench.features.reader import Feed
+from bench.provenance import where
+from bench.run import Run
+from bench.source_digest import method_digest
+from bench.train.compile import Compiler
+from bench.train.loop import Epoch
+from results import Cost, Record, Score, Speedups
+
+__all__ = ["Trace", "described", "recorded"]
+
+
+@dataclass
+class Trace:
+    """What is observed while a run goes on, kept also when it ends early."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    evaluations: list[list[float]] = field(default_factory=list)
+    test_seconds: float = 0.0
+    peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+    kept: dict[str, str] = field(default_factory=dict)
+    skipped_images: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)  # by split, once they are loaded
+    feed: Feed | None = None
+    compiler: Compiler | None = None
+    energy: EnergyMeter | None = None
+
+
+def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
+    """The record of a run that ends now."""
+    finished = status == "ok"
+    return Record(
+        identity=run.identity(),
+        group=run.task.group,
+        classes=run.task.classes,
+        method=run.settings(),
+        recipe=dataclasses.asdict(run.recipe),
+        status=status,  # type: ignore[arg-type]
+        score=_score(run, trace, finished),
+        cost=_observed(run, device, trace, cost, status),
+        where=where(device),
+        reason=reason,
+        place=run.place,
+        kept=trace.kept if finished else {},
+        preprocessing=described(run),
+        speedups=_speedups(trace),
+        class_names=list(run.task.names),
+        method_code=method_digest(run.method.name),
+        understood=run.task.understood,
+    )
+
+
+def _score(run: Run, trace: Trace, finished: bool) -> Score:
+    stage = len(trace.epochs) - run.recipe.epochs  # the last one begins after so many; earlier ones do not count
+    accuracies = [value for epoch, value in trace.evaluations if epoch > stage]
+    return Score(
+        test_accuracy=accuracies[-1] if finished else None,
+        best_test_accuracy=max(accuracies) if finished and run.recipe.evaluate_every else None,
+        evaluations=trace.evaluations,
+        train_losses=[epoch.loss for epoch in trace.epochs],
+        train_accuracies=[epoch.accuracy for epoch in trace.epochs],
+        skipped_images=trace.skipped_images,
+    )
+
+
+def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str) -> Cost:
+    """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
+    seconds = [epoch.seconds for epoch in trace.epochs]
+    peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
+    if trace.feed is not None and trace.feed.cached:
+        case = Case(run.backbone, run.resolved, run.task.classes, run.recipe)
+        peaks = Peaks() if status == "oom" else training_peaks(case, device)  # what ran out of memory still holds it
+    return dataclasses.replace(
+        cost,
+        peak_bytes=peaks.allocated,
+        reserved_bytes=peaks.reserved,
+        epoch_seconds=seconds,
+        train_seconds=sum(seconds) if seconds else None,
+        train_joules=trace.energy.total if trace.energy else None,
+        test_seconds=trace.test_seconds if trace.evaluations else None,
+        train_images=trace.images.get("train", run.task.sizes["train"]),
+        test_images=trace.images.get("test", run.task.sizes["test"]),
+    )
+
+
+def _speedups(trace: Trace) -> Speedups:
+    found = trace.feed.speedups(trace.peak_bytes) if trace.feed else Speedups()
+    return dataclasses.replace(found, compiled=trace.compiler.word if trace.compiler else None)
+
+
+def described(run: Run) -> dict[str, Any]:
+    """The preset in full, so that a record says what was done to its images."""
+    mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
+    preset = run.preset
+    values = dataclasses.asdict(preset) | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}
+    del (
+        values["augmentation"],
+        values["rendering"],
+    )  # at their defaults, as in records of before: they stand in one line
+    said = {"augmentation": preset.augmentation.words} if preset.augmentation else {}
+    return values | said | ({"rendering": preset.rendering} if preset.rendering != "stored" else {})

@@ -1,0 +1,61 @@
+"""Whether a record is still what its run would give: the same settings, recipe and preprocessing, the same method code.
+
+The path of a record holds only what differs from the defaults, so that a new setting does not orphan old records. The
+price is that a default or a line of code that changes leaves the path as it was: that is found here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bench.run import Run
+from bench.runner.record import described
+from bench.source_digest import method_digest, planning_digest
+from methods.recipe import Recipe
+from methods.spec import parse
+from results import CostRecord, Record
+
+__all__ = ["current", "stale"]
+
+
+def stale(run: Run, record: Record) -> str:
+    """Why the record is not that of the run as it is today, as the end of "they …"; empty where it is.
+
+    A field that the record does not know counts as its default was then; records of before digests were kept have none
+    and are compared by their settings alone.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(run.resolved)}
+    pairs: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], ...] = (
+        ("", record.method, run.settings(), defaults),
+        ("recipe: ", record.recipe, dataclasses.asdict(run.recipe), dataclasses.asdict(Recipe())),
+        ("preprocessing: ", record.preprocessing, described(run), {}),
+    )
+    for word, then, now, absent in pairs:
+        if changes := _changes(then, json.loads(json.dumps(now)), absent):
+            return f"had {word}{', '.join(changes)}"
+    if record.method_code and record.method_code != method_digest(run.method.name):
+        return "were made by other code of their method"
+    return ""
+
+
+def current(record: CostRecord) -> bool:
+    """Whether today's code would give this record of costs; one without a digest is compared by its settings alone."""
+    try:
+        (method,) = parse(record.conditions.method)
+    except ValueError:  # no such method or setting any more
+        return False
+    same = not _changes(record.settings, dataclasses.asdict(method), {})
+    return same and record.code in ("", planning_digest(method.name))
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any], absent: Mapping[str, Any]) -> list[str]:
+    """Fields that differ, as "rank=8 (now 2)"; what only one side knows differs from the default or not at all."""
+    found = []
+    for key, value in now.items():
+        old = then.get(key, absent.get(key, value))
+        if old != value and key != "augmentation":  # which has a sentence of its own (bench/runner/perform.py)
+            found.append(f"{key}={old} (now {value})")
+    return found

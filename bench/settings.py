@@ -1,0 +1,65 @@
+"""How runs are carried out: where, and with which caches. Nothing here changes what a run is or what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from bench.machine import cores
+
+__all__ = ["CacheLimits", "Execution", "Keep", "Reading"]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept beside the record (`results.KEPT`), below the results folder; bench/runner/artifacts.py does it."""
+
+    kinds: frozenset[str] = frozenset()
+    root: Path = Path()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images that lie on disk are read."""
+
+    workers: int | None = None  # processes that decode; one a core if None
+    cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
+    cache_bytes: int = 64 * 2**30  # that folder holds at most so many
+    on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
+
+    @property
+    def processes(self) -> int:
+        """How many decode."""
+        return cores() if self.workers is None else self.workers
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """Bytes that frozen features may take in each place; None is a quarter of the memory there is, or a share of it."""
+
+    device: int | None = None
+    host: int | None = None  # pinned memory beside a CUDA device
+    disk: int = 20 * 2**30
+    processes: int = 1  # that share this machine, each with a store of its own
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
+
+    device: torch.device
+    _: KW_ONLY
+    keep: Keep = Keep()
+    reading: Reading = Reading()
+    cache_features: Literal["auto", "on", "off"] = "auto"
+    cache_limits: CacheLimits = CacheLimits()
+    cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
+    features_since: float = 0.0  # seconds, as of time.time: what was kept on disk before is made anew (--force)
+    compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits
+    stale: Literal["redo", "keep"] = (
+        "redo"  # what is done about a record of other settings or code (bench/runner/stale.py)
+    )
+    patience_seconds: float = 3600.0  # that a worker process may say nothing; then it counts as hung

@@ -1,0 +1,62 @@
+"""From a backbone, a method and a recipe to the network that is trained, and what is counted on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from timm.models import SwinTransformer, VisionTransformer
+from torch import nn
+
+from methods import Method, Network, Unsupported
+from methods.backbones.registry import Backbone, prepare
+from methods.parts.activations import Activations, keep_less
+from methods.recipe import Recipe
+
+__all__ = ["Counts", "build", "count", "skeleton"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of scalars."""
+
+    trainable: int
+    trainable_without_head: int
+    total: int
+    printed_extra: int  # what the source's count has beside the trainable ones
+
+
+def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
+    """The network with its weights; random numbers come from the global seed."""
+    return _assemble(backbone.load(), method, classes, recipe)
+
+
+def skeleton(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
+    """The same network on the meta device: shapes and counts without weights or memory."""
+    with torch.device("meta"):
+        return _assemble(backbone.skeleton(), method, classes, recipe)
+
+
+def count(network: Network) -> Counts:
+    """Scalars that learn, with and without the head, and all; trainable and frozen ones add up to the total."""
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    head = sum(p.numel() for p in network.head.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in network.parameters())
+    return Counts(trainable, trainable - head, total, network.printed_extra)
+
+
+def _assemble(vit: VisionTransformer | SwinTransformer, method: Method, classes: int, recipe: Recipe) -> Network:
+    if not isinstance(vit, method.backbones):
+        raise Unsupported("is made for plain vision transformers alone")
+    vit = prepare(vit, classes, recipe.head, recipe.drop_path, recipe.backbone_dropout)
+    network = method.attach(vit)  # type: ignore[arg-type]  # as was just asked
+    _choose_attention(network, fused=recipe.attention == "fused")
+    keep_less(network, Activations.of(recipe.activations))
+    return network
+
+
+def _choose_attention(network: nn.Module, fused: bool) -> None:
+    """Fused kernels, or the explicit product of queries and keys, in every attention layer."""
+    for module in network.modules():
+        if hasattr(module, "fused_attn"):
+            setattr(module, "fused_attn", fused)  # noqa: B010 - nn.Module hides the type of the attribute

@@ -1,0 +1,1 @@
+"""The drawn images of the embedded suite."""

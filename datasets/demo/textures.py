@@ -1,0 +1,102 @@
+"""A specialized task of the demo: families of woven, built and grown textures."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.random import Generator
+
+from datasets.demo.drawing import (
+    Array,
+    Pictures,
+    balanced,
+    blend,
+    clouds,
+    finished,
+    plane,
+    seeded,
+    turned,
+    two_colours,
+    uniform,
+)
+
+Surface = Callable[[Generator, Array, Array], Array]
+
+
+def _checks(random: Generator, x: Array, y: Array) -> Array:
+    return (np.floor(x) + np.floor(y)) % 2
+
+
+def _bricks(random: Generator, x: Array, y: Array) -> Array:
+    across = x / 2 + np.floor(y) % 2 / 2
+    return (np.minimum(across % 1 * 2, y % 1) > 0.2).astype(float)
+
+
+def _dots(random: Generator, x: Array, y: Array) -> Array:
+    across = x + np.floor(y) % 2 / 2
+    return (np.hypot(across % 1 - 0.5, y % 1 - 0.5) < 0.33).astype(float)
+
+
+def _zigzag(random: Generator, x: Array, y: Array) -> Array:
+    return ((y + np.abs(x % 2 - 1)) % 1 < 0.5).astype(float)
+
+
+def _weave(random: Generator, x: Array, y: Array) -> Array:
+    over = (np.floor(x) + np.floor(y)) % 2
+    return over * np.sin(np.pi * (x % 1)) + (1 - over) * np.sin(np.pi * (y % 1))
+
+
+def _scales(random: Generator, x: Array, y: Array) -> Array:
+    across = x + np.floor(y * 1.5) % 2 / 2
+    return np.hypot(across % 1 - 0.5, y * 1.5 % 1) % 0.6 / 0.6
+
+
+def _rings(random: Generator, x: Array, y: Array) -> Array:
+    middle = random.uniform(-1.5, 1.5, (2, len(x), 1, 1))
+    return 0.5 + 0.5 * np.sin(2 * np.pi * np.hypot(x - middle[0], y - middle[1]))
+
+
+def _cracks(random: Generator, x: Array, y: Array) -> Array:
+    seeds = random.uniform(-4, 4, (2, len(x), 40, 1, 1))
+    apart = np.partition(np.hypot(x[:, None] - seeds[0], y[:, None] - seeds[1]), 1, axis=1)
+    return np.clip((apart[:, 1] - apart[:, 0]) * 2.5, 0, 1)
+
+
+def _marble(random: Generator, x: Array, y: Array) -> Array:
+    return 0.5 + 0.5 * np.sin(np.pi * x + 12 * clouds(random, len(x), 1.8))
+
+
+def _grains(random: Generator, x: Array, y: Array) -> Array:
+    return (clouds(random, len(x), 0.5) > 0.62).astype(float)
+
+
+TEXTURES: tuple[Surface, ...] = (
+    _checks,
+    _bricks,
+    _dots,
+    _zigzag,
+    _weave,
+    _scales,
+    _rings,
+    _cracks,
+    _marble,
+    _grains,
+)
+
+
+@cache
+def textures(split: str) -> Pictures:
+    """Give textures turned, stretched and coloured at random, under uneven light and noise."""
+    random = seeded(3, split)
+    labels = balanced(random, 400 if split == "train" else 1000, len(TEXTURES))
+    x, y = plane()
+    relief = np.empty((len(labels), *x.shape))
+    for kind, surface in enumerate(TEXTURES):
+        rows = labels == kind
+        count = int(rows.sum())
+        across, along = turned(x, y, uniform(random, 0, np.pi, count))
+        scale, shift = uniform(random, 2, 3.5, count), random.uniform(0, 2, (2, count, 1, 1))
+        relief[rows] = surface(random, across * scale + shift[0], along * scale + shift[1])
+    first, second = two_colours(random, len(labels), apart=0.2)
+    shade = 0.3 * (clouds(random, len(labels), 2.5) - 0.5)
+    return Pictures(finished(random, blend(relief, first, second) + shade[..., None], noise=0.2), labels)

@@ -1,0 +1,1 @@
+"""Image lists and folders are found and read."""

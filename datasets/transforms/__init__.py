@@ -1,0 +1,1 @@
+"""Images are decoded, resized and augmented."""

@@ -1,0 +1,1 @@
+"""Backbones by name, and their weight files."""

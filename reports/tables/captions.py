@@ -1,0 +1,126 @@
+"""The conditions under which the numbers of one comparison were obtained, in sentences for a caption."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import pandas as pd
+
+from reports.tables.comparison import PROTOCOL, Comparison, label, values
+from reports.tables.order import tasks_by_group
+
+__all__ = ["conditions", "failures", "mixes", "preprocessing"]
+
+REVISIONS = 3  # that are named
+
+
+def conditions(comparison: Comparison) -> str:
+    """Suite, backbone, recipe and protocol; then seeds, devices, torch and commit."""
+    runs = comparison.runs
+    groups = tasks_by_group(runs)
+    tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
+    weights = f" (weights {comparison.weights})" if comparison.weights else ""
+    what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
+    return (
+        f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}"
+        f"{_understood(runs)}{_skipped(runs)}"
+    )
+
+
+def failures(runs: pd.DataFrame) -> tuple[str, ...]:
+    """One sentence for each line and reason why runs gave no number."""
+    failed = runs[runs["status"] != "ok"].fillna({"reason": ""})
+    parts = failed.groupby(["line", "status", "reason"], sort=False)
+    return tuple(
+        textwrap.shorten(
+            f"{line}: {status} on {', '.join(dict.fromkeys(part['task']))}{reason and f' ({reason})'}.", 300
+        )
+        for (line, status, reason), part in parts
+    )
+
+
+def preprocessing(runs: pd.DataFrame) -> str:
+    """What was done to the images, by the name of each preset; nothing where the records do not say."""
+    known = {str(row["name"]): row for row in runs.get("preprocessing", ()) if isinstance(row, dict) and row}
+    said = "; ".join(f"{name}: {_steps(row)}" for name, row in sorted(known.items()))
+    return f"Images as by {said}. " if said else ""
+
+
+def mixes(runs: pd.DataFrame) -> bool:
+    """Whether some were trained on images of two classes each."""
+    known = (row.get("augmentation") for row in runs.get("preprocessing", ()) if isinstance(row, dict))
+    return any("mixup" in words for words in known if words)
+
+
+def _steps(row: dict[str, Any]) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in dict.fromkeys(row[key])) for key in ("mean", "std"))
+    size, decode = row.get("image_size"), {"any": "as in the file", "png": "lossless only"}.get(row["decode"])
+    resize = f"{row['resize']} to {size}, {row['interpolation']}".replace("_", " ")
+    instead = f", training images instead by {row['augmentation']}" if row.get("augmentation") else ""
+    decode = decode or row["decode"]
+    decode += ", upright and over white" if row.get("rendering") == "viewed" else ""
+    return f"{decode}, {resize}, mean {mean}, std {std}{instead}"
+
+
+def _copy(comparison: Comparison) -> str:
+    """Which copy of the suite this is, by the revisions of its first tasks, where there are several."""
+    if comparison.copies == 1:
+        return ""
+    pairs = comparison.runs[["task", "data"]].dropna().drop_duplicates().to_numpy().tolist()
+    named = [f"{task} {revision}" for task, revision in pairs]
+    said = ", ".join([*named[:REVISIONS], *(["…"] if len(named) > REVISIONS else [])])
+    which = f"Copy {comparison.copy} of {comparison.copies} of the images and labels (revisions {said})"
+    return f" {which}; what was run on another copy stands apart and is not to be compared."
+
+
+def _understood(runs: pd.DataFrame) -> str:
+    """How one's own folders were read; a folder that was read in several ways, in each."""
+    if "understood" not in runs:
+        return ""
+    pairs = runs[["task", "understood"]].drop_duplicates().to_numpy().tolist()
+    return "".join(f" {task}: {said}." for task, said in pairs if isinstance(said, str) and said)
+
+
+def _skipped(runs: pd.DataFrame) -> str:
+    """How many images were left out because they could not be decoded, where any were."""
+    left_out = {
+        (row.task, split): count
+        for row in runs.itertuples()
+        for split, count in (getattr(row, "skipped_images", None) or {}).items()
+    }
+    if not left_out:
+        return ""
+    said = ", ".join(f"{count} of {task} ({split})" for (task, split), count in left_out.items())
+    return f" Left out, since they cannot be decoded: {said}."
+
+
+def _protocol(comparison: Comparison) -> str:
+    fields = {f"recipe_{field}": values(comparison.runs, f"recipe_{field}") for field in PROTOCOL}
+    if fields["recipe_reported"] == ["last"]:
+        del fields["recipe_reported"]  # goes without saying, since every report shows the last epoch
+    same = [f"{label(column)} {known[0]}" for column, known in fields.items() if len(known) == 1]
+    other = [f"{label(column)} as listed" for column, known in fields.items() if len(known) > 1]
+    return ", ".join(same + other) or "protocol not recorded"
+
+
+def _provenance(runs: pd.DataFrame) -> str:
+    commits = [commit[:7] for commit in values(runs, "where_commit")] or ["unknown"]
+    dirty = " with uncommitted changes" if "true" in values(runs, "where_dirty") else ""
+    parts = {
+        _plural("seed", values(runs, "seed")): values(runs, "seed"),
+        _plural("device", values(runs, "where_device")): values(runs, "where_device"),
+        "torch": _versions(runs, "torch"),
+        _plural("commit", commits): [*commits[:-1], commits[-1] + dirty],
+    }
+    text = "; ".join(f"{name} {', '.join(known)}" for name, known in parts.items() if known)
+    return text[:1].upper() + text[1:]
+
+
+def _plural(word: str, known: list[str]) -> str:
+    return word if len(known) == 1 else f"{word}s"
+
+
+def _versions(runs: pd.DataFrame, package: str) -> list[str]:
+    known = [versions for versions in runs.get("where_versions", ()) if isinstance(versions, dict)]
+    return sorted({str(versions[package]) for versions in known if package in versions})

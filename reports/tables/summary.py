@@ -1,0 +1,153 @@
+"""The lines of a comparison: what a method reached on each task and on average over seeds, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median, stdev
+from typing import Any
+
+import pandas as pd
+
+from reports.tables.comparison import Comparison, present, values
+from reports.tables.means import mean_of_group_means, plain_mean
+from reports.tables.order import in_order, tasks_by_group
+from reports.tables.table import Cell
+
+__all__ = ["COSTS", "Summary", "memory", "on_common_tasks", "summaries"]
+
+COSTS = (
+    "trainable",
+    "trainable_without_head",
+    "planned_peak_bytes",
+    "peak_bytes",
+    "feature_cache_bytes",
+    "epoch_seconds",
+    "train_joules",
+)
+MEASURED = ("peak_bytes", "epoch_seconds", "train_joules")  # on a device, so that those of two devices share no mean
+
+Groups = Mapping[str, Sequence[str]]
+Cells = Mapping[str, Cell]  # by task
+Outcome = tuple[str, float | None]  # status and score of a run
+Outcomes = dict[str, list[Outcome]]  # by task
+Average = Callable[[Mapping[str, float | None]], float | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line. Scores are test accuracies of the last epoch, costs are means over the tasks that are there."""
+
+    label: str
+    runs: pd.DataFrame
+    tasks: dict[str, Cell]
+    groups: dict[str, Cell]
+    headline: Cell  # mean of the group means
+    plain: Cell  # mean over the tasks
+    costs: dict[str, Cell]
+
+
+def summaries(comparison: Comparison) -> list[Summary]:
+    """One for each line; all are held to the tasks that any of them has."""
+    groups = tasks_by_group(comparison.runs)
+    lines = dict(iter(comparison.runs.groupby("line", sort=False)))
+    return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+
+
+def on_common_tasks(comparison: Comparison) -> tuple[Comparison, str]:
+    """The comparison on the tasks that its lines have in common, and a sentence where those are not all.
+
+    Lines that finished fewer than half of the tasks are not waited for: they have no average.
+    """
+    runs = comparison.runs
+    tasks = set(runs["task"])
+    ok = runs.assign(ok=runs["status"] == "ok").groupby(["line", "task"], sort=False)["ok"].all()
+    finished = [set(part[part].index.get_level_values("task")) for _, part in ok.groupby("line", sort=False)]
+    common = tasks.intersection(*(found for found in finished if 2 * len(found) >= len(tasks)))
+    if not common or common == tasks:
+        return comparison, ""
+    left = ", ".join(task for task in dict.fromkeys(runs["task"]) if task not in common)
+    said = f" On the {len(common)} of {len(tasks)} tasks that all methods shown have, without {left}."
+    return replace(comparison, runs=runs[runs["task"].isin(common)]), said
+
+
+def memory(lines: Sequence[Summary]) -> str:
+    """Measured where all methods were measured on one device, planned otherwise: the two are never compared."""
+    devices = {device for line in lines for device in values(line.runs, "where_device")}
+    measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
+    return "peak_bytes" if measured else "planned_peak_bytes"
+
+
+def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
+    tasks = [task for names in groups.values() for task in names]
+    found, by_seed = _outcomes(runs)
+    cells = {task: _score(found.get(task, ())) for task in tasks}
+    seeds = [{task: _score(outcomes.get(task, ())) for task in tasks} for outcomes in by_seed]
+    averaged = partial(_averaged, cells, seeds)
+    return Summary(
+        label,
+        runs,
+        cells,
+        groups={group: averaged(partial(_mean_over, names)) for group, names in groups.items()},
+        headline=averaged(partial(mean_of_group_means, groups=groups)),
+        plain=averaged(partial(_mean_over, tasks)),
+        costs={name: _cost(runs, name) for name in COSTS},
+    )
+
+
+def _outcomes(runs: pd.DataFrame) -> tuple[Outcomes, list[Outcomes]]:
+    """Status and score of each run by its task: of all seeds together, and of each seed."""
+    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
+    together: Outcomes = {}
+    apart: dict[int, Outcomes] = {}
+    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
+        outcome = str(status), _float(score)
+        together.setdefault(task, []).append(outcome)
+        apart.setdefault(seed, {}).setdefault(task, []).append(outcome)
+    return together, list(apart.values())
+
+
+def _averaged(cells: Cells, seeds: Sequence[Cells], average: Average) -> Cell:
+    """The average of the cells, with the deviation of the averages of the single seeds."""
+    value, *single = (average({task: cell.value for task, cell in scores.items()}) for scores in (cells, *seeds))
+    return Cell(value, _spread(single) if value is not None else None)
+
+
+def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> float | None:
+    return plain_mean(scores[task] for task in tasks)
+
+
+def _score(outcomes: Sequence[Outcome]) -> Cell:
+    """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
+    failed = [status for status, _ in outcomes if status != "ok"]
+    if failed:
+        return Cell(word=failed[0])
+    scores = [score for _, score in outcomes]
+    return Cell(plain_mean(scores), _spread(scores))
+
+
+def _spread(scores: Sequence[float | None]) -> float | None:
+    """The sample standard deviation; None for a single value or where one is missing."""
+    present_scores = [score for score in scores if score is not None]
+    return stdev(present_scores) if len(present_scores) == len(scores) > 1 else None
+
+
+def _cost(runs: pd.DataFrame, name: str) -> Cell:
+    """The mean over the tasks that are there of the means over seeds."""
+    if name not in runs:
+        return Cell()
+    if name in MEASURED and len(values(runs[runs[name].notna()], "where_device")) > 1:
+        return Cell(word="mixed")
+    by_task: dict[str, list[float]] = {}
+    for task, value in zip(runs["task"], runs[name], strict=True):
+        if (number := _float(value)) is not None:
+            by_task.setdefault(task, []).append(number)
+    return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
+
+
+def _float(value: Any) -> float | None:
+    """One number a run: of a list of epoch times the median without the first, which warms up."""
+    if isinstance(value, list):
+        return median(value[1:]) if len(value) > 1 else None
+    return float(value) if present(value) else None

@@ -1,0 +1,69 @@
+"""Test accuracy of every method: the averages, what they cost, then every task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from reports.tables.captions import conditions, failures
+from reports.tables.columns import Filled, about, named
+from reports.tables.comparison import Comparison, comparisons
+from reports.tables.layout import AVERAGES
+from reports.tables.metrics import METRICS, Metric
+from reports.tables.order import tasks_by_group
+from reports.tables.summary import Summary, summaries
+from reports.tables.table import Column, Table
+
+__all__ = ["report"]
+
+ACCURACY = METRICS["test_accuracy"]
+MEAN = replace(ACCURACY, digits=2)
+LEGEND = (
+    "Test accuracy (%) of the last epoch, mean ± standard deviation over seeds; "
+    "the mean of the group means is the headline; where a task is missing, averages over it are too. "
+    "Costs are means over the tasks that are there; time "
+    "is that of the median epoch after the first, which reads frozen features from "
+    "the feature cache where there is one (its bytes are in no peak); runs counts those that finished."
+)
+
+
+def report(runs: pd.DataFrame) -> list[Table]:
+    """One table for each suite, backbone and recipe."""
+    return [_table(comparison) for comparison in comparisons(runs)]
+
+
+def _table(comparison: Comparison) -> Table:
+    lines, groups = summaries(comparison), tasks_by_group(comparison.runs)
+    columns = [named(lines), *_means(groups, lines), *about(comparison, lines), *_tasks(groups, lines)]
+    return Table(
+        f"accuracy-{comparison.name}",
+        f"{conditions(comparison)} {LEGEND}",
+        tuple(column for column, _ in columns),
+        tuple(zip(*(cells for _, cells in columns), strict=True)),
+        failures(comparison.runs),
+    )
+
+
+def _means(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
+    """The headline, the plain mean, and the mean of each group."""
+    count = sum(map(len, groups.values()))
+    return [
+        (_score("mean_of_groups", f"of {len(groups)} groups", AVERAGES, MEAN), [line.headline for line in lines]),
+        (_score("mean_of_tasks", f"of {count} tasks", AVERAGES, MEAN), [line.plain for line in lines]),
+        *((_score(f"{name}_mean", name, AVERAGES, MEAN), [line.groups[name] for line in lines]) for name in groups),
+    ]
+
+
+def _tasks(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
+    """A block for each group."""
+    return [
+        (_score(task, task, group), [line.tasks[task] for line in lines])
+        for group, tasks in groups.items()
+        for task in tasks
+    ]
+
+
+def _score(key: str, label: str, block: str, metric: Metric = ACCURACY) -> Column:
+    return Column(f"test_accuracy_{key}", label, block, metric)

@@ -1,0 +1,71 @@
+"""Accuracy against shots, five fine-grained sets and their mean, beside NOAH's baselines (DTL Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from reports.figures.curves import Curve, draw
+from reports.figures.shots import SETS, set_and_shots
+from reports.tables.captions import conditions
+from reports.tables.comparison import Comparison
+from reports.tables.layout import Layout
+from reports.tables.metrics import PERCENT
+from reports.tables.order import tasks_by_group
+from reports.tables.pair import pair
+from reports.tables.published import Printed, fitting, published
+from reports.tables.suites import of_suite
+from reports.tables.summary import Summary, summaries
+from reports.tables.table import Figure, Table
+
+__all__ = ["report"]
+
+SUITE = "few_shot"
+LEGEND = (
+    "Test accuracy (%) of the last epoch, mean over seeds with the standard deviation; the mean over sets is drawn "
+    "where all are there. Dashed with open markers: what was printed for the method."
+)
+
+
+def report(runs: pd.DataFrame) -> list[Table | Figure]:
+    """A figure and two tables for each backbone and recipe."""
+    return [item for comparison, notes in of_suite(runs, SUITE) for item in _items(comparison, notes)]
+
+
+def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
+    yield from pair(SUITE, comparison, notes, _layout(comparison))
+    curves = list(_curves(comparison))
+    if any(curve.points for curve in curves if not curve.printed):
+        caption = f"{conditions(comparison)} {LEGEND}"
+        yield Figure(f"{comparison.name}-figure", caption, draw(curves))
+
+
+def _layout(comparison: Comparison) -> Layout:
+    """A block for each number of shots, whose mean is the one that papers show."""
+    groups = tasks_by_group(comparison.runs)
+    labels = {task: task.rpartition("-")[0] for tasks in groups.values() for task in tasks}
+    return Layout(groups, dict.fromkeys(groups, len(SETS)), averages=False, labels=labels)
+
+
+def _curves(comparison: Comparison) -> Iterator[Curve]:
+    rows = published(SUITE, comparison)
+    for line in summaries(comparison):
+        yield _ours(line)
+        for row in fitting(rows, str(line.runs["method"].iloc[0])):
+            yield _printed(line.label, row)
+
+
+def _ours(line: Summary) -> Curve:
+    cells = {set_and_shots(task): cell for task, cell in line.tasks.items()}
+    points = {
+        key: (PERCENT * cell.value, PERCENT * (cell.spread or 0.0))
+        for key, cell in cells.items()
+        if key and cell.value is not None
+    }
+    return Curve(line.label, False, points)
+
+
+def _printed(label: str, row: Printed) -> Curve:
+    values = {set_and_shots(task): float(text) for task, text in row.scores.items()}
+    return Curve(label, True, {key: (value, 0.0) for key, value in values.items() if key})

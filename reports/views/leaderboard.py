@@ -1,0 +1,92 @@
+"""All methods ranked by accuracy at memory budgets: the best that fits each card comes first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.tables.captions import conditions, failures
+from reports.tables.comparison import Comparison, comparisons
+from reports.tables.metrics import METRICS, Metric
+from reports.tables.summary import Summary, memory, summaries
+from reports.tables.table import Cell, Column, Table
+
+__all__ = ["budgets", "ranks", "report"]
+
+ACCURACY, RANK = METRICS["test_accuracy"], Metric("rank", "", 1, 0, "lower")
+LEGEND = (
+    "Ranked by the mean of the group means of test accuracy, last epoch, among the methods whose peak memory of "
+    "training ({}, mean over tasks) is within the budget; equal accuracies as shown share a rank, an empty cell does "
+    "not fit. A card needs some hundred MiB besides, for CUDA itself."
+)
+
+
+def report(runs: pd.DataFrame) -> list[Table]:
+    """One table for each suite, backbone and recipe in which some method has an average and a peak."""
+    tables = [_table(comparison) for comparison in comparisons(runs)]
+    return [table for table in tables if table is not None]
+
+
+def budgets(peaks: Sequence[float]) -> list[int]:
+    """8, 12, 16, 24, 32 and so on, as cards come, from the first that any peak fits to the first that all fit."""
+    powers = range(max(1, math.floor(math.log2(min(peaks)))), max(1, math.ceil(math.log2(max(peaks)))) + 1)
+    sizes = [size for power in powers for size in (2**power, 3 * 2 ** (power - 1))]
+    return [size for size in sizes if size >= min(peaks)][: 1 + sum(min(peaks) <= size < max(peaks) for size in sizes)]
+
+
+def ranks(scores: Sequence[float | None]) -> list[int | None]:
+    """The place of each score among those that are there, from 1; equal ones share the better place."""
+    known = [score for score in scores if score is not None]
+    return [None if score is None else 1 + sum(other > score for other in known) for score in scores]
+
+
+def _table(comparison: Comparison) -> Table | None:
+    lines = summaries(comparison)
+    complete = [line for line in lines if line.headline.value is not None]
+    cost = memory(complete)
+    placed = [line for line in complete if line.costs[cost].value]
+    if not placed:
+        return None
+    placed.sort(key=lambda line: -(line.headline.value or 0.0))
+    absent = [line.label for line in lines if line not in placed]
+    notes = [f"Not ranked for want of an average or a peak: {', '.join(absent)}."] if absent else []
+    columns, cells = _columns(placed, cost)
+    return Table(
+        f"leaderboard-{comparison.name}",
+        f"{conditions(comparison)} {LEGEND.format(METRICS[cost].label)}",
+        columns,
+        tuple(zip(*cells, strict=True)),
+        (*notes, *failures(comparison.runs)),
+    )
+
+
+def _columns(lines: Sequence[Summary], cost: str) -> tuple[tuple[Column, ...], list[list[Cell]]]:
+    """The method, its accuracy and peak, and its rank at each budget."""
+    peaks = [line.costs[cost].value or 0.0 for line in lines]
+    limits = budgets(peaks)
+    about = (
+        Column("method", "method"),
+        Column("mean_of_groups", "mean of groups (%)", metric=Metric("accuracy", "%", ACCURACY.scale, 2, "higher")),
+        Column(cost, f"peak, {METRICS[cost].label} (MiB)", metric=METRICS[cost]),
+    )
+    cells = [
+        [Cell(word=line.label) for line in lines],
+        [line.headline for line in lines],
+        [line.costs[cost] for line in lines],
+        *(_ranked(lines, peaks, limit) for limit in limits),
+    ]
+    return (*about, *(Column(f"rank_{limit}", _size(limit), "rank within", RANK) for limit in limits)), cells
+
+
+def _ranked(lines: Sequence[Summary], peaks: Sequence[float], limit: int) -> list[Cell]:
+    shown = [round(ACCURACY.scale * (line.headline.value or 0.0), 2) for line in lines]
+    fitting = [score if peak <= limit else None for score, peak in zip(shown, peaks, strict=True)]
+    return [Cell(rank) for rank in ranks(fitting)]
+
+
+def _size(limit: int) -> str:
+    """`64 MiB`, `2 GiB`; a fraction of a MiB is written in KiB."""
+    units = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1))
+    return next(f"{limit / size:g} {unit}" for unit, size in units if limit >= size)

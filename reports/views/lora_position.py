@@ -1,0 +1,76 @@
+"""Peak memory when one block alone is tuned by LoRA, against the position of that block (SynQT, appendix Figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.ticker import MultipleLocator
+
+from reports.figures.canvas import panel
+from reports.figures.palette import look
+from reports.tables.alike import Alike, alike, number
+from reports.tables.metrics import GIBIBYTES, METRICS, Metric
+from reports.tables.table import Cell, Column, Figure, Table
+
+__all__ = ["report"]
+
+SHOWN = ("planned_peak_bytes", "peak_bytes", "trainable_without_head", "train_flops_frozen", "train_flops_trained")
+STYLE: dict[str, Any] = {
+    "color": look("lora").color,
+    "linewidth": 0.9,
+    "markersize": 4.5,
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.5,
+}
+LEGEND = (
+    "Only block k has a LoRA update: blocks below it are extracted without a graph, so a gradient passes k to the top."
+)
+
+
+def report(costs: pd.DataFrame) -> list[Table | Figure]:
+    """A figure and its numbers for each set of conditions under which at least two positions are known."""
+    single = costs[(costs["status"] == "ok") & costs["method"].str.match(r"lora(:.*)?:layer=\d+")]
+    single = single.assign(
+        layer=[int(settings["layer"]) for settings in single["settings"]],
+        settings=[str({**settings, "layer": None}) for settings in single["settings"]],
+    )
+    groups = [Alike(part) for group in alike(single) for _, part in group.rows.groupby("settings", sort=False)]
+    return [item for group in groups if group.rows["layer"].nunique() > 1 for item in _items(group)]
+
+
+def _items(group: Alike) -> Sequence[Table | Figure]:
+    lines = {int(line["layer"]): line for line in group.rows.sort_values("layer").to_dict("records")}
+    caption = f"{group.conditions} {_settings(group)} {LEGEND}"
+    return _table(group.name, caption, lines), _figure(group.name, caption, lines)
+
+
+def _settings(group: Alike) -> str:
+    """The settings apart from the position, as the specs have them."""
+    spec = str(group.rows["method"].iloc[0])
+    others = [part for part in spec.split(":")[1:] if not part.startswith("layer=")]
+    return f"LoRA with {', '.join(others) or 'default settings'}."
+
+
+def _table(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> Table:
+    shown = [key for key in SHOWN if any(number(line[key]) is not None for line in lines.values())]
+    columns = [Column(key, METRICS[key].label, METRICS[key].block, METRICS[key]) for key in shown]
+    rows = [(Cell(float(layer)), *(Cell(number(line[key])) for key in shown)) for layer, line in lines.items()]
+    position = Column("layer", "block", metric=Metric("block", "", 1, 0))
+    return Table(f"lora_position-{name}-table", caption, (position, *columns), tuple(rows))
+
+
+def _figure(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> Figure:
+    with panel("the block that is tuned (1 is next to the image)", "peak memory of training (GiB)") as (
+        drawing,
+        axes,
+    ):
+        for key, label, style in (("planned_peak_bytes", "planned", "o-"), ("peak_bytes", "measured on CUDA", "s--")):
+            points = [(layer, size) for layer, line in lines.items() if (size := number(line[key])) is not None]
+            if points:
+                axes.plot([x for x, _ in points], [y * GIBIBYTES for _, y in points], style, label=label, **STYLE)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MultipleLocator(1))
+        axes.legend(frameon=False)
+    return Figure(f"lora_position-{name}", caption, drawing)

@@ -1,0 +1,225 @@
+"""`bench.py cost` and the reports that read what it leaves behind."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from bench.cli.cost import cost
+from bench.cli.cost_request import CostRequest, cases_of
+from bench.cli.cost_shown import document
+from bench.cli.wanted import prepare, wanted
+from bench.cost.case import Case
+from bench.cost.measure import Measured
+from bench.cost.plan import plan, plan_inference
+from bench.cost.published_cases import published_cases
+from bench.errors import WrongCall
+from bench.provenance import where
+from results import CostRecord, Figures, cost_frame, load_costs
+from tests.methods.small import SMALL
+
+ROOT = Path(__file__).resolve().parents[3]
+FIELDS = [
+    "method",
+    "settings",
+    "backbone",
+    "classes",
+    "batch_size",
+    "precision",
+    "attention",
+    "optimizer",
+    "checkpointing",
+    "trainable",
+    "trainable_without_head",
+    "total",
+    "planned_peak_bytes",
+    "planned_breakdown",
+    "peak_bytes",
+    "reserved_bytes",
+    "macs",
+    "macs_modules",
+    "train_flops_frozen",
+    "train_flops_trained",
+    "inference_peak_bytes",
+    "inference_images_per_second",
+    "train_images_per_second",
+    "checkpoint_bytes",
+]
+QUIET = Console(quiet=True)
+
+
+def ask(folder: Path, budget: str | None = None, explain: bool = False, **words: object) -> list[dict]:
+    request = CostRequest(**{"backbone": SMALL.name, "classes": 5, "batch_size": 4, **words})
+    return json.loads(document(cost(request, "auto", True, explain, budget, folder, QUIET)))
+
+
+def call(*words: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "bench.py"), *words]
+    environment = os.environ | {"COLUMNS": "160", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def test_the_position_of_lora_from_the_command_line(tmp_path: Path) -> None:
+    words = ["--methods", "lora:layer=1..12", "--backbone", "random:vit_base_patch16_224", "--json"]
+    done = call("cost", "--planned", *words, "--results", str(tmp_path), folder=tmp_path)
+    rows = json.loads(done.stdout)
+    peaks = [row["planned_peak_bytes"] for row in rows]
+    steps = [first - second for first, second in pairwise(peaks)]
+    assert [row["settings"]["layer"] for row in rows] == list(range(1, 13))
+    assert min(steps) > 0
+    assert max(steps[1:-1]) <= 1.01 * min(steps[1:-1])
+    assert done.stderr.splitlines() == [f"[{k}/12] planning lora:layer={k}" for k in range(1, 13)]
+
+
+def test_a_row_has_every_field_and_is_kept(tmp_path: Path) -> None:
+    (row,) = ask(tmp_path, methods="lora:rank=4")
+    assert [field for field in FIELDS if field not in row] == []
+    assert row["method"] == "lora:rank=4"
+    assert row["settings"]["rank"] == 4
+    assert sum(row["planned_breakdown"].values()) == row["planned_peak_bytes"]
+    assert row["peak_bytes"] is row["train_images_per_second"] is None
+    (record,), complaints = load_costs(tmp_path)
+    assert not complaints
+    assert record.figures.planned_peak_bytes == row["planned_peak_bytes"]
+
+
+def test_a_plan_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.cost.record.measure", lambda *_: Measured(train_images_per_second=7.0))
+    request = CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4)
+    for planned in (False, True):
+        cost(request, "cpu", planned, False, None, tmp_path, QUIET)
+    found, _ = load_costs(tmp_path)
+    assert [record.figures.train_images_per_second for record in found if record.measured] == [7.0]
+    assert len(cost_frame(found)) == 1
+
+
+def test_a_device_measures_what_was_only_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = asked = cases_of(CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4))
+    settled: list[Case] = []
+    monkeypatch.setattr("bench.cli.wanted.wanted", lambda _: asked)
+    monkeypatch.setattr("bench.cli.wanted.settle", lambda missing, *_: settled.extend(missing))
+    cost(CostRequest("lora", SMALL.name, 5, 4), "auto", True, False, None, tmp_path, QUIET)
+    prepare(["budget"], tmp_path, QUIET)
+    assert not settled
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("bench.cli.wanted.where", lambda _: where(torch.device("cpu")))
+    prepare(["budget"], tmp_path, QUIET)
+    assert settled == [case]
+
+
+def test_checkpointing_optimizer_and_autograd_change_the_plan(tmp_path: Path) -> None:
+    def peak(**words: object) -> int:
+        return ask(tmp_path, methods="full", **words)[0]["planned_peak_bytes"]
+
+    plain = peak(batch_size=64)
+    assert peak(batch_size=64, checkpointing=True) < plain < peak(batch_size=64, autograd="legacy")
+    assert peak(optimizer="sgd", batch_size=64) < plain
+    assert len(load_costs(tmp_path)[0]) == 4
+
+
+def test_explain_and_budget(tmp_path: Path) -> None:
+    (row,) = ask(tmp_path, methods="lora", explain=True)
+    assert len(row["largest"]) == 20
+    assert {"bytes", "kind", "module", "operator", "shape", "dtype"} == row["largest"][0].keys()
+    fits, tight = ask(tmp_path, "700MiB", methods="linear,full")
+    assert fits["largest_batch_size"] == fits["batch_size"] > tight["batch_size"] > 1
+    assert fits["needed_bytes"] <= 700 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("words", "budget", "said"),
+    [
+        ({"optimizer": "adamx"}, None, "did you mean 'adam'"),
+        ({"batch_size": 0}, None, "--batch-size 0 cannot be planned"),
+        ({"batch_size": 10**13}, None, "cannot be planned"),
+        ({"classes": 0}, None, "--classes 0"),
+        ({"methods": "loar"}, None, "did you mean 'lora'"),
+        ({"methods": "lora:layer=13"}, None, "12 blocks"),
+        ({"backbone": "random:vit_bse"}, None, "no architecture"),
+        ({}, "100MiB", "below what the weights take"),
+        ({}, "much", "write 12GiB"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(words: dict, budget: str | None, said: str, tmp_path: Path) -> None:
+    with pytest.raises(WrongCall, match=said):
+        ask(tmp_path, budget, **words)
+    assert not load_costs(tmp_path)[0]
+
+
+def test_an_unsupported_backbone_is_a_row_with_the_reason(tmp_path: Path) -> None:
+    rows = ask(tmp_path, methods="linear,vpt_deep", backbone="random:vit_tiny_patch16_224", batch_size=2)
+    assert {row["status"] for row in rows} == {"ok"}
+    linear, prompts = ask(tmp_path, methods="linear,vpt_deep", backbone="random:vit_base_patch16_gap_224", batch_size=2)
+    assert linear["status"] == "ok"
+    assert prompts["status"] == "unsupported"
+    assert "class token" in prompts["reason"]
+
+
+def test_cost_records_of_other_code_are_made_again(tmp_path: Path) -> None:
+    prepare(["inference_cost"], tmp_path, QUIET)
+    paths = sorted((tmp_path / "cost").rglob("*.json"))
+    assert len(paths) == len(wanted("inference_cost")) >= 3
+    stale = json.loads(paths[0].read_text())
+    expected = stale["figures"]["planned_peak_bytes"]
+    stale["code"], stale["figures"]["planned_peak_bytes"] = "00000000", 1
+    paths[0].write_text(json.dumps(stale))
+    untouched = paths[1].stat().st_mtime_ns
+    prepare(["inference_cost"], tmp_path, QUIET)
+    assert json.loads(paths[0].read_text())["figures"]["planned_peak_bytes"] == expected
+    assert paths[1].stat().st_mtime_ns == untouched
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The memory of the records that `report memory_published` makes; the rest of them takes longer than a test may."""
+    return cost_frame([memory_of(case) for case in published_cases("vpt") + published_cases("dtl") if fits(case)])
+
+
+def fits(case: Case) -> bool:
+    return case.rules.autograd == {"vpt": "legacy", "dtl": "current"}[case.protocol]
+
+
+def memory_of(case: Case) -> CostRecord:
+    peaks = [
+        part(network, 224, case.recipe, case.rules).total
+        for part, network in ((plan, case.training()), (plan_inference, case.inference()))
+    ]
+    figures = Figures(planned_peak_bytes=peaks[0], inference_peak_bytes=peaks[1])
+    settings = dataclasses.asdict(case.method)
+    return CostRecord(case.conditions(), settings, figures, "ok", None, "", where(torch.device("cpu")))
+
+
+def test_published_memory_is_met(published) -> None:
+    from reports import find
+
+    vpt, dtl = find("memory_published")(published)
+    for table, difference, bar, named in (
+        (vpt, "legacy_difference", 0.03, {"linear", "side_tuning"}),
+        (dtl, "current_difference", 0.07, {"lst", "fact_tt", "fact_tk", "ssf"}),
+    ):
+        place = [column.key for column in table.columns].index(difference)
+        gaps = {row[0].word: row[place].value for row in table.rows if abs(row[place].value) > bar}
+        notes = " ".join(table.notes)
+        assert all(method in notes for method in gaps), gaps
+        assert "unexplained" not in notes
+        assert set(gaps) == named
+    training = [row for row in vpt.rows if row[1].word == "train"]
+    assert len(training) >= 8
+    assert all(abs(row[4].value) < 0.03 or row[0].word in ("linear", "side_tuning") for row in training)
+
+
+def test_every_published_method_that_is_there_has_a_case() -> None:
+    specs = {str(case.method) for case in published_cases("vpt")}
+    assert {"full", "linear", "partial", "bitfit", "vpt_deep:tokens=200", "vpt_shallow:tokens=1"} <= specs
+    assert {case.rules.autograd for case in published_cases("vpt")} == {"legacy", "current"}
+    assert {str(case.method) for case in published_cases("dtl")} >= {"full", "bitfit", "lora", "vpt_deep:tokens=200"}

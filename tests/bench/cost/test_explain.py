@@ -1,0 +1,57 @@
+"""Who made what is alive at the peak."""
+
+import pytest
+
+from bench.cost.case import Case
+from bench.cost.explain import largest_blocks, show_blocks
+from bench.cost.plan import plan, training_peak
+from methods.recipe import Recipe
+from methods.spec import parse
+from tests.methods.small import CLASSES, SIZE, SMALL, SPECS, batch, network_of
+
+
+def explained(spec: str, checkpointing: bool = False, batch_size: int = 64):
+    recipe = Recipe(batch_size=batch_size)
+    case = Case(SMALL, parse(spec)[0], CLASSES, recipe, checkpointing)
+    return plan(case.training(), SIZE, recipe, explain=True)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_explaining_changes_no_byte_and_names_everything(spec: str) -> None:
+    recipe = Recipe(batch_size=4)
+    peak = explained(spec, batch_size=4)
+    plain = plan(Case(SMALL, parse(spec)[0], CLASSES, recipe).training(), SIZE, recipe)
+    assert peak.breakdown() == plain.breakdown()
+    assert all(block.module and block.shape is not None for block in peak.blocks)
+    real = training_peak(network_of(spec), *batch(4), recipe, explain=True)
+    assert [(b.size, b.kind, b.module) for b in peak.largest(20)] == [
+        (b.size, b.kind, b.module) for b in real.largest(20)
+    ]
+
+
+def test_a_tensor_has_its_module_operator_and_shape() -> None:
+    made = {block.module: block for block in explained("full").blocks}
+    layer = made["vit.blocks.3.mlp.fc1"]
+    assert (layer.operator, layer.shape, layer.number_format) == ("addmm", (64 * 17, 96), "float32")
+    assert layer.size == 64 * 17 * 96 * 4
+    assert layer.kind == "activations"
+
+
+def test_the_backward_pass_is_told_from_the_forward_pass() -> None:
+    modules = {block.module for block in explained("lora").blocks}
+    assert any(module.startswith("backward of vit.blocks.") for module in modules)
+    again = {block.module for block in explained("vpt_deep", checkpointing=True).blocks}
+    assert any(module.endswith(", again") for module in again)
+
+
+def test_the_table_shows_the_twenty_largest() -> None:
+    blocks = largest_blocks(Case(SMALL, parse("lora")[0], CLASSES, Recipe(batch_size=8)))
+    assert len(blocks) == 20
+    kinds = [block["kind"] for block in blocks]
+    assert kinds[0] == "activations"
+    assert kinds[-1] == "weights"
+    assert kinds.count("weights") == 1
+    sizes = [block["bytes"] for block in blocks if block["kind"] == "activations"]
+    assert sizes == sorted(sizes, reverse=True)
+    assert kinds[: len(sizes)] == ["activations"] * len(sizes)
+    assert show_blocks("lora", blocks).row_count == 20

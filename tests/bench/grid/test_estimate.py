@@ -1,0 +1,151 @@
+"""The expected time: from like runs on a like device where there are some, else from a timed step."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bench.cost.step_time import seconds_of_an_image, stages_of
+from bench.grid.estimate import Rate, estimates, measured_rates, recorded_rates, with_workers
+from bench.run import Run
+from methods.backbones.registry import ARCHITECTURES, find
+from results import Conditions, Cost, CostRecord, Figures, Record, Score, Where
+from tests.bench.tiny import run, runs
+
+CPU = torch.device("cpu")
+
+
+def expected_seconds(asked: list[Run], records: list[Record], device: torch.device) -> float:
+    found = estimates(asked, recorded_rates(records, device.type), device)
+    return sum(estimate.seconds for estimate in found if estimate)
+
+
+def record(of: Run, train_seconds: float, test_seconds: float, status: str = "ok", device: str = "cpu (x)") -> Record:
+    """Five epochs of 20 images, and a test of 50."""
+    cost = Cost(epoch_seconds=[train_seconds / 5] * 5, train_seconds=train_seconds, test_seconds=test_seconds)
+    return Record(
+        identity=of.identity(),
+        group="natural",
+        classes=3,
+        method={},
+        recipe=dataclasses.asdict(of.recipe) | {"epochs": 5},
+        status=status,
+        score=Score(),
+        cost=dataclasses.replace(cost, train_images=20, test_images=50),
+        where=Where("2025-01-01", None, None, "python bench.py", device, None),
+    )
+
+
+def test_time_scales_with_the_images_of_like_runs() -> None:
+    asked = run("linear", epochs=7)  # seven epochs of 12 images, and a test of 10
+    records = [record(asked, train_seconds=100.0, test_seconds=5.0)]
+    assert expected_seconds([asked, asked], records, CPU) == pytest.approx(2 * (7 * 12 * 1.0 + 10 * 0.1))
+
+
+@pytest.mark.parametrize("batch_size", [8, 2048])
+def test_a_batch_that_is_not_full_takes_its_share(batch_size: int) -> None:
+    asked = run("linear", epochs=1, batch_size=batch_size)
+    another = record(run("linear", epochs=1, batch_size=4), 100.0, 0.0)
+    assert expected_seconds([asked], [another], CPU) == pytest.approx(12.0)
+
+
+def test_the_median_of_like_runs_is_taken() -> None:
+    asked = run("linear", epochs=1)
+    records = [record(asked, seconds, 0.0) for seconds in (100.0, 200.0, 90_000.0)]
+    assert expected_seconds([asked], records, CPU) == pytest.approx(24.0)
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {"device": "NVIDIA H200"},
+        {"status": "oom"},
+        {"of": run("full")},
+        {"of": run("linear", precision="bf16")},
+        {"of": dataclasses.replace(run(), backbone=find("random:demo"))},
+    ],
+)
+def test_unlike_runs_say_nothing_and_a_step_is_timed(unlike: dict[str, object]) -> None:
+    asked = run("linear", epochs=1)
+    records = [record(**{"of": asked, "train_seconds": 1e9, "test_seconds": 0.0, **unlike})]
+    (found,) = estimates([asked], recorded_rates(records, "cpu"), CPU)
+    assert found is not None
+    assert found.source == "a step timed now"
+    assert found.seconds > 0
+
+
+def test_each_method_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(
+        "bench.grid.estimate._timed", lambda run, _: timed.append(str(run.method)) or Rate(1.0, 0.0, "")
+    )
+    expected_seconds(runs("linear,lora", tasks=2, seeds=(0, 1)), [], CPU)
+    assert timed == ["linear", "lora"]
+
+
+def test_what_cannot_run_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "average", ARCHITECTURES["small"] | {"class_token": False, "global_pool": "avg"})
+    asked = dataclasses.replace(run("vpt_deep"), backbone=find("random:average"))
+    assert expected_seconds([asked], [], CPU) == 0
+
+
+def test_what_does_not_fit_the_device_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> tuple[float, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("bench.grid.estimate.seconds_of_an_image", full)
+    (found,) = estimates([run("linear")], {}, CPU)
+    assert found is not None
+    assert (found.seconds, found.source) == (0, "nothing, since they do not fit the device")
+
+
+def test_nothing_left_takes_no_time() -> None:
+    assert expected_seconds([], [], CPU) == 0
+
+
+def test_every_stage_counts() -> None:
+    """A record has the epochs of all stages; those of the recipe are what the next run is asked for."""
+    asked = run("head2toe", epochs=5)
+    there = record(asked, train_seconds=100.0, test_seconds=0.0)  # two stages of 50 s: 1 s an image in both together
+    assert expected_seconds([asked], [there], CPU) == pytest.approx(5 * 12 * 1.0)
+
+
+@pytest.mark.parametrize(("method", "stages"), [("linear", 1), ("head2toe", 2), ("vqt", 1), ("vqt:keep=0.5", 3)])
+def test_stages_are_counted_and_timed(monkeypatch: pytest.MonkeyPatch, method: str, stages: int) -> None:
+    asked = run(method)
+    monkeypatch.setattr("bench.cost.step_time._train_seconds", lambda *_: 2.0)
+    assert stages_of(asked) == stages
+    assert seconds_of_an_image(asked, CPU)[0] == 2.0 * stages
+
+
+def measured(of: Run, device: str = "NVIDIA H200", **changes: object) -> CostRecord:
+    """400 images a second in training and 1000 in inference."""
+    words = {"backbone": of.backbone.name, "method": str(of.resolved), "classes": 10, "batch_size": 4}
+    words |= {"precision": "fp32", "attention": "fused", "optimizer": "adamw", "checkpointing": False}
+    conditions = Conditions(**{**words, **changes})
+    figures = Figures(train_images_per_second=400.0, inference_images_per_second=1000.0)
+    place = Where("2025-01-01", None, None, "python bench.py", device, None)
+    return CostRecord(conditions, {}, figures, "ok", None, "code", place)
+
+
+def test_measured_steps_are_used_for_the_device_they_were_measured_on() -> None:
+    asked = run("head2toe", epochs=10)
+    rates = measured_rates([asked], [measured(asked)], "NVIDIA H200")
+    (found,) = estimates([asked], rates, None)
+    assert found is not None
+    assert found.seconds == pytest.approx(10 * 12 * 2 / 400 + 10 / 1000)
+    assert found.source == "measured steps"
+
+
+@pytest.mark.parametrize("changes", [{"device": "NVIDIA A100"}, {"batch_size": 64}, {"method": "linear"}])
+def test_steps_under_other_conditions_say_nothing(changes: dict[str, object]) -> None:
+    asked = run("lora")
+    rates = measured_rates([asked], [measured(asked, **changes)], "NVIDIA H200")
+    assert estimates([asked], rates, None) == [None]
+
+
+def test_workers_take_the_longest_first() -> None:
+    assert with_workers([3, 1, 2, 6], 1) == 12
+    assert with_workers([3, 1, 2, 6], 2) == 6
+    assert with_workers([3, 1, 2, 6], 8) == 6
+    assert with_workers([], 3) == 0
