@@ -25,7 +25,7 @@ class Origins:
     def __init__(self, network: Network) -> None:
         self._entered: list[str] = []
         for part in ("extract", "adapt"):
-            setattr(network, part, self._within(part, getattr(network, part)))
+            setattr(network, part, self._letting_go(part, getattr(network, part)))
         for name, module in network.named_modules():
             module.register_forward_pre_hook(partial(self._enter, name))
             module.register_forward_hook(self._leave, always_call=True)
@@ -39,6 +39,22 @@ class Origins:
         if node is None:
             return name or "the training step"
         return f"{name}, again" if name else f"backward of {_metadata(node).get(KEY, 'the loss')}"
+
+    def _letting_go(self, name: str, part: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The part of a network, which may free its argument while it runs, as it may without this wrapper."""
+
+        def run(argument: Any) -> Any:
+            held, before = [argument], _nodes(argument)
+            del argument
+            self._entered.append(name)
+            try:
+                output = part(held.pop())
+                self._label_after(name, before, output)
+            finally:
+                self._entered.pop()
+            return output
+
+        return run
 
     def _within(self, name: str, part: Callable[..., Any]) -> Callable[..., Any]:
         def run(*inputs: Any, **options: Any) -> Any:
@@ -59,15 +75,18 @@ class Origins:
         self._label(self._entered.pop(), inputs, output)
 
     def _label(self, name: str, inputs: Any, output: Any) -> None:
-        """Label what was added to the graph since the inputs; inner modules have labelled their part already."""
-        seen = set(_nodes(inputs))  # held, since a node that nobody holds gives its identity to the next one
+        self._label_after(name, _nodes(inputs), output)
+
+    def _label_after(self, name: str, before: Iterable[Node], output: Any) -> None:
+        """Label what was added to the graph after these nodes; inner modules have labelled their part already."""
+        seen = set(before)  # held, since a node that nobody holds gives its identity to the next one
         found = list(_nodes(output))
         while found:
             node = found.pop()
             if node not in seen:
                 seen.add(node)
                 _metadata(node).setdefault(KEY, name)
-                found += [before for before, _ in node.next_functions if before is not None]
+                found += [earlier for earlier, _ in node.next_functions if earlier is not None]
 
 
 def _nodes(values: Any) -> Iterable[Node]:

@@ -51,7 +51,8 @@ def by_fvcore(network: nn.Module) -> tuple[int, int, set[str]]:
     analysis = FlopCountAnalysis(network, torch.zeros(1, 3, SIZE, SIZE))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.set_op_handle("aten::scaled_dot_product_attention", attention)
-    parts = analysis.by_operator()
+    with torch.no_grad():  # a trace sees nothing of what a function with its own backward pass does
+        parts = analysis.by_operator()
     total = sum(count for name, count in parts.items() if name not in BY_ELEMENT)  # which are no products
     return int(total), parts["linear"] + parts["conv"], set(analysis.unsupported_ops())
 
