@@ -1,8 +1,5 @@
 """Timing, and the whole measuring path on a CPU."""
 
-import csv
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,7 +9,6 @@ from bench.cost.speed import Timing, timed
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.small import CLASSES, SMALL, batch, learning, network_of
-from tools.validate import COLUMNS, cases, main, summary
 
 
 def test_the_median_the_range_and_whether_it_is_stable() -> None:
@@ -50,47 +46,6 @@ def test_measuring_leaves_the_random_numbers_alone(precision: str) -> None:
     measured = measure(case, torch.device("cpu"), warmup=1, steps=3)
     assert measured.train_images_per_second > 0
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_the_validation_writes_its_table_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--methods", "linear,lora", "--backbone", "random:small", "--device", "cpu", "--batch-sizes", "2"]
-    main([*words, "--precisions", "fp32", "--out", str(tmp_path)])
-    (path,) = tmp_path.glob("*.csv")
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
-    assert [(row["method"], row["attention"]) for row in rows] == [
-        ("linear", "fused"), ("linear", "eager"), ("lora", "fused"), ("lora", "eager"),
-    ]  # fmt: skip
-    assert all(int(row["planned_peak_bytes"]) > 0 and row["peak_bytes"] == "" for row in rows)
-    assert "without CUDA" in capsys.readouterr().out
-
-
-def test_a_validation_in_two_calls_is_one_table(tmp_path: Path) -> None:
-    words = ["--backbone", "random:small", "--device", "cpu", "--batch-sizes", "2", "--precisions", "fp32"]
-    for methods in ("linear,bitfit", "linear"):
-        main([*words, "--methods", methods, "--out", str(tmp_path)])
-    with next(tmp_path.glob("*.csv")).open() as file:
-        rows = list(csv.DictReader(file))
-    assert sorted((row["method"], row["attention"]) for row in rows) == [
-        ("bitfit", "eager"), ("bitfit", "fused"), ("linear", "eager"), ("linear", "fused"),
-    ]  # fmt: skip
-
-
-def test_the_validation_covers_what_the_issue_asks_for() -> None:
-    wanted = cases("full,lora", "random:small", [8, 64], ["fp32", "bf16"])
-    assert len(wanted) == 2 * 2 * 2 * 2
-
-
-def test_the_summary_names_the_worst_case() -> None:
-    rows = [
-        {"method": "lora", "precision": "fp32", "attention": "fused", "batch_size": 8, "difference": difference,
-         "difference_without_workspaces": difference and difference / 2}
-        for difference in (0.01, -0.04, None)
-    ]  # fmt: skip
-    assert "median error 2.5%" in summary(rows)
-    assert "worst 4.0% (lora fp32 fused 8" in summary(rows)
-    assert summary(rows).endswith("without cuBLAS's workspaces 1.2% and 2.0%")
 
 
 @pytest.mark.gpu
