@@ -8,11 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables.captions import conditions
+from reports.tables.columns import named
 from reports.tables.comparison import Comparison, comparisons, values
 from reports.tables.metrics import METRICS, Metric
 from reports.tables.summary import Summary, memory, summaries
 from reports.tables.table import Cell, Column, Figure, Table
-from reports.views.accuracy import named
 from reports.views.tradeoff import figure
 
 __all__ = ["NOTHING", "report"]
