@@ -74,8 +74,18 @@ def command(record: Record, root: Path) -> str:
     if other := asked.changes.get("normalise"):
         words += ["--normalise", "/".join(",".join(map(str, values)) for values in other)]
     for key in OVERRIDES:  # those of the recipe itself change nothing
-        words += [f"--{key.replace('_', '-')}", str(recipe[key])]
+        words += _option(key, recipe.get(key))
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def _option(key: str, value: Any) -> list[str]:
+    """The words of one option; nothing for a flag that is off, and for what no option can ask for."""
+    name = f"--{key.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [name] if value else []
+    if value in (None, "") or (key == "optimizer" and value != "adamw8bit"):
+        return []
+    return [name, str(value)]
 
 
 def _data(asked: Identity, command_then: str) -> list[str]:

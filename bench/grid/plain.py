@@ -23,6 +23,6 @@ def made(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint):
         hints = get_type_hints(hint)
         return hint(**{name: made(hints[name], part) for name, part in value.items()})  # type: ignore[operator]
-    if get_origin(hint) is frozenset:
-        return frozenset(value)
+    if (kind := get_origin(hint)) in (frozenset, tuple):
+        return kind(value)
     return Path(value) if value is not None and Path in (hint, *get_args(hint)) else value

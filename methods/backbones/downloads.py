@@ -12,6 +12,7 @@ __all__ = ["FAILURES", "reason_of", "remedy_of"]
 # Beside connections that fail: a proxy of an unknown kind is a ValueError, one that needs a package an ImportError,
 # and what is no answer of a hub ends as any of the rest.
 FAILURES = (HTTPError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ImportError)
+NO_ANSWER = (LookupError, TypeError, AttributeError, ValueError)  # what the library raises on bytes of any origin
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
@@ -26,6 +27,8 @@ def reason_of(error: BaseException) -> str:
         return "the proxy is a SOCKS proxy, for which the package socksio is missing"
     if "proxy" in str(error).lower():
         return f"the proxy {_proxy()} cannot be used"
+    if isinstance(error, NO_ANSWER) and not isinstance(error, (HTTPError, OSError)):
+        return "the address gave no usable answer for it, as if it were no hub"
     return (str(error).splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
 
 

@@ -108,7 +108,7 @@ def test_training_lowers_the_loss(optimizer: str) -> None:
 def test_every_precision_trains_and_keeps_weights_in_full(precision: str) -> None:
     network, epochs = trained("lora", precision=precision)
     assert all(math.isfinite(epoch.loss) for epoch in epochs)
-    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in network.parameters() if parameter.requires_grad} == {torch.float32}
     exact = trained("lora")[1]
     assert epochs[-1].loss == pytest.approx(exact[-1].loss, rel=0.05)
 
