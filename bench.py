@@ -214,6 +214,9 @@ def report(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="REPORT", help="Of [b]list reports[/b]; all of them if left out.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the papers' own numbers alone, without a run of one's own.")
+    ] = False,
     results: options.Results = ROOT / "results",
     out: options.Output = ROOT / "reports" / "out",
 ) -> None:
@@ -222,7 +225,8 @@ def report(
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
     from bench.cli.folder import check_folder
-    from reports import COST_REPORTS, REPORTS, pick, write_all
+    from bench.errors import WrongCall
+    from reports import COST_REPORTS, PUBLISHED, REPORTS, pick, write_all, write_published
 
     check_folder(out, "--out")
     if not set(names or ()) <= set(REPORTS):
@@ -230,6 +234,11 @@ def report(
 
         check("report", names or (), REPORTS)
     picked = pick(names)
+    if published:
+        if without := [name for name in picked if names and name not in PUBLISHED]:
+            raise WrongCall(f"no published tables of {', '.join(without)}; --published knows {', '.join(PUBLISHED)}")
+        write_published(names and picked, out, console())
+        return
     wanted = [name for name in picked if name in COST_REPORTS]
     if not wanted or not (names or (results / "cost").is_dir()):
         write_all(results, names, out, console())

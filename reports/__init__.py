@@ -1,12 +1,13 @@
 """SHOWN: one file per table or figure; a report is a function from the table of records to tables and figures."""
 
-from reports.discovery import COST_REPORTS, MEASURED_REPORTS, REPORTS, find, pick
-from reports.everything import show_costs, write_all
+from reports.discovery import COST_REPORTS, MEASURED_REPORTS, PUBLISHED, REPORTS, find, pick
+from reports.everything import show_costs, write_all, write_published
 from reports.tables.table import Cell, Column, Figure, Table
 
 __all__ = [
     "COST_REPORTS",
     "MEASURED_REPORTS",
+    "PUBLISHED",
     "REPORTS",
     "Cell",
     "Column",
@@ -16,4 +17,5 @@ __all__ = [
     "pick",
     "show_costs",
     "write_all",
+    "write_published",
 ]

@@ -2,7 +2,7 @@
 
 The names of its arguments say what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, or any
 other name: the numbers in `results/measured/<name>.csv`. Of several, some may be None. A constant `NOTHING` of the file
-says why there is nothing to show.
+says why there is nothing to show; a function `published` gives the papers' tables alone, which need no run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from reports.tables.table import Figure, Table
 if TYPE_CHECKING:
     Report = Callable[..., Sequence[Table | Figure]]
 
-__all__ = ["COST_REPORTS", "MEASURED_REPORTS", "READS", "REPORTS", "find", "pick", "why_nothing"]
+__all__ = [
+    "COST_REPORTS",
+    "MEASURED_REPORTS",
+    "PUBLISHED",
+    "READS",
+    "REPORTS",
+    "find",
+    "pick",
+    "published",
+    "why_nothing",
+]
 
 RECORDS = {"runs", "costs"}  # what else a report reads was measured by a tool
 
@@ -45,6 +55,7 @@ REPORTS = {name: summary for name, summary in FOUND.items() if summary is not No
 READS = {name: _arguments(name) for name in REPORTS}  # name -> what it takes, in its order
 COST_REPORTS = [name for name, kinds in READS.items() if "costs" in kinds]
 MEASURED_REPORTS = [name for name, kinds in READS.items() if not RECORDS & set(kinds)]
+PUBLISHED = [name for name in REPORTS if "\ndef published(" in (VIEWS / f"{name}.py").read_text(encoding="utf-8")]
 
 
 def pick(names: Sequence[str] | None) -> list[str]:
@@ -59,6 +70,12 @@ def find(name: str) -> Report:
     """The function of one report; imports it, and pandas or matplotlib with it."""
     report: Report = importlib.import_module(f"reports.views.{name}").report
     return report
+
+
+def published(name: str) -> Sequence[Table]:
+    """The papers' tables of one report among PUBLISHED."""
+    tables: Sequence[Table] = importlib.import_module(f"reports.views.{name}").published()
+    return tables
 
 
 def why_nothing(name: str) -> str | None:

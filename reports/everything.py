@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.discovery import MEASURED_REPORTS, READS, find, pick, why_nothing
+from reports.discovery import MEASURED_REPORTS, PUBLISHED, READS, find, pick, published, why_nothing
 from reports.tables.table import Item, Table, told_apart
 from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["show_costs", "write_all"]
+__all__ = ["show_costs", "write_all", "write_published"]
 
 GENERAL = "accuracy"  # the report that has a table for any suite; some suites have a report of their name
 
@@ -61,6 +61,11 @@ def write_all(
     if names is not None or not paths:
         return paths
     return [*paths, *_page(items, tables["runs"], tables["costs"], out, console, whole)]
+
+
+def write_published(names: Sequence[str] | None, out: Path, console: Console) -> list[Path]:
+    """Write and show the papers' tables of the named reports, or of all that have any; no record is read."""
+    return [path for name in names or PUBLISHED for table in published(name) for path in _write(table, out, console)]
 
 
 def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) -> Sequence[Item]:

@@ -10,7 +10,7 @@ from reports.tables.metrics import METRICS
 from reports.tables.summary import Summary
 from reports.tables.table import Cell, Column
 
-__all__ = ["AVERAGES", "Layout", "Place"]
+__all__ = ["AVERAGES", "MEAN", "Layout", "Place"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)

@@ -11,7 +11,7 @@ import pandas as pd
 from reports.tables.comparison import Comparison
 from results import quoted
 
-__all__ = ["Printed", "canonical", "fitting", "published", "unknown_weights"]
+__all__ = ["SELECTIONS", "Printed", "by_weights", "canonical", "fitting", "published", "tasks", "unknown_weights"]
 
 NETWORKS = {"vit_base_patch16_224": "vit_b16"}  # timm's names, and those of results/published
 PRETRAINING = {
@@ -60,6 +60,22 @@ def published(subject: str, comparison: Comparison) -> list[Printed]:
     same = lines["pretraining"].str.removesuffix("-augreg") == known.removesuffix("-augreg")
     fits = lines[same & (lines["backbone"] == NETWORKS[network]) & (lines["method"] != "")]
     return [row for _, part in fits.groupby(ROW, sort=False) for row in _rows(part)]
+
+
+def by_weights(subject: str) -> dict[tuple[str, str], list[Printed]]:
+    """All rows with an accuracy, also of methods that are not here, by backbone and pre-training."""
+    lines = quoted(subject)
+    found: dict[tuple[str, str], list[Printed]] = {}
+    for _, part in lines[lines["quantity"].isin(QUANTITIES)].groupby(ROW, sort=False):
+        if rows := list(_rows(part)):
+            found.setdefault((part["backbone"].iloc[0], part["pretraining"].iloc[0]), []).extend(rows)
+    return found
+
+
+def tasks(subject: str) -> list[str]:
+    """The tasks that were printed, in the order of the file, which is that of the suite."""
+    lines = quoted(subject)
+    return list(dict.fromkeys(lines.loc[lines["quantity"] == "accuracy", "task"]))
 
 
 def unknown_weights(comparison: Comparison) -> tuple[str, ...]:

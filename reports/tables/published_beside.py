@@ -16,7 +16,7 @@ from reports.tables.summary import Summary, summaries
 from reports.tables.table import Cell, Column, Table
 from reports.tables.theirs import gap, theirs
 
-__all__ = ["table"]
+__all__ = ["PARAMETERS", "obtained", "table", "without_best"]
 
 PARAMETERS = Metric("parameters", "M", MILLIONS, 3, None, "parameters as the source counts")
 LEGEND = (
@@ -46,7 +46,7 @@ def table(
     known = list(_beside(comparison, rows))
     if not known:
         return None
-    places = [replace(place, column=_without_best(place.column)) for place in layout.places()]
+    places = [replace(place, column=without_best(place.column)) for place in layout.places()]
     columns = (*_about(), *(place.column for place in places))
     lines = [line for each in known for line in _rows(each, layout, places)]
     filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
@@ -116,21 +116,26 @@ def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
     return Cell(value, printed=row.parameters), Cell(counted(line, row.counted)), Cell(word=CONVENTIONS[row.counted])
 
 
-def _without_best(column: Column) -> Column:
+def without_best(column: Column) -> Column:
     """Ours and theirs share a column here, so that none is marked as its best."""
     return replace(column, metric=column.metric and replace(column.metric, better=None))
 
 
 def _notes(known: Sequence[Beside]) -> list[str]:
-    printed = [row for each in known for row in each.rows if row.notes]
+    notes = obtained(row for each in known for row in each.rows)
     unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
-    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
-    for row in printed:
-        alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
-    notes = [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
     if unbest:
         notes.append(f"No best epoch on test was recorded for {', '.join(unbest)}: no difference to rows chosen so.")
     return notes
+
+
+def obtained(rows: Iterable[Printed]) -> list[str]:
+    """How numbers were obtained that were not read where they were printed, and other remarks, once for all rows."""
+    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
+    for row in rows:
+        if row.notes:
+            alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
+    return [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
 
 
 def _places(sources: Mapping[str, Iterable[str]]) -> str:

@@ -8,20 +8,23 @@ import pandas as pd
 
 from reports.figures.curves import Curve, draw
 from reports.figures.shots import SETS, set_and_shots
+from reports.tables import published as papers
+from reports.tables import published_alone
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison
 from reports.tables.layout import Layout
 from reports.tables.metrics import PERCENT
 from reports.tables.order import tasks_by_group
 from reports.tables.pair import pair
-from reports.tables.published import Printed, fitting, published
+from reports.tables.published import Printed, fitting
 from reports.tables.suites import of_suite
 from reports.tables.summary import Summary, summaries
 from reports.tables.table import Figure, Table
 
-__all__ = ["report"]
+__all__ = ["published", "report"]
 
 SUITE = "few_shot"
+SHOTS = (1, 2, 4, 8, 16)  # that were published
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean over seeds with the standard deviation; the mean over sets is drawn "
     "where all are there. Dashed with open markers: what was printed for the method."
@@ -31,6 +34,12 @@ LEGEND = (
 def report(runs: pd.DataFrame) -> list[Table | Figure]:
     """A figure and two tables for each backbone and recipe."""
     return [item for comparison, notes in of_suite(runs, SUITE) for item in _items(comparison, notes)]
+
+
+def published() -> list[Table]:
+    """The publications' numbers alone, one table for each backbone and pre-training."""
+    labels = {f"{name}-shots{shots}": name for name in SETS for shots in SHOTS}
+    return published_alone.tables(SUITE, {f"{shots}-shot": len(SETS) for shots in SHOTS}, labels)
 
 
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
@@ -49,7 +58,7 @@ def _layout(comparison: Comparison) -> Layout:
 
 
 def _curves(comparison: Comparison) -> Iterator[Curve]:
-    rows = published(SUITE, comparison)
+    rows = papers.published(SUITE, comparison)
     for line in summaries(comparison):
         yield _ours(line)
         for row in fitting(rows, str(line.runs["method"].iloc[0])):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reports.tables import published_alone
 from reports.tables.layout import Layout
 from reports.tables.order import tasks_by_group
 from reports.tables.pair import pair
 from reports.tables.suites import of_suite
 from reports.tables.table import Table
 
-__all__ = ["report"]
+__all__ = ["published", "report"]
 
 SUITE, GROUP = "fgvc", "fine-grained"
 SIZES = {GROUP: 5}
@@ -20,3 +21,8 @@ def report(runs: pd.DataFrame) -> list[Table]:
     """Two tables for each backbone and recipe: ours, and ours beside what was printed for that backbone."""
     held = of_suite(runs.assign(group=GROUP), SUITE)
     return [table for each in held for table in pair(SUITE, *each, Layout(tasks_by_group(each[0].runs), SIZES))]
+
+
+def published() -> list[Table]:
+    """The publications' numbers alone, one table for each backbone and pre-training."""
+    return published_alone.tables(SUITE, SIZES)
