@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -60,10 +61,23 @@ def _budget() -> list[Case]:
     return [Case(backbone, method, recipe=Recipe(batch_size=batch)) for method, batch in product(methods, BATCHES)]
 
 
+def _memory_ladder() -> list[Case]:
+    """Every method with the default options; full fine-tuning too with eager attention, and option upon option."""
+    backbone, (full,) = find(BACKBONE), parse_list("full")
+    lean = [Recipe(activations="ms_ln"), Recipe(activations="both")]
+    ladder = [
+        *(Case(backbone, full, recipe=recipe) for recipe in [Recipe(attention="eager"), *lean]),
+        Case(backbone, full, recipe=lean[-1], checkpointing=True),
+        Case(backbone, full, recipe=dataclasses.replace(lean[-1], optimizer="adamw8bit"), checkpointing=True),
+    ]
+    return [*(Case(backbone, method) for method in parse_list("all")), *ladder]
+
+
 WANTED: dict[str, Callable[[], list[Case]]] = {
     "memory_published": _memory_published,
     "lora_position": _lora_position,
     "dtl_start": _dtl_start,
     "inference_cost": lambda: published_cases("synqt"),
     "budget": _budget,
+    "memory_ladder": _memory_ladder,
 }

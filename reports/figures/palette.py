@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-__all__ = ["FAMILIES", "Look", "look"]
+__all__ = ["FAMILIES", "PARTS", "Look", "look"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,14 @@ FAMILIES = {
     "relatives of LoRA": ("#CC79A7", {"lora_fa": "o", "dora": "s", "vera": "D", "pvera": "^"}),
 }
 DARKER = {"#F0E442": "#8A8200"}
+PARTS = {  # of a peak, in the order in which they are stacked; no colour is that of methods
+    "weights": "#4D4D4D",
+    "batch": "#B8B8B8",
+    "optimizer": "#E69F00",
+    "gradients": "#882255",
+    "features": "#44AA99",
+    "activations": "#0072B2",
+}
 UNKNOWN = ("other", "#009E73", "osD^vPX<>hdp")
 
 

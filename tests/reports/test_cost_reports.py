@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.cli.wanted import wanted
 from reports import COST_REPORTS, Figure, Table, find, write_all
 from reports.formats import terminal
 from reports.formats.files import write
@@ -37,6 +38,18 @@ def record(method: str = "lora", peak: float = 4.0, settings: dict | None = None
     )
 
 
+STEPS = [
+    {"attention": "eager"}, {}, {"activations": "ms_ln"}, {"activations": "regelu2,ms_ln"},
+    {"activations": "regelu2,ms_ln", "checkpointing": True},
+    {"activations": "regelu2,ms_ln", "checkpointing": True, "optimizer": "adamw8bit"},
+]  # fmt: skip
+
+
+def ladder() -> list[CostRecord]:
+    """Full fine-tuning, option upon option: 9, 8, 7, 5, 2 and 1.5 GiB."""
+    return [record("full", peak, **step) for peak, step in zip((9, 8, 7, 5, 2, 1.5), STEPS, strict=True)]
+
+
 @pytest.fixture
 def costs() -> list[CostRecord]:
     rows = [record(f"lora:layer={k}", 5 - 0.3 * k, {"rank": 8, "layer": k}, cuda=5.1 - 0.3 * k) for k in range(1, 13)]
@@ -55,6 +68,7 @@ def costs() -> list[CostRecord]:
         *rows,
         record("bitfit", 3.9, protocol="synqt"),
         record("vpt_shallow", 4.9, {"tokens": 100}, protocol="synqt"),
+        *ladder(),
     ]
 
 
@@ -97,7 +111,8 @@ def test_fits_the_terminal(name: str, width: int, table: pd.DataFrame) -> None:
 def test_costs_are_planned_and_measured_side_by_side(table: pd.DataFrame) -> None:
     first = find("cost")(table)[0]
     keys = [column.key for column in first.columns]
-    line = dict(zip(keys, first.rows[0], strict=True))
+    (row,) = (row for row in first.rows if row[0].word == "lora:layer=1")
+    line = dict(zip(keys, row, strict=True))
     assert line["planned_peak_bytes"].value == round(4.7 * GIB)
     assert line["difference"].value == pytest.approx(4.8 / 4.7 - 1)
     assert "measured on cpu" in first.caption
@@ -143,6 +158,39 @@ def test_the_position_has_a_figure_and_its_numbers(table: pd.DataFrame) -> None:
     assert [row[0].value for row in numbers.rows] == list(range(1, 13))
     (axes,) = figure.drawing.axes
     assert [line.get_label() for line in axes.lines] == ["planned", "measured on CUDA"]
+
+
+def test_the_ladder_has_methods_by_their_peak_and_then_what_each_option_saves() -> None:
+    others = [record("ssf", 6.0), record("dtl", 2.7), record("lora:rank=4", 5.0), record("ssf", 3.0, batch_size=8)]
+    numbers, figure = find("memory_ladder")(cost_frame([*ladder(), *others, record("vqt", status="unsupported")]))
+    assert [row[0].word for row in numbers.rows] == [
+        *("dtl", "ssf", "full", "full, eager attention"),
+        *("+ fused attention", "+ MS-LN", "+ ReGELU2", "+ checkpointing", "+ 8-bit AdamW"),
+    ]
+    saved = [row[-1].value for row in numbers.rows]
+    assert saved == [None] * 4 + [GIB, GIB, 2 * GIB, 3 * GIB, GIB // 2]
+    assert numbers.notes == ("vqt: unsupported (needs a class token)",)
+    assert isinstance(figure, Figure)
+    (axes,) = figure.drawing.axes
+    assert [text.get_text() for text in axes.texts][-1] == "1.50  (\N{MINUS SIGN}0.50)"
+    assert [text.get_text() for text in figure.drawing.legends[0].get_texts()] == ["weights", "activations"]
+
+
+def test_the_parts_of_a_bar_end_at_its_peak() -> None:
+    _, figure = find("memory_ladder")(cost_frame(ladder()))
+    (axes,) = figure.drawing.axes
+    ends = {round(bar.get_y(), 3): bar.get_x() + bar.get_width() for bar in axes.patches}  # the last part of each
+    assert [ends[place] for place in sorted(ends)] == pytest.approx([8, 9, 8, 7, 5, 2, 1.5])
+
+
+def test_a_ladder_without_one_of_its_steps_is_not_shown() -> None:
+    rows = ladder()
+    assert all(find("memory_ladder")(cost_frame([*rows[:k], *rows[k + 1 :]])) == [] for k in range(len(rows)))
+
+
+def test_the_ladder_that_is_planned_on_demand_has_every_step() -> None:
+    made = [record(**{**vars(case.conditions()), "peak": 4.0}) for case in wanted("memory_ladder")]
+    assert len(find("memory_ladder")(cost_frame(made))) == 2
 
 
 def test_records_of_other_code_are_left_out_and_counted(tmp_path: Path, costs: list[CostRecord]) -> None:
