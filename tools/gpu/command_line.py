@@ -26,7 +26,7 @@ from bench.runner.execute import execute
 from bench.settings import Execution
 from bench.train.loop import Epoch
 from datasets import suite
-from results import Record, load_all
+from results import Record, load_all, path_of
 from tools.gpu.session import Row, Session
 
 __all__ = ["check_waiting", "run_embedded", "run_vtab_task"]
@@ -45,8 +45,9 @@ def run_embedded(session: Session) -> None:
         on_cpu = _start([*words, "--device", "cpu", *_workers(cores // 2)], expected)
         device = _start(words + _on(session, cores), Path(folder) / "device")
         records = _finish(session, "embedded", device, Path(folder) / "device")
-        _finish(session, "embedded on a CPU", on_cpu, expected)
-        session.save("embedded", [_against(record, expected) for record in records])
+        found = _finish(session, "embedded on a CPU", on_cpu, expected)
+        by_path = {path_of(expected, record.identity): record for record in found}
+        session.save("embedded", [_against(r, by_path.get(path_of(expected, r.identity))) for r in records])
 
 
 def run_vtab_task(session: Session) -> None:
@@ -158,15 +159,14 @@ def _told(record: Record) -> Row:
     }
 
 
-def _against(record: Record, expected: Path) -> Row:
-    """A run's numbers beside those of the same run on a CPU."""
-    found = [other for other in load_all(expected)[0] if other.identity == record.identity]
+def _against(record: Record, expected: Record | None) -> Row:
+    """A run's numbers beside those of the same run on a CPU, if it was done there."""
     row = _told(record)
-    if not found:
+    if expected is None:
         return row | {"cpu_test_accuracy": None, "loss_difference": None}
-    pairs = zip(record.score.train_losses, found[0].score.train_losses, strict=False)
+    pairs = zip(record.score.train_losses, expected.score.train_losses, strict=False)
     return row | {
-        "cpu_test_accuracy": found[0].score.test_accuracy,
+        "cpu_test_accuracy": expected.score.test_accuracy,
         "loss_difference": max((abs(one - other) for one, other in pairs), default=None),
     }
 

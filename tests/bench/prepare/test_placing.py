@@ -125,7 +125,7 @@ def test_a_mirror_that_is_no_address_is_said(address: str, tmp_path: Path, fetch
 def test_a_mirror_that_is_no_hub_is_said(answer: bytes, tmp_path: Path, fetch) -> None:
     with serving({}) as hub:
         hub.welcome = answer
-        with pytest.raises(WrongCall, match="gave no usable answer"):
+        with pytest.raises(WrongCall, match="gave no usable answer for"):
             fetch(hub.address, tmp_path)
     assert left(tmp_path) == set()
 

@@ -109,6 +109,8 @@ def test_every_precision_trains_and_keeps_weights_in_full(precision: str) -> Non
     network, epochs = trained("lora", precision=precision)
     assert all(math.isfinite(epoch.loss) for epoch in epochs)
     assert {parameter.dtype for parameter in network.parameters() if parameter.requires_grad} == {torch.float32}
+    frozen = {parameter.dtype for parameter in network.parameters() if not parameter.requires_grad}
+    assert frozen <= {torch.float32, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)}
     exact = trained("lora")[1]
     assert epochs[-1].loss == pytest.approx(exact[-1].loss, rel=0.05)
 
