@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from methods.base import Method, Network, Unsupported
 from methods.parts.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.parts.queries import first_of
+from methods.parts.side_network import SideNetwork
 from methods.settings import Count
 from methods.states import observe, written
 
@@ -60,7 +61,7 @@ class Rung(nn.Module):
         return gate * side + (1 - gate) * self.ladder(tokens)
 
 
-class Ladder(Network):
+class Ladder(SideNetwork):
     """A frozen backbone and its side network; the backbone's own final norm is not used."""
 
     def __init__(self, vit: VisionTransformer, rungs: list[Rung], norm: nn.LayerNorm, pool: str) -> None:
@@ -73,17 +74,6 @@ class Ladder(Network):
         self.up = projection(width, vit.embed_dim)
         self.pool = pool
         self.needs = tuple(written(i) for i in range(len(vit.blocks) + 1))
-
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
-        return self.vit.get_classifier()
-
-    def train(self, mode: bool = True) -> Network:
-        """Only the side network has a training mode (card, section 3)."""
-        super().train(mode)
-        self.vit.eval()
-        return self
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """The embedding and what each block wrote."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from methods.base import Method, Network, Unsupported
 from methods.parts.bypass import Bottleneck
+from methods.parts.side_network import SideNetwork
 from methods.settings import Count
 from methods.states import observe, written
 from methods.steps import pool, steps_of
@@ -42,7 +43,7 @@ class Adapter(Bottleneck):
         return x + super().forward(x)
 
 
-class Bypassed(Network):
+class Bypassed(SideNetwork):
     """A frozen backbone, whose states are extracted, and the bypass of two adapters a block."""
 
     def __init__(self, vit: VisionTransformer, units: int) -> None:
@@ -52,17 +53,6 @@ class Bypassed(Network):
         self.lateral = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
         self.vertical = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
         self.needs = tuple(written(i) for i in range(depth + 1))
-
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
-        return self.vit.get_classifier()
-
-    def train(self, mode: bool = True) -> Network:
-        """Set the mode of the bypass alone; the backbone stays in evaluation mode."""
-        super().train(mode)
-        self.vit.eval()
-        return self
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from methods.base import Method, Network, Unsupported
 from methods.parts.queries import check_blocks, first_of
+from methods.parts.side_network import SideNetwork
 from methods.settings import Count, Fraction
 from methods.states import observe, read_type, written
 from methods.steps import pool, steps_of
@@ -39,7 +40,7 @@ TEMPERATURE = 0.1  # of the gate
 SMALL = 1e-8  # added to norms and sums
 
 
-class Synthesized(Network):
+class Synthesized(SideNetwork):
     """A frozen backbone, whose states below the last block are extracted, and the side network that mixes them."""
 
     def __init__(self, vit: VisionTransformer, width: int, dropout: float) -> None:
@@ -54,17 +55,6 @@ class Synthesized(Network):
         self.out_norm = nn.LayerNorm(vit.embed_dim, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
         self.needs = tuple(written(i) for i in range(depth))
-
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
-        return self.vit.get_classifier()
-
-    def train(self, mode: bool = True) -> Network:
-        """Set the mode of the side network alone; the backbone stays in evaluation mode."""
-        super().train(mode)
-        self.vit.eval()
-        return self
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:

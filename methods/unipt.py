@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Method, Network, Unsupported
+from methods.parts.side_network import SideNetwork
 from methods.settings import Count
 from methods.states import POOLED, observe, read_type, written
 from methods.steps import pool, steps_of
@@ -34,7 +35,7 @@ __all__ = ["ParallelTuned", "UniPt"]
 Features = tuple[list[Tensor], Tensor]  # ReLU(h_0)…ReLU(h_L) and p
 
 
-class ParallelTuned(Network):
+class ParallelTuned(SideNetwork):
     """A frozen backbone, whose rectified states are extracted, and the parallel network that pools them."""
 
     def __init__(self, vit: VisionTransformer, width: int) -> None:
@@ -46,17 +47,6 @@ class ParallelTuned(Network):
         self.gate = nn.Linear(width, 1)
         self.up = nn.Linear(width, vit.embed_dim)
         self.needs = (*(written(i) for i in range(states)), POOLED)
-
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
-        return self.vit.get_classifier()
-
-    def train(self, mode: bool = True) -> Network:
-        """Set the mode of the side network alone; the backbone stays in evaluation mode."""
-        super().train(mode)
-        self.vit.eval()
-        return self
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
