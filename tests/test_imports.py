@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
-    "bench.py": {"bench", "reports"},
-    "bench": {"methods", "datasets", "results"},
+    "bench.py": {"bench"},
+    "bench": {"methods", "datasets", "results"},  # and the top floor, bench/cli, which shows reports too
     "methods": set(),
     "datasets": set(),
     "results": set(),
@@ -41,7 +41,8 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("part", ALLOWED)
 def test_imports_go_in_one_direction(part: str) -> None:
     forbidden = OURS - {part} - ALLOWED[part]
-    assert not [(str(path), name) for path in sources(part) for name in imported(path) if name in forbidden]
+    found = [(path, name) for path in sources(part) for name in imported(path) if name in forbidden]
+    assert not [(str(path), name) for path, name in found if (path.parent.name, name) != ("cli", "reports")]
 
 
 @pytest.mark.parametrize("part", ["reports", "results"])

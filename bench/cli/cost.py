@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bench.cli.cost_request import CostRequest, cases_of
-from bench.cli.folder import check_folder
+from bench.cli.guard import check_folder
 from bench.cost.budget import bytes_of, largest_batch, weight_bytes
 from bench.cost.case import Case
 from bench.cost.explain import largest_blocks

@@ -1,29 +1,72 @@
-"""What the command line does when it is asked what images are there."""
+"""The commands `data check` and `data fetch`: which images are there, what is wrong with them, how to get them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench.cli.guard import console, guarded
+from bench.cli.options import ROOT, Data, Json
 from bench.errors import WrongCall
-from bench.machine import cores
-from bench.names import suite_of
-from bench.prepare.check import Checked, check_task, images_in, look_for
 
-__all__ = ["check", "document", "show"]
+if TYPE_CHECKING:
+    from bench.prepare.check import Checked
+
+__all__ = ["app"]
 
 SHOWN = 5  # files of a finding; --json has all
 
+app = typer.Typer(
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="What images are there, what is wrong with them, how to get them.",
+)
 
-def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
+
+@app.command("check")
+@guarded
+def check_data(
+    suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
+    data: Data = ROOT / "data",
+    json_: Json = False,
+) -> None:
+    """Find, count and decode every image of a suite; exit code 1 when something is missing or wrong."""
+    checked = _inspect(suite, data, console(stderr=json_))
+    if json_:
+        typer.echo(_document(suite, data, checked))
+    else:
+        _show(suite, checked, console())
+    raise typer.Exit(0 if all(task.sound for task in checked) else 1)
+
+
+@app.command("fetch")
+@guarded
+def fetch_data(
+    suite: Annotated[str, typer.Argument(help="A suite that is published as a whole: [b]vtab[/b].")],
+    data: Data = ROOT / "data",
+) -> None:
+    """Download a suite and unpack it; a call that was stopped goes on where it was."""
+    from bench.prepare.fetch import fetch
+    from datasets.files.copies import check_call
+
+    place = fetch(suite, data, console())
+    console().print(f"{place} is complete; look at it with: {check_call(suite, data)}", markup=False, soft_wrap=True)
+
+
+def _inspect(suite_name: str, data: Path, screen: Console) -> list[Checked]:
     """Inspect every file of every task of a suite, with a bar."""
+    from bench.machine import cores
+    from bench.names import suite_of
+    from bench.prepare.check import check_task, images_in, look_for
+
     suite = suite_of(suite_name)
     try:
         looks = look_for(suite, suite.tasks, data)
@@ -35,9 +78,9 @@ def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
         where = "name another folder with --data" + (
             ", or: python bench.py data fetch vtab" if suite.name == "vtab" else ""
         )
-        console.print(f"nothing of {suite.name} is below {data}; {where}", soft_wrap=True, markup=False)
+        screen.print(f"nothing of {suite.name} is below {data}; {where}", soft_wrap=True, markup=False)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
         bar = progress.add_task("", total=sum(images_in(look) for _, look in looks))
         checked = []
         for task, look in looks:
@@ -46,7 +89,7 @@ def check(suite_name: str, data: Path, console: Console) -> list[Checked]:
     return checked
 
 
-def show(suite: str, checked: Iterable[Checked], console: Console) -> None:
+def _show(suite: str, checked: Iterable[Checked], screen: Console) -> None:
     """A row a task, then each finding with the first of its files."""
     rows = list(checked)
     splits = list(dict.fromkeys(split for row in rows for split in row.sizes))
@@ -61,11 +104,11 @@ def show(suite: str, checked: Iterable[Checked], console: Console) -> None:
         place = str(row.look.folder) if row.look.folder else "not found"
         told = (str(weights.count(weight)) for weight in ("defect", "note"))
         table.add_row(row.task.name, escape(place), row.look.layout, *counts, *told)
-    console.print(table)
+    screen.print(table)
     for text, tasks in _said(rows).items():
-        console.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)
+        screen.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)
     sound = sum(row.sound for row in rows)
-    console.print(f"{sound} of {len(rows)} tasks are there and sound", markup=False)
+    screen.print(f"{sound} of {len(rows)} tasks are there and sound", markup=False)
 
 
 def _said(rows: Iterable[Checked]) -> dict[str, list[str]]:
@@ -81,7 +124,7 @@ def _said(rows: Iterable[Checked]) -> dict[str, list[str]]:
     return said
 
 
-def document(suite: str, data: Path, checked: Iterable[Checked]) -> str:
+def _document(suite: str, data: Path, checked: Iterable[Checked]) -> str:
     """The same as one JSON document."""
     return json.dumps({"suite": suite, "data": str(data), "tasks": [_plain(row) for row in checked]}, indent=1)
 

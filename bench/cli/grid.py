@@ -13,7 +13,7 @@ from rich.logging import RichHandler
 
 import datasets
 from bench.cli.dry_run import preview
-from bench.cli.folder import check_folder
+from bench.cli.guard import check_folder
 from bench.cost.case import Case
 from bench.cost.memory_options import say, say_gainless
 from bench.data.batches import statistics_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -14,7 +15,7 @@ from rich.console import Console
 from bench.errors import WrongCall
 from bench.surroundings import settle
 
-__all__ = ["check_place", "console", "guarded"]
+__all__ = ["check_folder", "check_place", "console", "guarded"]
 
 P = ParamSpec("P")
 
@@ -51,6 +52,16 @@ def check_place(context: typer.Context) -> None:
             raise WrongCall(
                 f"--{name.strip('_').replace('_', '-')} must stand behind {context.invoked_subcommand}, not before it"
             )
+
+
+def check_folder(folder: Path, option: str = "--results") -> None:
+    """Try to write below a folder before any work; raise WrongCall that names the `option` which chooses it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WrongCall(f"cannot write to {folder}: {error.strerror}; choose another folder with {option}") from error
 
 
 def console(stderr: bool = False) -> Console:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,80 +14,9 @@ WHAT, HOW, IMAGES, SPEED, WHERE, START = (
 )  # fmt: skip
 
 
-class Precision(StrEnum):
-    """Number formats of training."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Attention(StrEnum):
-    """Attention kernels."""
-
-    fused = "fused"
-    eager = "eager"
-
-
-class Optimizer(StrEnum):
-    """What updates the weights."""
-
-    adamw = "adamw"
-    adam = "adam"
-    sgd = "sgd"
-    adamw8bit = "adamw8bit"
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class CacheFeatures(StrEnum):
-    """Whether frozen features are computed once."""
-
-    auto = "auto"
-    on = "on"
-    off = "off"
-
-
-class Compile(StrEnum):
-    """What is compiled of a training step."""
-
-    off = "off"
-    kernels = "kernels"
-    graphs = "graphs"
-
-
-class Autograd(StrEnum):
-    """Which tensors are kept for the backward pass."""
-
-    current = "current"
-    legacy = "legacy"
-
-
-class BadImages(StrEnum):
-    """What is done about an image that cannot be decoded."""
-
-    fail = "fail"
-    skip = "skip"
-
-
-class StaleRecords(StrEnum):
-    """What is done about records that today's settings, recipe or method code would not give."""
-
-    redo = "redo"
-    keep = "keep"
-
-
-class Launcher(StrEnum):
-    """Who starts the runs."""
-
-    local = "local"
-    slurm = "slurm"
+Precision = Literal["fp32", "bf16", "fp16"]
+Attention = Literal["fused", "eager"]
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 def _option(panel: str, *names: str, **words: Any) -> Any:
@@ -119,7 +47,7 @@ RecipeName = Annotated[
 Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
 Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
 Stale = Annotated[
-    StaleRecords,
+    Literal["redo", "keep"],
     _option(
         WHAT,
         "--stale",
@@ -141,10 +69,10 @@ Set = Annotated[
     ),
 ]
 BatchSize = Annotated[int | None, _option(HOW, help="Images of a training step, instead of the recipe's.")]
-PrecisionWord = Annotated[
+PrecisionInstead = Annotated[
     Precision | None, _option(HOW, "--precision", help="Of matrix products, instead of the recipe's.")
 ]
-AttentionWord = Annotated[Attention | None, _option(HOW, "--attention", help="The kernel, instead of the recipe's.")]
+AttentionInstead = Annotated[Attention | None, _option(HOW, "--attention", help="The kernel, instead of the recipe's.")]
 Preprocessing = Annotated[
     str | None,
     _option(
@@ -171,8 +99,8 @@ Activations = Annotated[
         "norms merge into layers after them), [b]both[/b], [b]velora:fc2[/b] (approximate gradients of named layers).",
     ),
 ]
-OptimizerWord = Annotated[
-    Optimizer | None,
+Optimizer = Annotated[
+    Literal["adamw", "adam", "sgd", "adamw8bit"] | None,
     _option(HOW, "--optimizer", help="Instead of the recipe's; [b]adamw8bit[/b] quantises AdamW's states."),
 ]
 InBackward = Annotated[
@@ -197,14 +125,14 @@ Data = Annotated[
 Cache = Annotated[Path | None, _option(IMAGES, metavar="DIR", help="Keep decoded images there for the next call.")]
 CacheLimit = Annotated[str, _option(IMAGES, metavar="64GiB", help="What that folder may take.")]
 OnBadImage = Annotated[
-    BadImages, _option(IMAGES, help="[b]skip[/b] leaves out what does not decode; records count it.")
+    Literal["fail", "skip"], _option(IMAGES, help="[b]skip[/b] leaves out what does not decode; records count it.")
 ]
 DecodeWorkers = Annotated[
     int | None, _option(IMAGES, min=0, help="Processes that decode images; one a core if left out.")
 ]
 
 FeatureCache = Annotated[
-    CacheFeatures,
+    Literal["auto", "on", "off"],
     _option(
         SPEED, "--cache-features", help="Compute what is frozen once, not in every epoch; [b]auto[/b]: where it pays."
     ),
@@ -213,11 +141,12 @@ FeatureLimit = Annotated[
     str | None,
     _option(SPEED, metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
 ]
-CompileWord = Annotated[
-    Compile, _option(SPEED, "--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps.")
+Compile = Annotated[
+    Literal["off", "kernels", "graphs"],
+    _option(SPEED, "--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps."),
 ]
 
-DeviceWord = Annotated[Device, _option(WHERE, "--device", help="[b]auto[/b] takes CUDA where there is one.")]
+Device = Annotated[DeviceName, _option(WHERE, "--device", help="[b]auto[/b] takes CUDA where there is one.")]
 Results = Annotated[Path, _option(WHERE, "--results", metavar="DIR", help="Where records are kept.")]
 Output = Annotated[Path, _option(WHERE, "--out", metavar="DIR", help="Where tables and figures are written.")]
 Keep = Annotated[
@@ -234,7 +163,9 @@ Workers = Annotated[
 Shard = Annotated[
     str | None, _option(START, metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
 ]
-LauncherWord = Annotated[Launcher, _option(START, "--launcher", help="[b]slurm[/b] submits a job array and returns.")]
+Launcher = Annotated[
+    Literal["local", "slurm"], _option(START, "--launcher", help="[b]slurm[/b] submits a job array and returns.")
+]
 Slurm = Annotated[
     str | None,
     _option(

@@ -1,4 +1,4 @@
-"""What the command line does when it is asked about a folder of results: check it, merge another in, export it."""
+"""The commands `results check`, `results merge` and `results export`."""
 
 from __future__ import annotations
 
@@ -6,73 +6,112 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
-import results
-from bench.cli.folder import check_folder
+from bench.cli.guard import check_folder, console, guarded
+from bench.cli.options import ROOT, Json, Results
 from bench.errors import WrongCall
-from results.exporting import FORMATS, export
-from results.merging import merge
-from results.verify import Findings, verify
 
-__all__ = ["check", "export_to", "merge_into"]
+if TYPE_CHECKING:
+    from results.verify import Findings
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
 
 
-def check(root: Path, as_json: bool, console: Console) -> bool:
+@app.command("check")
+@guarded
+def check_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    json_: Json = False,
+) -> None:
+    """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
+    raise typer.Exit(0 if _check(folder, json_, console()) else 1)
+
+
+@app.command("merge")
+@guarded
+def merge_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
+    raise typer.Exit(0 if _merge(results, folder, console()) else 1)
+
+
+@app.command("export")
+@guarded
+def export_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
+    results: Results = ROOT / "results",
+) -> None:
+    """Write every record into one flat table, a row a run."""
+    raise typer.Exit(0 if _export(results, file, console()) else 1)
+
+
+def _check(root: Path, as_json: bool, screen: Console) -> bool:
     """Say what is sound and what is not; whether all of it is."""
+    from results.verify import verify
+
     _must_exist(root)
     found = verify(root)
     if as_json:
-        console.file.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+        screen.file.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
     else:
-        _show(found, console)
+        _show(found, screen)
     return found.sound()
 
 
-def merge_into(root: Path, other: Path, console: Console) -> bool:
+def _merge(root: Path, other: Path, screen: Console) -> bool:
     """Bring in what only `other` has; whether nothing there is damaged or contradicts what is here."""
+    from results.merging import merge
+
     _must_exist(other)
     check_folder(root)
     merged = merge(root, other)
-    _list(console, "damaged, not taken", merged.damaged)
-    _list(console, "another result, ours was kept; delete one of the two", _pairs(merged.differing))
-    console.print(
-        f"{len(merged.taken)} taken, {merged.same} were here, {len(merged.differing)} differ", highlight=False
-    )
+    _list(screen, "damaged, not taken", merged.damaged)
+    _list(screen, "another result, ours was kept; delete one of the two", _pairs(merged.differing))
+    screen.print(f"{len(merged.taken)} taken, {merged.same} were here, {len(merged.differing)} differ", highlight=False)
     return not (merged.damaged or merged.differing)
 
 
-def export_to(root: Path, file: Path, console: Console) -> bool:
+def _export(root: Path, file: Path, screen: Console) -> bool:
     """Write every sound record into one table; whether none is damaged."""
+    from results import load_all
+    from results.exporting import FORMATS, export
+
     if file.suffix not in FORMATS:
         raise WrongCall(f"{file.name} ends in none of {', '.join(FORMATS)}; write results export runs.parquet")
-    records, complaints = results.load_all(root)
+    records, complaints = load_all(root)
     if not records:
         raise WrongCall(f"there are no records in {root}; train something first, or choose another folder")
     try:
         rows = export(records, file)
     except OSError as error:
         raise WrongCall(f"cannot write {file}: {error.strerror}; choose another place") from error
-    _list(console, "damaged, left out", complaints)
-    console.print(f"{rows} runs in {file}", highlight=False, soft_wrap=True)
+    _list(screen, "damaged, left out", complaints)
+    screen.print(f"{rows} runs in {file}", highlight=False, soft_wrap=True)
     return not complaints
 
 
-def _show(found: Findings, console: Console) -> None:
-    console.print(f"{found.records} records and {found.costs} rows of cost are sound", highlight=False)
-    _list(console, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
-    _list(console, "kept files that are gone", _pairs(found.missing))
-    _list(console, "in the wrong place; `results merge` brings it to the right one", _pairs(found.misplaced))
-    _list(console, "set aside as damaged before", found.set_aside)
-    _list(console, "set aside, since its settings or the code of its method changed", found.stale)
-    _list(console, "left by a process that was killed; may be deleted while no grid runs", found.leftovers)
-    _list(console, "claimed", _pairs(found.claimed))
+def _show(found: Findings, screen: Console) -> None:
+    screen.print(f"{found.records} records and {found.costs} rows of cost are sound", highlight=False)
+    _list(screen, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
+    _list(screen, "kept files that are gone", _pairs(found.missing))
+    _list(screen, "in the wrong place; `results merge` brings it to the right one", _pairs(found.misplaced))
+    _list(screen, "set aside as damaged before", found.set_aside)
+    _list(screen, "set aside, since its settings or the code of its method changed", found.stale)
+    _list(screen, "left by a process that was killed; may be deleted while no grid runs", found.leftovers)
+    _list(screen, "claimed", _pairs(found.claimed))
 
 
-def _list(console: Console, what: str, lines: Iterable[str]) -> None:
+def _list(screen: Console, what: str, lines: Iterable[str]) -> None:
     for line in lines:
-        console.print(f"{what}: {line}", markup=False, highlight=False, soft_wrap=True)
+        screen.print(f"{what}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _pairs(reasons: dict[str, str]) -> list[str]:

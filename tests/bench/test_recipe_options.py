@@ -87,6 +87,6 @@ def test_the_version_and_a_python_without_the_libraries(tmp_path: Path) -> None:
         return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=dict(os.environ), cwd=ROOT)
 
     assert call("bench.py", "--version").stdout.startswith("petl-bench 0.")
-    bare = call("-I", "-S", "bench.py", "--help")  # without site-packages
+    bare = call("-E", "-s", "-S", "bench.py", "--help")  # without site-packages
     assert bare.returncode == 1
     assert bare.stderr.strip().startswith("error: the libraries are not in this Python; call .venv/bin/python bench.py")

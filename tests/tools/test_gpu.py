@@ -1,7 +1,6 @@
 """Every stage of the check of a GPU, tried on the CPU at tiny size: its files and their columns, and what fails."""
 
 import contextlib
-import importlib.util
 import io
 import re
 from collections.abc import Sequence
@@ -15,11 +14,12 @@ import torch
 from rich.console import Console
 
 import tools.gpu.command_line
+from bench.cli.app import app
 from reports import find
 from reports.discovery import READS
 from results import load_measured, save_measured
 from tests.methods.small import SMALL
-from tools.gpu.__main__ import ROOT, STAGES
+from tools.gpu.__main__ import STAGES
 from tools.gpu.screen import Screen
 from tools.gpu.session import Session, Sizes
 
@@ -43,15 +43,10 @@ COLUMNS = {  # of each file, some that the report or the plan of a repair needs
 
 def started(words: Sequence[str], results: Path) -> Any:
     """The command line with these words in this process, since another one would import everything anew."""
-    spec = importlib.util.spec_from_file_location("bench_command", ROOT / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
     results.mkdir(parents=True)
     places = ["--results", str(results), "--out", str(results / "out")]
     with (results / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        code = command.app([*words, *places], standalone_mode=False)
+        code = app([*words, *places], standalone_mode=False)
     return SimpleNamespace(wait=lambda timeout=None: code or 0)
 
 

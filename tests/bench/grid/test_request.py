@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 
 import datasets
-from bench.cli.folder import check_folder
 from bench.cli.grid import grid
+from bench.cli.guard import check_folder
 from bench.cli.list import KINDS, catalogue, document
 from bench.errors import WrongCall
 from bench.grid.request import Request, device_of, grid_of

@@ -1,0 +1,293 @@
+"""The command line: one function per command, no logic. `python bench.py --help` explains it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.cli import data as data_commands
+from bench.cli import options
+from bench.cli import results as results_commands
+from bench.cli.guard import check_folder, check_place, console, guarded
+from bench.cli.options import ROOT
+from bench.surroundings import degrade_output
+
+EPILOGUE = """
+Examples:
+
+  python bench.py                                     all methods, demo suite
+
+  python bench.py --methods lora:rank=4/8/16,bitfit   sweeps expand in place
+
+  python bench.py --methods lora:layer=1..12 --tasks digits --seeds 0..2
+
+  python bench.py --dry-run                           what would run, how long
+
+  python bench.py --suite folder:PATH --methods lora  your own images
+
+  python bench.py --launcher slurm --slurm partition=gpu,gpus=1,time=4:00:00
+
+  python bench.py cost --planned                      memory, without a GPU
+
+  python bench.py report                              tables and figures
+
+  python bench.py predict results/runs/…/lora-….json photo.jpg
+"""
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(data_commands.app, name="data")
+app.add_typer(results_commands.app, name="results")
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOGUE)
+@guarded
+def grid(
+    context: typer.Context,
+    methods: options.Methods = "all",
+    suite: options.Suite = "demo",
+    tasks: options.Tasks = None,
+    backbone: options.Backbone = None,
+    recipe: options.RecipeName = None,
+    seeds: options.Seeds = "0",
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    stale: options.Stale = "redo",
+    set_: options.Set = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    precision: options.PrecisionInstead = None,
+    attention: options.AttentionInstead = None,
+    preprocessing: options.Preprocessing = None,
+    normalise: options.Normalise = None,
+    activations: options.Activations = None,
+    optimizer: options.Optimizer = None,
+    optimizer_in_backward: options.InBackward = False,
+    data: options.Data = ROOT / "data",
+    cache: options.Cache = None,
+    cache_limit: options.CacheLimit = "64GiB",
+    on_bad_image: options.OnBadImage = "fail",
+    decode_workers: options.DecodeWorkers = None,
+    cache_features: options.FeatureCache = "auto",
+    feature_limit: options.FeatureLimit = None,
+    compile_: options.Compile = "off",
+    device: options.Device = "auto",
+    results: options.Results = ROOT / "results",
+    out: options.Output = ROOT / "reports" / "out",
+    keep: options.Keep = "",
+    workers: options.Workers = None,
+    shard: options.Shard = None,
+    launcher: options.Launcher = "local",
+    slurm: options.Slurm = None,
+    patience: options.Patience = 60.0,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: options.Version = False,
+) -> None:
+    """Train PETL methods on a suite of tasks and measure accuracy, memory, parameters and time.
+
+    Finished runs are kept and skipped: a call that was interrupted goes on where it stopped.
+    """
+    if context.invoked_subcommand is not None:
+        check_place(context)
+        return
+    from bench.cli.grid import grid as run_grid
+    from bench.cli.speed_options import SpeedOptions
+    from bench.cost.budget import bytes_of
+    from bench.grid.launch import Launch
+    from bench.grid.request import Request, device_of
+    from bench.grid.slurm_options import slurm_options
+    from bench.runner.artifacts import kinds_of
+    from bench.settings import Execution, Keep, Reading
+    from reports import write_all
+
+    if not dry_run:
+        check_folder(out, "--out")
+    request = Request(
+        methods=methods,
+        suite=suite,
+        tasks=tasks,
+        backbone=backbone,
+        recipe=recipe,
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        precision=precision,
+        attention=attention,
+        preprocessing=preprocessing,
+        data=data,
+        normalise=normalise,
+        activations=",".join(activations) if activations else None,
+        optimizer=optimizer,
+        optimizer_in_backward=optimizer_in_backward or None,
+        set=tuple(set_ or ()),
+    ).absolute()
+    reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image)
+    launch = Launch(workers, shard, slurm_options(launcher, slurm, workers), device)
+    place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
+    speed = SpeedOptions(cache_features, feature_limit, compile_).fields(launch.kind(place), results)
+    kept = Keep(kinds_of(keep), results.absolute())
+    speed |= {"stale": stale, "patience_seconds": 60 * patience}
+    how = Execution(place, keep=kept, reading=reading, **speed)
+    outcome = run_grid(request, results, how, dry_run, force, console(), launch)
+    if outcome.records and not dry_run:
+        write_all(results, None, out, console(), outcome.records)
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command()
+@guarded
+def cost(
+    methods: Annotated[
+        str, typer.Option(help="[b]all[/b], or specs: [b]lora:layer=1..12[/b], [b]vpt_deep:tokens=1/10/50[/b].")
+    ] = "all",
+    backbone: Annotated[
+        str, typer.Option(help="As for training; no weights are read.")
+    ] = "random:vit_base_patch16_224",
+    classes: Annotated[int, typer.Option(help="Outputs of the head.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Images of a training step and of inference.")] = 64,
+    precision: Annotated[options.Precision, typer.Option(help="Of matrix products; CUDA's autocast rules.")] = "fp32",
+    attention: Annotated[options.Attention, typer.Option(help="The kernel.")] = "fused",
+    optimizer: Annotated[
+        str, typer.Option(help="[b]adamw[/b], [b]adam[/b], [b]sgd[/b] or [b]adamw8bit[/b] (quantised states).")
+    ] = "adamw",
+    activations: options.Activations = None,
+    optimizer_in_backward: options.InBackward = False,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Recompute each block in the backward pass.")
+    ] = False,
+    autograd: Annotated[
+        Literal["current", "legacy"],
+        typer.Option(help="[b]legacy[/b] keeps what PyTorch 1.7 kept, as older tables did."),
+    ] = "current",
+    device: Annotated[
+        options.DeviceName, typer.Option(help="Where to measure; [b]auto[/b] takes CUDA or only plans.")
+    ] = "auto",
+    planned: Annotated[bool, typer.Option("--planned", help="Only plan, whatever there is.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the twenty largest tensors at the peak, too.")
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="12GiB", help="Find the largest batch that fits, with a margin of 5 % + 512 MiB."),
+    ] = None,
+    json_: options.Json = False,
+    results: options.Results = ROOT / "results",
+) -> None:
+    """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
+    from bench.cli.cost import cost as price
+    from bench.cli.cost_request import CostRequest
+    from bench.cli.cost_shown import document, show
+    from reports import show_costs
+
+    words = precision, attention, optimizer, checkpointing, autograd
+    request = CostRequest(
+        methods, backbone, classes, batch_size, *words, ",".join(activations or ()), optimizer_in_backward
+    )
+    answer = price(request, device, planned, explain, budget, results, console(stderr=True))
+    if json_:
+        typer.echo(document(answer))
+        return
+    if budget is None:
+        show_costs(answer.records, console())
+    show(answer, console())
+
+
+@app.command("list")
+@guarded
+def list_(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KIND|NAME",
+            help="[b]methods[/b], [b]tasks[/b], [b]suites[/b], [b]backbones[/b], [b]recipes[/b], "
+            "[b]preprocessings[/b] or [b]reports[/b], or one name among them; all of them if left out.",
+        ),
+    ] = None,
+    json_: options.Json = False,
+) -> None:
+    """What can be named on the command line."""
+    from bench.cli.list import catalogue, document
+    from reports import REPORTS
+
+    if json_:
+        typer.echo(document(name, REPORTS))
+        return
+    for table in catalogue(name, REPORTS):
+        console().print(table)
+
+
+@app.command()
+@guarded
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="REPORT", help="Of [b]list reports[/b]; all of them if left out.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the papers' own numbers alone, without a run of one's own.")
+    ] = False,
+    results: options.Results = ROOT / "results",
+    out: options.Output = ROOT / "reports" / "out",
+) -> None:
+    """Tables and figures from the records on disk.
+
+    A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
+    """
+    from bench.errors import WrongCall
+    from reports import COST_REPORTS, PUBLISHED, REPORTS, pick, write_all, write_published
+
+    check_folder(out, "--out")
+    if not set(names or ()) <= set(REPORTS):
+        from bench.names import check  # here, because it imports torch
+
+        check("report", names or (), REPORTS)
+    picked = pick(names)
+    if published:
+        if without := [name for name in picked if names and name not in PUBLISHED]:
+            raise WrongCall(f"no published tables of {', '.join(without)}; --published knows {', '.join(PUBLISHED)}")
+        write_published(names and picked, out, console())
+        return
+    wanted = [name for name in picked if name in COST_REPORTS]
+    if not wanted or not (names or (results / "cost").is_dir()):
+        write_all(results, names, out, console())
+        return
+    from bench.cli.wanted import prepare
+    from bench.runner.stale import current  # here, because it imports torch
+
+    if names:
+        prepare(wanted, results, console(stderr=True))
+    write_all(results, names, out, console(), current=current)
+
+
+@app.command()
+@guarded
+def predict(
+    record: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="The record of a run that was made with [b]--keep weights[/b].")
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="Where the weight file of the run is, if it was a file.")
+    ] = None,
+    device: options.Device = "auto",
+    json_: options.Json = False,
+) -> None:
+    """The most likely classes of images, by the network of a run whose weights were kept."""
+    from bench.cli.predict import document, predict, show
+
+    answer = predict(record, images, top, backbone, device)
+    if json_:
+        typer.echo(document(answer))
+    else:
+        show(answer, console())
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    degrade_output()
+    app()
