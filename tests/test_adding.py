@@ -79,9 +79,11 @@ PYTEST = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout with the method of the README and the files above in it."""
+    """A copy of the checkout with the method of docs/add_a_method.md and the files above in it."""
     place = copied(tmp_path_factory.mktemp("adding") / "tree")
-    (example,) = [block for block in (ROOT / "README.md").read_text().split("```") if block.startswith("python\n")]
+    (example,) = [
+        block for block in (ROOT / "docs" / "add_a_method.md").read_text().split("```") if block.startswith("python\n")
+    ]
     (place / "methods" / "norm_tuning.py").write_text(example.removeprefix("python\n"))
     (place / "methods" / "new_side.py").write_text(SIDE)
     (place / "methods" / "recipes" / "new.toml").write_text(RECIPE)
