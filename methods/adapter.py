@@ -1,4 +1,4 @@
-"""Adapter: a bottleneck after the MLP of each block, inside the residual (card others.md, A).
+"""Adapters put a bottleneck after the MLP of each block, inside the residual (docs/methods/adapter.md).
 
 With m = droppath(MLP(LN2 x)) (B×N×D) and a bottleneck of `units`, Down D→units and Up units→D with biases:
 
@@ -34,12 +34,21 @@ class After(nn.Module):
 
 
 class Adapter(Method, name="adapter"):
-    """Adapters: a bottleneck behind the MLP of each block. Houlsby et al., ICML 2019. 156,768 parameters on ViT-B/16.
+    """Adapters put a bottleneck behind the MLP of each block.
 
-    Without the head, at 8 units; `vpt` 1,779,840 / 230,544 / 64,548 (r=8, 64, 256).
+    Family: adapters
+    Paper: Houlsby et al., ICML 2019
+    Entangled: yes
+    Parameters: 156,768
 
-    `units`, `dropout` and `start` belong to `noah`, `reduction` to `vpt`. `start=normal` is what NOAH's code does in
-    effect (truncated normal of deviation 0.02, no bias), `xavier` what it sets out to do; neither is the backbone.
+    Settings:
+        variant: `noah` is the module behind the printed rows "Adapter"; `vpt` is that of the VPT paper, which starts
+            at exactly zero.
+        units: Width of the bottleneck, with `variant=noah`.
+        reduction: How many times narrower than the backbone the bottleneck is, with `variant=vpt`.
+        dropout: Share of the bottleneck's activations that is dropped in training, with `variant=noah`.
+        start: How `variant=noah` starts. `normal` is what NOAH's code does in effect (deviation 0.02, no bias),
+            `xavier` what it sets out to do; neither starts as the backbone.
     """
 
     variant: Literal["noah", "vpt"] = "noah"

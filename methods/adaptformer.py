@@ -1,4 +1,4 @@
-"""AdaptFormer (Chen et al., NeurIPS 2022): a bottleneck beside the MLP of each block (card others.md, B).
+"""AdaptFormer puts a bottleneck beside the MLP of each block (Chen et al., NeurIPS 2022; docs/methods/adaptformer.md).
 
 With y = x + droppath(Attn(LN1 x)) (B×N×D), which the bypass reads without a norm:
 
@@ -19,12 +19,18 @@ from methods.settings import Count, Fraction, Number
 
 
 class AdaptFormer(Method, name="adaptformer"):
-    """AdaptFormer: a scaled bottleneck beside each MLP. Chen et al., NeurIPS 2022. 156,768 parameters on ViT-B/16.
+    """AdaptFormer puts a scaled bottleneck beside the MLP of each block.
 
-    Without the head, at 8 units; 1,189,632 at 64.
+    Family: adapters
+    Paper: Chen et al., NeurIPS 2022
+    Entangled: yes
+    Parameters: 156,768 (1,189,632 at 64 units, as in the original)
 
-    Eight units are the row that VTAB-1k tables print; the original has `units=64`. `bias=false` is PETL-ViT's form
-    (a bottleneck of 32, with a scale for each task).
+    Settings:
+        units: Width of the bottleneck; tables of VTAB-1k print the row of 8.
+        scale: Factor of the bottleneck's output.
+        dropout: Share of the bottleneck's activations that is dropped in training.
+        bias: Whether the two layers have biases; PETL-ViT's form has none.
     """
 
     starts_as_backbone = True

@@ -1,4 +1,4 @@
-"""APLA (Sorkhei et al., 2025): some rows of the attention's output projection learn, drawn at random.
+"""APLA trains some rows of the attention's output projection, drawn at random (Sorkhei et al., 2025).
 
 In each block `rows` of the D output features of the projection are drawn from the run's seed, without repeats; these
 rows of its weight and entries of its bias learn, from their pre-trained values. The forward pass is the backbone's:
@@ -6,7 +6,8 @@ rows of its weight and entries of its bias learn, from their pre-trained values.
     y = W a + bias,   y[rows] = W[rows] a + bias[rows]      a: the attention's output, which attention keeps anyway
 
 The rows that learn are tensors of their own, so that optimiser and weight decay never see the others. Which they are is
-stored with them.
+stored with them. What is kept for the backward pass does not depend on `rows`, and nothing is kept below the first
+projection. docs/methods/apla.md has counts and sources.
 """
 
 from __future__ import annotations
@@ -45,11 +46,16 @@ class PartlyTuned(nn.Module):
 
 
 class Apla(Method, name="apla"):
-    """APLA: trains random rows of the attention's output projection; nothing is added. Sorkhei et al., 2025.
-    9,228·rows parameters without the head on ViT-B/16, 73,824 at 8 rows of 768.
+    """APLA trains some rows of the attention's output projection, drawn at random, and adds nothing.
 
-    Paper and code say columns (of x W). As many rows as the projection has are the whole projection. What is kept for
-    the backward pass does not depend on `rows`, and nothing is kept below the first projection.
+    Family: selective tuning
+    Paper: Sorkhei et al., arXiv 2025
+    Entangled: yes
+    Parameters: 73,824 (9,228 · rows)
+
+    Settings:
+        rows: How many output features of each projection are trained; as many as it has are the whole projection. The
+            paper and its code say columns, since they write x W.
     """
 
     starts_as_backbone = True

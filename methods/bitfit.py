@@ -1,4 +1,4 @@
-"""BitFit: only the additive constants learn (Ben Zaken et al., 2022; "Bias" of VPT, "tinytl-bias")."""
+"""BitFit trains the biases of all layers (Ben Zaken et al., ACL 2022; "Bias" of VPT; docs/methods/bitfit.md)."""
 
 from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
@@ -7,7 +7,12 @@ from methods.base import Entangled, Method, Network
 
 
 class BitFit(Method, name="bitfit"):
-    """Bias tuning: 102,912 parameters without the head on ViT-B/16 (8,448 a block, patch embedding and final norm 768).
+    """BitFit trains the biases of all layers and nothing else.
+
+    Family: selective tuning
+    Paper: Ben Zaken et al., ACL 2022
+    Entangled: yes
+    Parameters: 102,912
 
     The gradient of the key part of each qkv bias is zero up to rounding, since a softmax does not see it.
     """

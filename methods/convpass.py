@@ -1,4 +1,4 @@
-"""Convpass (Jie and Deng, 2022): convolutional bypasses beside attention and MLP (card others.md, D).
+"""Convpass puts convolutional bypasses beside attention and MLP (Jie and Deng, 2022; docs/methods/convpass.md).
 
 Both read what their half of the block reads, the normalised tokens (B×N×D):
 
@@ -43,12 +43,22 @@ class Pass(nn.Module):
 
 
 class Convpass(Method, name="convpass"):
-    """Convpass: convolutional bypasses beside attention and MLP. Jie and Deng, 2022. 327,552 parameters on ViT-B/16.
+    """Convpass puts bottlenecks with a 3×3 convolution in the middle beside attention and MLP.
 
-    Without the head; 163,776 beside attention alone (`variant=attn`).
+    Family: adapters
+    Paper: Jie and Deng, arXiv 2022
+    Entangled: yes
+    Parameters: 327,552 (163,776 beside attention alone)
 
-    The authors choose `scale` (of 0.01 … 100) and the start of the convolution for each task: Xavier, or the identity
-    at the centre of the kernel. The network starts as the backbone either way.
+    The network starts as the backbone.
+
+    Settings:
+        variant: `full` has a bypass beside attention and one beside the MLP, `attn` beside attention alone.
+        units: Width of the bottleneck.
+        scale: Factor of the bypass; the authors choose it for each task, of 0.01 … 100.
+        dropout: Share of the bottleneck's activations that is dropped in training.
+        conv: Start of the convolution, which the authors choose for each task: `xavier`, or the `identity` at the
+            centre of the kernel.
     """
 
     starts_as_backbone = True

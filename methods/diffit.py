@@ -1,10 +1,10 @@
-"""DiffFit (Xie et al., ICCV 2023) on a vision transformer: biases, norms and a scale for each branch learn.
+"""DiffFit trains biases, norms and a scale for each branch of a vision transformer (Xie et al., ICCV 2023).
 
     x ← x + γ₁ · droppath(Attn(LN1 x)),   x ← x + γ₂ · droppath(MLP(LN2 x))      γ (D) starts at one, per channel
 
 beside every parameter that has "bias" or "norm" in its name, that of the patch projection included. A scale multiplies
 the output of the branch's last layer, with its bias, before layer scale and stochastic depth, which is the same
-function. It keeps that output. Both scales merge into the rows of their layers: `fold`.
+function. It keeps that output. Both scales merge into the rows of their layers: `fold`. See docs/methods/diffit.md.
 """
 
 from __future__ import annotations
@@ -39,8 +39,12 @@ class Scaled(nn.Module):
 
 
 class DiffFit(Method, name="diffit"):
-    """DiffFit: trains biases, norms and a scale for each branch; merges into the backbone. Xie et al., ICCV 2023.
-    140,544 parameters without the head on ViT-B/16.
+    """DiffFit trains biases, norms and a scale for each channel of each branch; it merges into the backbone.
+
+    Family: selective tuning
+    Paper: Xie et al., ICCV 2023
+    Entangled: yes
+    Parameters: 140,544
 
     This is the form for classification of Mai et al. (CVPR 2025), who spell it difffit; the paper is about diffusion
     transformers. The gradient of the key part of each qkv bias is zero up to rounding.

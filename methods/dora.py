@@ -1,4 +1,4 @@
-"""DoRA (Liu et al., ICML 2024): rows of a weight as magnitude times direction, with a low-rank update of the latter.
+"""DoRA trains magnitudes of weight rows and low-rank updates of their directions (Liu et al., ICML 2024).
 
 For a frozen linear layer W (outputs×inputs) with A (rank×inputs), B (outputs×rank) and m (outputs), scale = alpha/rank:
 
@@ -7,7 +7,7 @@ For a frozen linear layer W (outputs×inputs) with A (rank×inputs), B (outputs�
     dropout in training:  y = W x + bias + (m/n) · V drop(x) − W drop(x)
 
 m starts as the row norms of W, B at zero. The layer is run with the weight (m/n)·V, so that neither W x nor B A x is
-kept; the weights and the normalised tokens are made again in the backward pass.
+kept; the weights and the normalised tokens are made again in the backward pass. See docs/methods/dora.md.
 """
 
 from __future__ import annotations
@@ -93,11 +93,21 @@ class Adapted(nn.Module):
 
 
 class Dora(Method, name="dora"):
-    """DoRA: magnitudes and low-rank directions of attention weights; merges into the backbone. Liu et al., ICML 2024.
-    313,344 parameters without the head on ViT-B/16 at rank 8; 322,560 on the fused projection (`target=qkv`).
+    """DoRA trains magnitudes and low-rank updates of directions of attention weights; it merges into the backbone.
 
-    `target=qv` treats queries and values as layers of their own; with `qkv` the three share one A, and keys have
-    magnitudes too. `scale` is alpha/rank. The network starts as the backbone up to rounding of the magnitudes.
+    Family: low-rank updates
+    Paper: Liu et al., ICML 2024
+    Entangled: yes
+    Parameters: 313,344 (322,560 on the fused projection)
+
+    The network starts as the backbone up to rounding of the magnitudes.
+
+    Settings:
+        rank: Rank of the update.
+        target: `qv` treats queries and values as layers of their own; with `qkv` the three share one down-projection,
+            and keys have magnitudes too.
+        scale: Factor of the update, alpha/rank in the paper.
+        dropout: Share of the update's input that is dropped in training.
     """
 
     rank: Count = 8

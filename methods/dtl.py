@@ -1,7 +1,7 @@
-"""DTL and DTL+: a side path that reads every block through a low-rank map and writes back from block M on.
+"""DTL and DTL+ read every block through low-rank maps into a side path and write back from block M on.
 
-Source: "DTL: Disentangled Transfer Learning for Visual Recognition" (AAAI 2024), by the card `dtl.md`. With z_i
-(B×N×D) what block i reads, blocks counted from 1:
+Source: "DTL: Disentangled Transfer Learning for Visual Recognition" (Fu et al., AAAI 2024; docs/methods/dtl.md). With
+z_i (B×N×D) what block i reads, blocks counted from 1:
 
     code_i = z_i A_iᵀ (B×N×rank)    s_i = Σ_{j ≤ i} code_j B_jᵀ    z_{i+1} = Block_i(z_i) + [i ≥ M] T(s_i)
 
@@ -130,13 +130,23 @@ def _step(chain: list[Link], block: int) -> int:
 
 
 class Dtl(Method, name="dtl"):
-    """DTL: a low-rank side path gathers all blocks and feeds back late. Fu et al., AAAI 2024. 36,864 on ViT-B/16.
+    """DTL gathers what all blocks read in a low-rank side path and feeds it back from block 7 on.
 
-    Parameters without the head: 2·rank·768 a block, and 768·kernel² where there is a kernel.
+    Family: side networks
+    Paper: Fu et al., AAAI 2024
+    Entangled: in part
+    Parameters: 36,864 (18,432 · rank)
 
-    `start` is M and `read` the first block that is read, both counted from 1; on Swin-B the authors have rank=4,
-    start=15, read=5 (90,112 parameters). The first output is the backbone's with this pooling, every B being zero.
-    Not offered: the limits of the gate (ReLU, none) and a kernel per block.
+    The first output is the backbone's with this pooling, since every up-projection starts at zero. Not offered: the
+    limits of the gate (ReLU, none) and a kernel per block.
+
+    Settings:
+        rank: Rank of the maps that read a block.
+        start: The first block whose output receives the side state (M in the paper), counted from 1; 15 on Swin-B.
+        beta: Sharpness of the gate s·sigmoid(beta·s); at 100 it is close to ReLU.
+        kernel: Side of the depthwise convolution of DTL+; 0 has none.
+        read: The first block that is read, counted from 1; 5 on Swin-B, where the authors have rank 4 (90,112
+            parameters).
     """
 
     backbones = (VisionTransformer, SwinTransformer)
@@ -162,6 +172,15 @@ class Dtl(Method, name="dtl"):
 
 
 class DtlPlus(Dtl, name="dtl_plus"):
-    """DTL with the kernel: 43,776, 49,152 or 56,064 parameters without the head on ViT-B/16 for kernel=3, 4, 5."""
+    """DTL+ is DTL with one depthwise convolution of the patches behind the gate, shared by all blocks.
+
+    Family: side networks
+    Paper: Fu et al., AAAI 2024
+    Entangled: in part
+    Parameters: 43,776 (49,152 and 56,064 at kernel=4 and 5)
+
+    Settings:
+        kernel: Side of the convolution; the authors choose 3, 4 or 5 for each task.
+    """
 
     kernel: Count = 3

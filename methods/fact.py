@@ -1,4 +1,4 @@
-"""FacT (Jie and Deng, AAAI 2023): the weight updates of all layers as one factored tensor (card others.md, E).
+"""FacT writes the weight updates of all layers as one factored tensor (Jie and Deng, AAAI 2023; docs/methods/fact.md).
 
 The weights of a block are cut into D×D slices: q, k, v, proj, and one for each D of the MLP's width in fc1 and fc2
 (12 slices where the MLP is four times as wide). Shared by all slices are U (rank×D) and V (D×rank, zero at first):
@@ -24,11 +24,19 @@ from methods.settings import Count, Fraction, Number
 
 
 class FactTt(Method, name="fact_tt"):
-    """FacT-TT: updates of all weights as one tensor train; merges into the backbone. Jie and Deng, AAAI 2023.
+    """FacT-TT updates the weights of all layers together, as one tensor train; it merges into the backbone.
 
-    1,536·rank + 144·rank² parameters without the head on ViT-B/16, 61,440 at rank 16.
+    Family: low-rank updates
+    Paper: Jie and Deng, AAAI 2023
+    Entangled: yes
+    Parameters: 61,440 (1,536 · rank + 144 · rank²)
 
-    The authors choose rank and scale for each task. The network starts as the backbone.
+    The network starts as the backbone.
+
+    Settings:
+        rank: Rank of the factors; the authors choose it for each task.
+        scale: Factor of the update; the authors choose it for each task.
+        dropout: Share of the codes that is dropped in training.
     """
 
     starts_as_backbone = True
@@ -71,9 +79,12 @@ class FactTt(Method, name="fact_tt"):
 
 
 class FactTk(FactTt, name="fact_tk"):
-    """FacT-TK: updates of all weights in Tucker form; merges into the backbone. Jie and Deng, AAAI 2023.
+    """FacT-TK updates the weights of all layers together, in Tucker form; it merges into the backbone.
 
-    1,680·rank + rank³ parameters without the head on ViT-B/16, 86,528 at rank 32.
+    Family: low-rank updates
+    Paper: Jie and Deng, AAAI 2023
+    Entangled: yes
+    Parameters: 86,528 (1,680 · rank + rank³)
     """
 
     rank: Count = 32

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every parameter learns. 85,798,656 without the head on ViT-B/16."""
+"""Full fine-tuning trains every parameter of the backbone (docs/methods/full.md)."""
 
 from timm.models import SwinTransformer, VisionTransformer
 
@@ -6,7 +6,15 @@ from methods.base import Entangled, Method, Network
 
 
 class Full(Method, name="full"):
-    """Full fine-tuning, the upper cost bound: 85,798,656 parameters without the head on ViT-B/16, nothing extracted."""
+    """Full fine-tuning trains every parameter of the backbone: the upper bound of cost.
+
+    Family: bounds
+    Paper: Jia et al., ECCV 2022
+    Entangled: yes
+    Parameters: 85,798,656
+
+    The paper is the one whose row tables print (VPT's "Full").
+    """
 
     backbones = (VisionTransformer, SwinTransformer)
     starts_as_backbone = True

@@ -1,13 +1,13 @@
-"""Head2Toe (Evci et al., ICML 2022): features from all depths, the best of them picked by a group lasso.
+"""Head2Toe trains a linear head on features of all depths, picked by a group lasso (Evci et al., ICML 2022).
 
-Source: card head2toe.md. Groups (ViT-B/16: N×768, mlp_1 N×3072): embedded patches with the class token; the same with
+Groups (ViT-B/16: N×768, mlp_1 N×3072): embedded patches with the class token; the same with
 positions; of each block LN1's output, the attention's and the MLP's before their residual sums, and the MLP's hidden
 layer after GELU; the final norm's output; the pooled feature that the head of the backbone reads. (The source's
 `cls_embedded` equals the last one with these taps and is left out.) Each is pooled over tokens to at most about
 `size` numbers, divided by its L2 norm and laid side by side: 67,584 features at size 768.
 
 Stage 1 trains a linear head W on all of them with `penalty`·Σ_j ‖W_j‖₂; the `fraction` with the largest ‖W_j‖₂ stays.
-Stage 2 trains a fresh head on these, gathered before the norm of each group. No parameters without the head.
+Stage 2 trains a fresh head on these, gathered before the norm of each group. See docs/methods/head2toe.md.
 
 The batches of an epoch come in the order of the first one, as in the source, under the recipe `paper`. Deviations: the
 loss of a last partial batch is a mean like any other (the source divides by the full batch size);
@@ -32,9 +32,19 @@ from methods.vpt import check_class_token
 
 
 class Head2Toe(Method, name="head2toe"):
-    """A linear head on features of every depth that a group lasso picks: none but the head, 675,900 for 100 classes.
+    """Head2Toe trains a linear head on features of every depth of the frozen backbone, which a group lasso picks.
 
-    `class_token` of each sequence is pooled with the patches, kept apart, or all that is taken.
+    Family: intermediate features
+    Paper: Evci et al., ICML 2022
+    Entangled: no
+    Parameters: 0 (the head has 675,900 for 100 classes)
+
+    Settings:
+        size: Numbers, at most about, to which each group of features is pooled.
+        fraction: Share of the features that stays for the second head.
+        penalty: Weight of the group lasso in the first stage.
+        class_token: Whether the class token of each sequence is `pooled` with the patches, kept `apart`, or the `only`
+            token that is taken.
     """
 
     size: Count = 768

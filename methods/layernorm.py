@@ -1,4 +1,4 @@
-"""LayerNorm tuning: the scales and shifts of the norms learn, and nothing else (as in Mai et al., CVPR 2025)."""
+"""LayerNorm tuning trains the scales and shifts of the norms (Mai et al., CVPR 2025; docs/methods/layernorm.md)."""
 
 from timm.models import VisionTransformer
 
@@ -6,8 +6,12 @@ from methods.base import Entangled, Method, Network
 
 
 class LayerNorm(Method, name="layernorm"):
-    """LayerNorm tuning: trains the scales and shifts of all norms, the final one too. Mai et al., CVPR 2025.
-    38,400 parameters without the head on ViT-B/16.
+    """LayerNorm tuning trains the scales and shifts of all norms, the final one too.
+
+    Family: selective tuning
+    Paper: Mai et al., CVPR 2025
+    Entangled: yes
+    Parameters: 38,400
 
     The forward pass is the backbone's; what is below the first norm is extracted. A frozen norm keeps its input and
     statistics for the backward pass anyway, so the gradients of scale and shift cost nothing more.

@@ -1,4 +1,4 @@
-"""Linear probing: the backbone stays as it is, a new linear head learns on its pooled feature."""
+"""Linear probing trains a linear head on the pooled feature of the frozen backbone (docs/methods/linear.md)."""
 
 from timm.models import SwinTransformer, VisionTransformer
 
@@ -6,7 +6,15 @@ from methods.base import Entangled, Method, Network
 
 
 class Linear(Method, name="linear"):
-    """Linear probing, the lower cost bound: the head alone, classes·(D + 1) parameters; the backbone is extracted."""
+    """Linear probing trains a linear head on the pooled feature of the frozen backbone: the lower bound of cost.
+
+    Family: bounds
+    Paper: Jia et al., ECCV 2022
+    Entangled: no
+    Parameters: 0 (the head has classes · 769)
+
+    The paper is the one whose row tables print (VPT's "Linear").
+    """
 
     backbones = (VisionTransformer, SwinTransformer)
     starts_as_backbone = True

@@ -1,7 +1,8 @@
-"""LoRA: a low-rank update of the attention projections (Hu et al., 2021), as the PETL tables on ViT use it.
+"""LoRA adds a low-rank update to the attention projections (Hu et al., ICLR 2022), as the PETL tables on ViT use it.
 
 `target=qkv` is NOAH's module, source of the published row: one down-projection shared by query, key and value.
 `target=qv` is PETL-ViT's: a pair for the query and a pair for the value. Both have 36,864·rank parameters on ViT-B/16.
+docs/methods/lora.md has the equations and what the sources do differently.
 """
 
 from collections.abc import Iterator
@@ -137,12 +138,24 @@ class Adapted(nn.Module):
 
 
 class Lora(Method, name="lora"):
-    """Low-rank updates of the attention: 294,912 parameters without the head on ViT-B/16 at rank 8, 24,576 a block.
+    """LoRA adds a low-rank update to the attention projections of each block; it merges into the backbone.
 
-    `layer=k` tunes block k alone (counted from 1); blocks below it are extracted. `dropout` acts on the input (qkv)
-    or on the code (qv), as in the two sources. `start=normal` is what NOAH's released code does in effect: both
-    matrices truncated normal with deviation 0.02, so the update is small but not zero at first. On Swin it is our
-    extension: the published rows are of plain transformers.
+    Family: low-rank updates
+    Paper: Hu et al., ICLR 2022
+    Entangled: yes
+    Parameters: 294,912 (36,864 · rank; 24,576 a block at rank 8)
+
+    On Swin it is our extension: the published rows are of plain transformers.
+
+    Settings:
+        rank: Rank of the update.
+        target: `qkv` has one down-projection for queries, keys and values, as NOAH, the source of the published row;
+            `qv` has a pair for the queries and a pair for the values, as PETL-ViT.
+        layer: The one block that is tuned, counted from 1; the blocks below it are extracted. `none` tunes all.
+        scale: Factor of the update.
+        dropout: Share that is dropped in training: of the input with `qkv`, of the code with `qv`, as in the sources.
+        start: `zero` starts as the backbone. `normal` is what NOAH's released code does in effect: both matrices are
+            truncated normal with deviation 0.02, so the update is small but not zero at first.
     """
 
     backbones = (VisionTransformer, SwinTransformer)

@@ -1,9 +1,10 @@
-"""LoRA-FA (Zhang et al., 2023): low-rank updates whose down-projection is frozen at its random start.
+"""LoRA-FA trains low-rank updates whose down-projection is frozen at its random start (Zhang et al., 2023).
 
     y = W x + bias + scale · B (A x)      A (rank×inputs) frozen, uniform within ±1/√inputs; B (outputs×rank) from zero
 
 B learns, so that a layer keeps the code A x (rank numbers a token) where LoRA keeps x. Query, key and value have
 updates of their own, as if their projections were three layers. A is part of the network: it is a buffer, and stored.
+See docs/methods/lora_fa.md.
 """
 
 from __future__ import annotations
@@ -87,12 +88,21 @@ class Updated(nn.Module):
 
 
 class LoraFa(Method, name="lora_fa"):
-    """LoRA-FA: low-rank updates with frozen down-projections; merges into the backbone. Zhang et al., 2023.
-    73,728 parameters without the head on ViT-B/16 at rank 4; 331,776 in all six layers of a block (`target=all`).
+    """LoRA-FA is LoRA with frozen, random down-projections, so that layers keep less; it merges into the backbone.
 
-    `target=qv` updates queries and values, `all` also keys, the attention's output and both layers of the MLP; with
-    `qkv` the three share one A. The scale is 1 in the code behind the vision results, alpha/rank in others. The paper
-    is about language models and draws A from a normal distribution; A is uniform here, as in that code.
+    Family: low-rank updates
+    Paper: Zhang et al., arXiv 2023
+    Entangled: yes
+    Parameters: 73,728 (18,432 · rank; 82,944 · rank with target=all)
+
+    The paper is about language models and draws the down-projection from a normal distribution; it is uniform here, as
+    in the code behind the vision results.
+
+    Settings:
+        rank: Rank of the update.
+        target: `qv` updates queries and values, `all` also keys, the attention's output and both layers of the MLP;
+            with `qkv` queries, keys and values share one down-projection.
+        scale: Factor of the update: 1 in the code behind the vision results, alpha/rank in others.
     """
 
     starts_as_backbone = True

@@ -1,12 +1,12 @@
-"""LST: a thin transformer beside the frozen backbone reads its blocks through a gated ladder and alone predicts.
+"""LST trains a thin transformer beside the frozen backbone, which reads the blocks through a ladder and alone predicts.
 
-Source: "LST: Ladder Side-Tuning" (Sung, Cho, Bansal; NeurIPS 2022) and its released T5 encoder, carried over to ViT by
-the card `lst.md`; no ViT code of the authors exists. With h_0 the embedding, h_i (B×N×D) what backbone block i wrote,
-and side tokens s (B×N×D/reduction):
+Source: "LST: Ladder Side-Tuning" (Sung, Cho, Bansal; NeurIPS 2022) and its released T5 encoder, carried over to ViT;
+no ViT code of the authors exists (docs/methods/lst.md). With h_0 the embedding, h_i (B×N×D) what backbone block i
+wrote, and side tokens s (B×N×D/reduction):
 
     s ← D_0 h_0    for every i:  g = sigmoid(a_i / 0.1)    s ← Side_i(g·s + (1 − g)·D_i h_i)    logits = Head(U LN(s))
 
-All of the backbone is extracted, in evaluation mode also while the side network trains. Decisions of the card: every
+All of the backbone is extracted, in evaluation mode also while the side network trains. Our decisions: every
 block has its rung, the head reads the class token (`pool=mean`: U LN(s) averaged over the patch tokens alone, the class
 token left out, as timm's `avg`), the pruning goes by the weights' size (not by Fisher information).
 Where attention is fused, the last rung works on the class token alone, since nothing reads the others; the plain form,
@@ -100,11 +100,18 @@ class Ladder(SideNetwork):
 
 
 class Lst(Method, name="lst"):
-    """LST: a narrow transformer beside the frozen one reads its states. Sung et al., NeurIPS 2022.
+    """LST trains a narrow transformer beside the frozen one, which reads its blocks through a gated ladder.
 
-    2,376,492 parameters without the head on ViT-B/16 at reduction 8 (7,406,412 at 4; 856,860 at 16; 345,876 at 32).
+    Family: side networks
+    Paper: Sung et al., NeurIPS 2022
+    Entangled: no
+    Parameters: 2,376,492 (7,406,412 at reduction 4; 856,860 at 16; 345,876 at 32)
 
     The side blocks have the backbone's heads, narrower, and start from its weights by structural pruning.
+
+    Settings:
+        reduction: How many times narrower than the backbone the side network is.
+        pool: The head reads the class token (`cls`) or the mean of the patches (`mean`).
     """
 
     reduction: Count = 8

@@ -1,4 +1,4 @@
-"""Partial fine-tuning: the top blocks and the final norm learn (Yosinski et al., 2014; "Partial-1" of VPT)."""
+"""Partial fine-tuning trains the top blocks and the final norm (Yosinski et al., 2014; "Partial-1" of VPT)."""
 
 from timm.models import VisionTransformer
 
@@ -7,10 +7,18 @@ from methods.settings import Count
 
 
 class Partial(Method, name="partial"):
-    """The top blocks and the final norm: 7,089,408 parameters without the head on ViT-B/16 at `blocks=1`.
+    """Partial fine-tuning trains the top blocks and the final norm.
 
-    Deviation: the card gives only the tuned share, 8.35 % with a 100-class head, which fits with and without the
+    Family: selective tuning
+    Paper: Yosinski et al., NeurIPS 2014
+    Entangled: in part
+    Parameters: 7,089,408 (7,087,872 · blocks + 1,536)
+
+    Deviation: VPT prints only the tuned share, 8.35 % with a 100-class head, which fits with and without the
     final norm to a hundredth of a per cent; the norm learns here, since a gradient passes it anyway.
+
+    Settings:
+        blocks: How many blocks are trained, from the top; the others are extracted.
     """
 
     starts_as_backbone = True

@@ -1,4 +1,4 @@
-"""PVeRA (Fillioux et al., WACV 2026): VeRA whose code is drawn from a normal distribution in training.
+"""PVeRA is VeRA whose code is drawn from a normal distribution in training (Fillioux et al., WACV 2026).
 
 A and d have 2·rank rows (methods/vera.py); with x a token (D) that attention projects,
 
@@ -9,7 +9,7 @@ merges into the projection: `fold`. With `kl_divisor` the loss has a term beside
 
     Σ over blocks of the mean over targets of mean(½ (mean² + exp v − 1 − v)) / kl_divisor
 
-The authors divide by 10⁶ … 10¹⁶, which turns it off in effect; left out, there is none.
+The authors divide by 10⁶ … 10¹⁶, which turns it off in effect; left out, there is none. See docs/methods/pvera.md.
 """
 
 from __future__ import annotations
@@ -72,11 +72,19 @@ class Variational(Entangled):
 
 
 class Pvera(Vera, name="pvera"):
-    """PVeRA: VeRA with codes drawn at random in training; merges into the backbone. Fillioux et al., WACV 2026.
-    30,720 parameters without the head on ViT-B/16 at rank 256.
+    """PVeRA is VeRA with codes that are drawn from a normal distribution in training; it merges into the backbone.
+
+    Family: low-rank updates
+    Paper: Fillioux et al., WACV 2026
+    Entangled: yes
+    Parameters: 30,720
 
     The defaults are those of the authors' code; the PEFT library has `shared=all:alpha=1`, and no term in the loss.
     The network starts as the backbone.
+
+    Settings:
+        kl_divisor: What the divergence of the codes from N(0, 1) is divided by before it is added to the loss; the
+            authors have 10⁶ … 10¹⁶, which turns it off in effect. `none` adds nothing.
     """
 
     shared: Literal["all", "per_target"] = "per_target"

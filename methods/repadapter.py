@@ -1,4 +1,4 @@
-"""RepAdapter (Luo et al., 2023): a linear bottleneck before a frozen layer, which it can be merged into.
+"""RepAdapter puts a linear bottleneck before a frozen layer, into which it merges (Luo et al., 2023).
 
 With the normalised tokens u (B×N×D) of a block, code width `units` and `groups` G:
 
@@ -10,7 +10,7 @@ g·units/G … of the code alone. There is no activation, so with U the block-di
     W ← W (I + scale · U Down),   bias ← bias + scale · W (U a + b)
 
 of the projection to queries, keys and values (and of fc1) is the same network: `fold`. The normalised tokens are made
-again in the backward pass, so that an adapter keeps its code alone.
+again in the backward pass, so that an adapter keeps its code alone. See docs/methods/repadapter.md.
 """
 
 from __future__ import annotations
@@ -74,11 +74,21 @@ class Adapted(nn.Module):
 
 
 class RepAdapter(Method, name="repadapter"):
-    """RepAdapter: linear bottlenecks before attention and MLP; merges into the backbone. Luo et al., 2023.
-    239,808 parameters without the head on ViT-B/16 at 8 units, 119,904 before attention alone (`variant=attn`).
+    """RepAdapter puts linear bottlenecks before attention and MLP; it merges into the backbone.
 
-    The authors choose `scale` for each task, of 0.1 … 10; it multiplies the bias of Up too. The network starts as the
-    backbone.
+    Family: adapters
+    Paper: Luo et al., arXiv 2023
+    Entangled: yes
+    Parameters: 239,808 (119,904 before attention alone)
+
+    The network starts as the backbone.
+
+    Settings:
+        variant: `block` has an adapter before attention and one before the MLP, `attn` before attention alone.
+        units: Width of the bottleneck.
+        groups: Groups of the second layer; each reads its share of the bottleneck alone.
+        scale: Factor of the adapter, its bias included; the authors choose it for each task, of 0.1 … 10.
+        dropout: Share of the bottleneck's activations that is dropped in training.
     """
 
     starts_as_backbone = True

@@ -1,8 +1,8 @@
-"""Res-Tuning-Bypass: a path of small adapters beside the frozen backbone reads every block and alone predicts.
+"""Res-Tuning-Bypass predicts from a path of small adapters beside the frozen backbone, which reads every block.
 
 Source: "Res-Tuning: A Flexible and Efficient Tuning Paradigm via Unbinding Tuner from Backbone" (Jiang, Mao, Huang, Ma,
-Lv, Shen, Zhao, Zhou; NeurIPS 2023), as its authors' group released it. With h_0 the embedded tokens, h_i (B×N×D) what
-block i wrote, and an adapter of its own for every use:
+Lv, Shen, Zhao, Zhou; NeurIPS 2023), as its authors' group released it (docs/methods/res_tuning_bypass.md). With h_0 the
+embedded tokens, h_i (B×N×D) what block i wrote, and an adapter of its own for every use:
 
     A(x) = x + W_2 GELU(W_1 x + c_1) + c_2
     b_0 = h_0    b_i = A_lateral,i(h_i) + A_vertical,i(b_{i-1})    logits = Head(norm(b_L)[class token])
@@ -85,10 +85,17 @@ class Bypassed(SideNetwork):
 
 
 class ResTuningBypass(Method, name="res_tuning_bypass"):
-    """Res-Tuning-Bypass (Jiang et al., NeurIPS 2023) predicts from a path of adapters beside the frozen backbone.
+    """Res-Tuning-Bypass trains a path of small adapters that reads every frozen block and alone predicts.
 
-    1,198,848 parameters without the head on ViT-B/16 at 32 units. `zero_init_last` starts the last block's two
-    adapters as the identity; also then the network does not start as the backbone, since states are added up.
+    Family: side networks
+    Paper: Jiang et al., NeurIPS 2023
+    Entangled: no
+    Parameters: 1,198,848 (313,536 at 8 units; 2,379,264 at 64)
+
+    Settings:
+        units: Width of each adapter.
+        zero_init_last: Whether the last block's two adapters start as the identity; also then the network does not
+            start as the backbone, since states are added up.
     """
 
     units: Count = 32

@@ -1,8 +1,8 @@
-"""SHERL: a side network mixes the frozen states of all blocks but the last, which then runs on the mixture.
+"""SHERL mixes the frozen states of all blocks but the last in a side network; the last block then runs on the mixture.
 
 Source: "SHERL: Synthesizing High Accuracy and Efficient Memory for Resource-Limited Transfer Learning" (Diao, Wan, Jia,
-Zhuge, Zhang, Lu, Chen; ECCV 2024), in the form that its code has for BERT. With h_0 the embedded tokens, h_i (B×N×D)
-what block i wrote, i = 0..L-1, and k = D/reduction:
+Zhuge, Zhang, Lu, Chen; ECCV 2024), in the form that its code has for BERT (docs/methods/sherl.md). With h_0 the
+embedded tokens, h_i (B×N×D) what block i wrote, i = 0..L-1, and k = D/reduction:
 
     d_i = LN_i(W_i h_i + b_i)            g = d_{L-1} guides, the others are mixed for each token          B×N×k
     ρ_i = Σ_{j<L-1} ReLU(n_i·n_j)        n_i = d_i / (‖d_i‖₂ + 1e-8)                                      B×N
@@ -170,10 +170,18 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class Sherl(Method, name="sherl"):
-    """SHERL (Diao et al., ECCV 2024) mixes the frozen states below the last block and runs that block on the mixture.
+    """SHERL mixes the frozen states below the last block for each token and runs that block on the mixture.
 
-    3,850,370 parameters without the head on ViT-B/16 at reduction 2. Nothing is zero but the gate of the last state, so
-    the network does not start as the backbone.
+    Family: side networks
+    Paper: Diao et al., ECCV 2024
+    Entangled: in part
+    Parameters: 3,850,370 (1,926,338 at reduction 4)
+
+    Nothing starts at zero but the gate of the last state, so the network does not start as the backbone.
+
+    Settings:
+        reduction: How many times narrower than the backbone the mixed states are; 2 is our choice.
+        dropout: Share of the side network's output that is dropped in training.
     """
 
     reduction: Count = 2

@@ -1,4 +1,6 @@
-"""Side-Tuning as a VTAB row (Zhang et al., ECCV 2020, by way of the VPT repository; card others.md, F).
+"""Side-tuning blends the frozen backbone's feature with that of a small network (Zhang et al., ECCV 2020).
+
+The form is that of VPT's code, docs/methods/side_tuning.md.
 
 With f the pooled feature of the frozen backbone (B×D) and g that of a side network on the same normalised images,
 
@@ -79,13 +81,18 @@ class SideTuned(Network):
 
 
 class SideTuning(Method, name="side_tuning"):
-    """Side-tuning: a small network beside the frozen one, blended into its feature. Zhang et al., ECCV 2020.
+    """Side-tuning trains a small convolutional network beside the frozen backbone and blends the two features.
 
-    9,547,585 parameters without the head on ViT-B/16: convolutions 2,469,696, projection 7,077,888, alpha.
+    Family: side networks
+    Paper: Zhang et al., ECCV 2020
+    Entangled: no
+    Parameters: 9,547,585 (convolutions 2,469,696, projection 7,077,888, one scalar)
 
-    `weights=imagenet` is the source's AlexNet, torchvision's IMAGENET1K_V1: fetched once, or put by hand into the
-    folder that the error names. The default is `random`, which needs no network but is not the published method.
     Deviation: images below 63 pixels, for which AlexNet is not made, are enlarged to 63 for the side network.
+
+    Settings:
+        weights: `imagenet` is the source's AlexNet, torchvision's IMAGENET1K_V1: fetched once, or put by hand into the
+            folder that the error names. `random` needs no network but is not the published method.
     """
 
     weights: Literal["random", "imagenet"] = "random"

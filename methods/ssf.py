@@ -1,11 +1,11 @@
-"""SSF (Lian et al., NeurIPS 2022): scale and shift for every channel after every frozen layer (card others.md, C).
+"""SSF learns a scale and a shift for every channel after every frozen layer (Lian et al., NeurIPS 2022).
 
     y = scale · layer(x) + shift      scale ~ N(1, 0.02), shift ~ N(0, 0.02), per output channel
 
 after the patch projection (D), in each block after LN1 (D), the projection to queries, keys and values (3D), the
 attention's output (D), LN2 (D), fc1 (4D, before GELU) and fc2 (D), and after the final norm (D). It merges into the
 layers: `fold`. Norms and the patch projection run with merged weights in training too, so that they keep nothing; of
-linear layers the output before the scale is kept, and the one after it made again.
+linear layers the output before the scale is kept, and the one after it made again. See docs/methods/ssf.md.
 """
 
 from __future__ import annotations
@@ -67,9 +67,12 @@ class Scaled(nn.Module):
 
 
 class Ssf(Method, name="ssf"):
-    """SSF: scales and shifts every linear output; merges into the backbone. Lian et al., NeurIPS 2022.
+    """SSF scales and shifts the output of every layer; it merges into the backbone.
 
-    205,824 parameters without the head on ViT-B/16.
+    Family: selective tuning
+    Paper: Lian et al., NeurIPS 2022
+    Entangled: yes
+    Parameters: 205,824
     """
 
     def attach(self, vit: VisionTransformer) -> Network:

@@ -1,16 +1,16 @@
-"""SynQT (Zhang et al., ECCV 2024): a small trainable path makes the queries with which frozen blocks are read.
+"""SynQT trains a small path that makes the queries with which frozen blocks are read (Zhang et al., ECCV 2024).
 
-Source: card synqt.md, section 3. With learned tokens P_i (n×D), H_0 = 0, the parts of parts/synthesis.py, and keys
-and values of block i from its own tokens only:
+With learned tokens P_i (n×D), H_0 = 0, the parts of parts/synthesis.py, and keys and values of block i from its own
+tokens only (docs/methods/synqt.md):
 
     Ĥ_i = Synthesis_i(P_i + s_f·H_{i-1})
     H_i, A_i, M_i = token means of Block_i(Ĥ_i), and of what its attention and its MLP added
     logits = Wc·Gathering([H_L, H_1…H_L, A_1…A_L, M_1…M_L]) + bc
 
-Stochastic depth of the recipe acts on the frozen tokens and, drawn anew, on the queries. Counts on ViT-B/16 without
-the head: 2,595,181 + 9,216·n. The released model registers 18,469 more and never uses them (twelve norms and a
-vector): `printed_extra`. Multiply-adds as published (16.94, 17.20, 18.25 G for n = 1, 4, 16 and 100 classes) are
-those of the plain form, --attention eager: queries pass all of qkv, and the last block updates its tokens.
+Stochastic depth of the recipe acts on the frozen tokens and, drawn anew, on the queries. The released model registers
+18,469 parameters more and never uses them (twelve norms and a vector): `printed_extra`. Multiply-adds as published
+(16.94, 17.20, 18.25 G for n = 1, 4, 16 and 100 classes) are those of the plain form, --attention eager: queries pass
+all of qkv, and the last block updates its tokens.
 """
 
 from __future__ import annotations
@@ -102,12 +102,23 @@ class Synthesised(Network):
 
 
 class Synqt(Method, name="synqt"):
-    """Synthesised queries that read every frozen block: 2,632,045 parameters without the head on ViT-B/16 at n = 4.
+    """SynQT trains a small path that makes queries, with which the frozen blocks are read.
 
-    The three scales are initial values of s', s'' and s_f; the paper chose them and the tokens for each task.
-    Ablations: `scale=fixed` keeps s' and s'' as they start (the paper's Table 4 sets them to 1); `kem=trainable`
-    trains the blocks that are read (Table 5). Whether a copy was meant is not known: here they are the backbone's
-    own, so the tokens change with them and the cost is that of full tuning, as the paper's appendix says.
+    Family: side networks
+    Paper: Zhang et al., ECCV 2024
+    Entangled: no
+    Parameters: 2,632,045 (2,595,181 + 9,216 · tokens)
+
+    Settings:
+        tokens: Learned tokens for each block; the paper chose them for each task.
+        attention_scale: Initial value of the scale of the synthesis's attention (s'), chosen for each task.
+        ffn_scale: Initial value of the scale of its feed-forward part (s''), chosen for each task.
+        carry_scale: Initial value of the scale of the last block's state (s_f), chosen for each task.
+        scale: `fixed` keeps the first two scales as they start, an ablation (Table 4 sets them to 1).
+        kem: `trainable` trains the blocks that are read, an ablation (Table 5). Whether a copy was meant is not known;
+            here they are the backbone's own, so the tokens change with them and the cost is that of full tuning.
+        bottleneck: Width of the bottlenecks in the synthesis and before the head.
+        attention_bottleneck: Width of the bottlenecks in the synthesis's attention.
     """
 
     tokens: Count = 4

@@ -1,8 +1,9 @@
-"""UniPT: a side network that pools every state of the frozen backbone by attention and adds the result to its feature.
+"""UniPT pools every state of the frozen backbone by attention in a side network and adds the result to its feature.
 
 Source: "UniPT: Universal Parallel Tuning for Transfer Learning with Efficient Parameter and Memory" (Diao, Wan, Zhang,
-Jia, Lu, Chen; CVPR 2024), in the form that its code has for vision transformers (CLIP4Clip). With h_0 the embedded
-tokens, h_i (B×N×D) what block i wrote, and p the class token after the final norm, which is frozen (k = D/reduction):
+Jia, Lu, Chen; CVPR 2024), in the form that its code has for vision transformers (CLIP4Clip; docs/methods/unipt.md).
+With h_0 the embedded tokens, h_i (B×N×D) what block i wrote, and p the class token after the final norm, which is
+frozen (k = D/reduction):
 
     t_i = W_i ReLU(h_i) + b_i            i = 0..L                                            B×N×k
     q   = W_a ReLU(p) + b_a                                                                  B×k
@@ -108,9 +109,17 @@ def _attention(scores: Tensor) -> Tensor:
 
 
 class UniPt(Method, name="unipt"):
-    """UniPT (Diao et al., CVPR 2024) pools all states of the frozen backbone into a correction of its feature.
+    """UniPT pools all states of the frozen backbone by attention and adds the result to its feature.
 
-    4,430,209 parameters without the head on ViT-B/16 at reduction 2; nothing starts at zero.
+    Family: side networks
+    Paper: Diao et al., CVPR 2024
+    Entangled: no
+    Parameters: 4,430,209 (2,215,489 at reduction 4)
+
+    Nothing starts at zero, so the network does not start as the backbone.
+
+    Settings:
+        reduction: How many times narrower than the backbone the pooled states are; 2 is our choice.
     """
 
     reduction: Count = 2

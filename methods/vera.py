@@ -1,4 +1,4 @@
-"""VeRA (Kopiczko et al., ICLR 2024): random matrices that all blocks share, and vectors that learn.
+"""VeRA learns vectors that scale random matrices, which all blocks share (Kopiczko et al., ICLR 2024).
 
 For the rows of the attention's projection that are a target (queries, values, or all three at once):
 
@@ -8,7 +8,8 @@ d (rank) and b (outputs, from zero) learn for each block and target. `shared=all
 pair A, B for all targets, alpha 1, d from 0.1. `per_target` is the form of PVeRA's authors: a pair for each target,
 alpha 16, and d from one number between 0 and 1 for each target of each block. A and B are buffers, and stored.
 
-Written as (alpha · b * B * d) (A x) the update keeps A x alone; that matrix is made again in the backward pass.
+Written as (alpha · b * B * d) (A x) the update keeps A x alone; that matrix is made again in the backward pass. See
+docs/methods/vera.md.
 """
 
 from __future__ import annotations
@@ -74,11 +75,21 @@ class Update(nn.Module):
 
 
 class Vera(Method, name="vera"):
-    """VeRA: scales of shared random matrices beside attention; merges into the backbone. Kopiczko et al., ICLR 2024.
-    24,576 parameters without the head on ViT-B/16 at rank 256; 30,720 on the fused projection (`target=qkv`).
+    """VeRA scales random matrices, shared by all blocks, with vectors that learn; it merges into the backbone.
 
-    `shared=per_target` gives queries and values matrices of their own, and goes with `alpha=16`. The rank may be larger
-    than the width. The network starts as the backbone.
+    Family: low-rank updates
+    Paper: Kopiczko et al., ICLR 2024
+    Entangled: yes
+    Parameters: 24,576 (30,720 on the fused projection)
+
+    The network starts as the backbone.
+
+    Settings:
+        rank: Rank of the shared matrices; it may be larger than the width.
+        target: `qv` updates queries and values, `qkv` the fused projection.
+        shared: `all` is the form of the PEFT library, one pair of matrices for all targets; `per_target` is that of
+            PVeRA's authors, a pair for the queries and one for the values, and goes with `alpha=16`.
+        alpha: Factor of the update.
     """
 
     starts_as_backbone = True

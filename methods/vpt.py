@@ -1,6 +1,7 @@
-"""Visual Prompt Tuning (Jia et al., ECCV 2022): learned tokens between the class token and the patches.
+"""Visual Prompt Tuning puts learned tokens between the class token and the patches (Jia et al., ECCV 2022).
 
-Shallow: one set enters before block 1. Deep: each block gets a fresh set in place of the one before.
+Shallow: one set enters before block 1. Deep: each block gets a fresh set in place of the one before. See
+docs/methods/vpt.md.
 """
 
 import math
@@ -16,7 +17,7 @@ from methods.settings import Count, Fraction
 class Prompts(nn.Module):
     """Puts prompts after the class token, in place of the first `replaced` tokens there: a step before a block.
 
-    The prompts are repeated for the batch before dropout, so each image has its own mask (card, section 2).
+    The prompts are repeated for the batch before dropout, so each image has its own mask, as in VPT's code.
     """
 
     def __init__(self, prompts: nn.Parameter, replaced: int, dropout: float) -> None:
@@ -49,7 +50,17 @@ def check_class_token(vit: VisionTransformer) -> None:
 
 
 class VptShallow(Method, name="vpt_shallow"):
-    """Prompts before block 1: 768·tokens parameters without the head on ViT-B/16 (100 tokens: 76,800)."""
+    """VPT-Shallow puts learned prompts between the class token and the patches before block 1.
+
+    Family: prompts
+    Paper: Jia et al., ECCV 2022
+    Entangled: yes
+    Parameters: 76,800 (768 · tokens)
+
+    Settings:
+        tokens: Number of prompts; the authors choose it for each task, of 1 … 200.
+        dropout: Share of the prompts' entries that is dropped in training.
+    """
 
     tokens: Count = 100
     dropout: Fraction = 0.0
@@ -62,7 +73,17 @@ class VptShallow(Method, name="vpt_shallow"):
 
 
 class VptDeep(Method, name="vpt_deep"):
-    """Fresh prompts before every block: 9,216·tokens parameters without the head on ViT-B/16 (10 tokens: 92,160)."""
+    """VPT-Deep puts fresh learned prompts before every block, in place of those of the block before.
+
+    Family: prompts
+    Paper: Jia et al., ECCV 2022
+    Entangled: yes
+    Parameters: 92,160 (9,216 · tokens)
+
+    Settings:
+        tokens: Number of prompts before each block; the authors choose it for each task, of 1 … 200.
+        dropout: Share of the prompts' entries that is dropped in training.
+    """
 
     tokens: Count = 10
     dropout: Fraction = 0.1

@@ -1,6 +1,6 @@
-"""Visual Query Tuning (Tu et al., CVPR 2023): query tokens read every frozen block, and a linear head reads them all.
+"""VQT trains query tokens that read every frozen block, and a linear head that reads them all (Tu et al., CVPR 2023).
 
-Source: card vqt.md. For block l with learned queries P_l (T×D) and frozen tokens h_{l-1} (B×N×D):
+For block l with learned queries P_l (T×D) and frozen tokens h_{l-1} (B×N×D), docs/methods/vqt.md:
 
     Z_l = Block_l(dropout(P_l)), keys and values from LN1(h_{l-1}) alone     f_l = Z_l as one vector of T·D
     logits = head([c/‖c‖, f_1/‖f_1‖, …, f_L/‖f_L‖])                          c: the backbone's pooled feature
@@ -114,12 +114,23 @@ class Queried(Network):
 
 
 class Vqt(Method, name="vqt"):
-    """Query tokens that read every frozen block: 9,216·tokens parameters without the head on ViT-B/16.
+    """VQT trains query tokens that read every frozen block, and a linear head on what they read.
 
-    `pool` makes one vector a block of the tokens: their mean, or a sum with learned weights that start at 1.
-    `keep` below 1 adds two stages at half the rate, with queries frozen: a fresh head with a group lasso (1e-4)
-    scores the features, and another fresh head reads the strongest share. `embedding_dropout=0.1` is what the
-    released code does in training besides, apparently by accident; it makes `extract` random.
+    Family: intermediate features
+    Paper: Tu et al., CVPR 2023
+    Entangled: no
+    Parameters: 9,216 (9,216 · tokens)
+
+    Settings:
+        tokens: Number of queries for each block.
+        dropout: Share of the queries' entries that is dropped in training.
+        pool: What the head reads of the queries of a block: all of them (`none`), their `mean`, or a sum with learned
+            weights that start at 1 (`weighted`).
+        normalize: Whether the vector of each block is divided by its L2 norm.
+        keep: Share of the features that the head keeps; below 1 two stages follow at half the rate, queries frozen: a
+            fresh head with a group lasso (1e-4) scores the features, and another fresh head reads the strongest.
+        embedding_dropout: Share of the embedded tokens' entries that is dropped in training; 0.1 is what the released
+            code does, apparently by accident. It makes `extract` random.
     """
 
     tokens: Count = 1

@@ -49,7 +49,15 @@ class Beside(Network):
 
 
 class Bottleneck(Method, name="new_side"):
-    """A bottleneck with ReLU on the pooled state."""
+    """A side bottleneck adds to the pooled state.
+
+    Family: side networks
+    Paper: Nobody et al., arXiv 2026
+    Entangled: no
+
+    Settings:
+        units: Width of the bottleneck.
+    """
 
     units: Count = 3
 

@@ -91,13 +91,22 @@ def test_ours_are_the_packages_of_the_checkout(name: str) -> None:
     assert importlib.import_module(name).__file__ == str(ROOT / name / "__init__.py")
 
 
-def test_help_answers_without_torch() -> None:
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--help"], "--methods"),
+        (["list", "methods"], "LoRA adds a low-rank update"),
+        (["list", "lora", "--json"], '"default": 8'),
+        (["list", "recipes"], "common"),
+    ],
+)
+def test_help_and_lists_answer_without_torch(words: list[str], shown: str) -> None:
     program = (
-        "import runpy, sys; sys.argv = ['bench.py', '--help']\n"
+        f"import runpy, sys; sys.argv = ['bench.py', *{words}]\n"
         "try: runpy.run_path('bench.py', run_name='__main__')\n"
         "finally: print('loaded', sorted({'torch', 'timm', 'pandas', 'matplotlib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "--methods" in done.stdout
+    assert shown in done.stdout
     assert "loaded []" in done.stdout

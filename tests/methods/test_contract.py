@@ -1,17 +1,21 @@
 """What every method keeps to, whatever it does; a new file in `methods/` is held to it without a test of its own."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
+from timm.models import VisionTransformer
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from bench.cli.method_texts import OTHER, method_texts
 from bench.train.loss import loss_of
 from bench.train.network import count, skeleton
 from bench.train.optimizers import optimizer_of
 from methods import METHODS
+from methods.backbones.registry import find
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.small import CLASSES, SMALL, SPECS, batch, disturb, learning, network_of, plain
@@ -149,6 +153,36 @@ def test_who_says_so() -> None:
     said = {name for name, method in METHODS.items() if method().starts_as_backbone}
     assert {"full", "linear", "partial", "bitfit", "lora", "adaptformer", "convpass", "fact_tt", "fact_tk"} <= said
     assert not parse("lora:start=normal")[0].starts_as_backbone
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_says_what_it_is(name: str) -> None:
+    """What `list` shows of it, read from its docstring."""
+    text = method_texts()[name]
+    assert text.what.endswith("."), f"begin the docstring of {name} with a sentence that says what it is"
+    said = "write the lines `Family: …`, `Paper: AUTHORS, VENUE YEAR` and `Entangled: …` into the docstring of"
+    stated = text.family.replace(OTHER, ""), text.paper, text.venue, text.year, text.entangled
+    assert all(stated), f"{said} {name}"
+    settings = {field.name: field.default for field in dataclasses.fields(METHODS[name])}
+    assert {setting.name: setting.default for setting in text.settings} == settings
+    unexplained = [setting.name for setting in text.settings if not setting.meaning]
+    assert not unexplained, f"explain {', '.join(unexplained)} in the section `Settings:` of the docstring of {name}"
+    if text.parameters is not None:
+        counts = count(skeleton(find("random:vit_base_patch16_224"), parse(name)[0], 100, Recipe()))
+        assert text.parameters == counts.trainable_without_head
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_says_how_far_gradients_pass(name: str) -> None:
+    network = network_of(name, attention="eager")
+    vit = next(module for module in network.modules() if isinstance(module, VisionTransformer))
+    passed = set()
+    for i, block in enumerate(vit.blocks):
+        block = block[-1] if isinstance(block, nn.Sequential) else block
+        block.register_forward_hook(lambda _, __, output, i=i: passed.add(i) if output.requires_grad else None)
+    network(batch()[0])
+    expected = {0: "no", len(vit.blocks): "yes"}.get(len(passed), "in part")
+    assert method_texts()[name].entangled == expected, f"write `Entangled: {expected}` into the docstring of {name}"
 
 
 def tensors(features: object) -> Iterator[Tensor]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,11 @@ from rich.console import Console
 import datasets
 from bench.cli.grid import grid
 from bench.cli.guard import check_folder
-from bench.cli.list import KINDS, catalogue, document
 from bench.errors import WrongCall
 from bench.grid.request import Request, device_of, grid_of
 from bench.settings import Execution
-from datasets.transforms.preprocessing import PRESETS
 from methods import METHODS
 from methods.backbones.registry import ARCHITECTURES, BACKBONES, Backbone
-from methods.recipe import RECIPES
 from tests.bench.tiny import SUITE
 
 CPU = Execution(torch.device("cpu"))
@@ -165,48 +161,6 @@ def test_cuda_where_there_is_none_is_a_wrong_call(monkeypatch: pytest.MonkeyPatc
     assert device_of("auto") == device_of("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_of("auto").type == device_of("cuda").type == "cuda"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_everything_known_is_listed(kind: str) -> None:
-    console = Console(file=io.StringIO(), width=250)
-    (table,) = catalogue(kind, {"accuracy": "the main table"})
-    console.print(table)
-    known = {
-        "methods": METHODS,
-        "tasks": ["colours", "shades", "digits"],
-        "suites": datasets.SUITES,
-        "backbones": ["demo", "vit_base_patch16_224.orig_in21k"],
-        "recipes": RECIPES,
-        "preprocessings": PRESETS,
-        "reports": ["accuracy"],
-    }[kind]
-    assert all(name in console.file.getvalue() for name in known)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_a_json_document(kind: str) -> None:
-    (rows,) = json.loads(document(kind, {"accuracy": "the main table"})).values()
-    assert rows
-    assert all(row.keys() == {"name", *KINDS[kind]} for row in rows)
-    assert json.loads(document(None, {"a": "b"})).keys() == KINDS.keys()
-    assert json.loads(document("lora", {})).keys() == {"methods"}
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_is_listed_by_what_it_is(name: str) -> None:
-    (row,) = json.loads(document(name, {}))["methods"]
-    assert not re.match(r"[\d,]+ parameters", row["what it is"])  # a count says nothing of what it does
-
-
-def test_one_name_is_listed_wherever_it_is_one() -> None:
-    tables = catalogue("demo", {"accuracy": "the main table"})
-    assert [(table.title, table.row_count) for table in tables] == [("suites", 1), ("backbones", 1), ("recipes", 1)]
-    assert [table.title for table in catalogue(None, {})] == list(KINDS)
-    with pytest.raises(WrongCall, match=r"nothing is named 'lroa'; did you mean 'lora'\? see: python bench.py list"):
-        catalogue("lroa", {})
-    with pytest.raises(WrongCall, match="did you mean 'methods'"):
-        catalogue("method", {})
 
 
 def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_path: Path) -> None:
