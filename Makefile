@@ -1,8 +1,12 @@
 # Two commands do everything: `make demo` shows the bench, `make test` checks it. Both set up first what is missing.
+# `make help` lists all.
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test setup lint types check overhead benchmarks faults speed gpu checkpoint clean
+.PHONY: help demo test setup lint types check overhead benchmarks faults speed gpu checkpoint clean
+
+help:  ## these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: setup  ## train every method on the embedded suite, then show the table and the figures
 	$(PYTHON) bench.py --workers 2
@@ -18,11 +22,11 @@ setup: .venv/complete  ## a virtual environment with the pinned dependencies (ab
 	$(PYTHON) -m pip install --quiet --constraint constraints.txt ".[test]"
 	touch $@
 
-lint: setup
+lint: setup  ## ruff, as in make test
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 
-types: setup
+types: setup  ## mypy, as in make test
 	$(PYTHON) -m mypy
 
 overhead: setup  ## a whole run of the bench against a bare PyTorch loop; the ratio must be at most 1.05
@@ -45,5 +49,5 @@ gpu: setup  ## planned against measured memory, speed, energy and hours on this 
 checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hour)
 	$(PYTHON) -m tools.pretrain
 
-clean:
+clean:  ## remove the environment and caches; results stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ import torch
 from datasets.suites.folder import split_options
 from results import Where
 
-__all__ = ["where"]
+__all__ = ["commit", "where"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
@@ -26,12 +26,12 @@ def where(device: torch.device) -> Where:
     """Provenance of a run that ends now on `device`."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    commit, dirty = _commit()
-    return Where(now, commit, dirty, _command(), _device_name(device), _driver(device), versions)
+    head, dirty = commit()
+    return Where(now, head, dirty, _command(), _device_name(device), _driver(device), versions)
 
 
 @cache
-def _commit() -> tuple[str | None, bool | None]:
+def commit() -> tuple[str | None, bool | None]:
     """The commit of the checkout and whether the files differ from it; None where there is no git."""
     head = _git("rev-parse", "HEAD")
     return (None, None) if head is None else (head, _git("status", "--porcelain") != "")

@@ -34,6 +34,8 @@ Examples:
   python bench.py report                              tables and figures
 
   python bench.py predict results/runs/…/lora-….json photo.jpg
+
+  python bench.py doctor                              is everything here?
 """
 
 __all__ = ["app", "main"]
@@ -285,6 +287,29 @@ def predict(
         typer.echo(document(answer))
     else:
         show(answer, console())
+
+
+@app.command()
+@guarded
+def doctor(
+    data: options.Data = ROOT / "data",
+    results: options.Results = ROOT / "results",
+    out: options.Output = ROOT / "reports" / "out",
+    json_: options.Json = False,
+) -> None:
+    """Check that this machine can run the bench: libraries, devices, folders, data, network, a small run.
+
+    Exit code 1 where something is a problem; the output is the report to paste into an issue.
+    """
+    from bench.cli.doctor import document, examine, healthy, show
+
+    with console(stderr=True).status("looking at this machine"):
+        checks = list(examine(results, out, data))
+    if json_:
+        typer.echo(document(checks))
+    else:
+        show(checks, console())
+    raise typer.Exit(0 if healthy(checks) else 1)
 
 
 def main() -> None:

@@ -74,9 +74,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-q", "-m", "first"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     monkeypatch.setattr(bench.provenance, "ROOT", tmp_path)
-    bench.provenance._commit.cache_clear()
+    bench.provenance.commit.cache_clear()
     yield tmp_path
-    bench.provenance._commit.cache_clear()
+    bench.provenance.commit.cache_clear()
 
 
 @pytest.mark.parametrize(("change", "dirty"), [(None, False), ("file", True), ("untracked", True)])
