@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from results.checked import build
+from results.checked import build, closed
 from results.record import Where
 from results.store import set_aside, slug, write_whole
 
@@ -23,6 +23,7 @@ __all__ = ["Conditions", "CostRecord", "Figures", "cost_frame", "load_costs", "s
 SCHEMA = 1
 
 
+@closed
 @dataclass(frozen=True)
 class Conditions:
     """Everything that the numbers of a row depend on, apart from the code and the device."""
@@ -53,6 +54,7 @@ class Conditions:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
+@closed
 @dataclass(frozen=True)
 class Figures:
     """Memory in bytes of a whole batch, work and speed by the image. Planned and measured values have own fields."""
@@ -85,6 +87,7 @@ class Figures:
     unstable: bool | None = None  # a range wider than 5 % of its median
 
 
+@closed
 @dataclass(frozen=True)
 class CostRecord:
     """One row. `code` is a digest of what made it, so that numbers of other code are never shown as today's."""

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from results.checked import build, defaults
+from results.checked import build, closed, defaults
 from results.text import readable_json
 
 __all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
@@ -21,6 +21,7 @@ SCHEMA = 1
 Status = Literal["ok", "oom", "diverged", "unsupported"]
 
 
+@closed
 @dataclass(frozen=True)
 class Identity:
     """What makes a run this run and no other; its path and its hash follow from it alone."""
@@ -44,6 +45,7 @@ class Identity:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+@closed
 @dataclass(frozen=True)
 class Score:
     """Accuracies in [0, 1] on the test split, and the training loss; lists have one entry an epoch or evaluation."""
@@ -56,6 +58,7 @@ class Score:
     skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
 
 
+@closed
 @dataclass(frozen=True)
 class Cost:
     """Parameters in scalars, memory in bytes, time in seconds, energy in joules."""
@@ -76,6 +79,7 @@ class Cost:
     test_images: int | None = None
 
 
+@closed
 @dataclass(frozen=True)
 class Speedups:
     """What a run did once or otherwise than the plain loop; times and peaks of such a run are not the method's own."""
@@ -91,6 +95,7 @@ class Speedups:
     compiled: str | None = None  # "kernels" or "graphs" (--compile)
 
 
+@closed
 @dataclass(frozen=True)
 class Where:
     """Provenance: enough to run it again, nothing about the person who ran it."""
@@ -104,6 +109,7 @@ class Where:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+@closed
 @dataclass(frozen=True)
 class Record:
     """One finished run. `status` other than "ok" is a result too, with its `reason`; scores are then None."""

@@ -25,7 +25,7 @@ __all__ = ["Check", "document", "examine", "healthy", "show"]
 
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "pandas", "matplotlib", "fvcore", "rich", "typer", "scikit-learn",
-    "safetensors", "huggingface_hub", "submitit", "pyarrow",
+    "safetensors", "pydantic", "huggingface_hub", "submitit", "pyarrow",
 )  # fmt: skip
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 SECONDS_FOR_NETWORK = 5
