@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from reports.formats import csv as comma_separated
-from reports.formats import latex, markdown
+from reports.formats import frames, latex
 from reports.tables.table import Figure, Table
 from results import write_whole
 
@@ -23,8 +22,8 @@ def write(item: Table | Figure, folder: Path) -> list[Path]:
 
 
 def _texts(table: Table) -> dict[str, bytes]:
-    formats = {".md": markdown, ".tex": latex, ".csv": comma_separated}
-    return {suffix: form.text(table).encode() for suffix, form in formats.items()}
+    formats = {".md": frames.markdown, ".tex": latex.table, ".csv": frames.csv}
+    return {suffix: text(table).encode() for suffix, text in formats.items()}
 
 
 def _images(figure: Figure) -> dict[str, bytes]:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
 from reports.discovery import REPORTS
-from reports.formats import markup
+from reports.formats import frames
 from reports.tables.comparison import values
-from reports.tables.provenance import Made, made
-from reports.tables.table import Figure, Table
+from reports.tables.provenance import made
+from reports.tables.table import Cell, Column, Figure, Table
 from results import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NAME", "write"]
+__all__ = ["NAME", "table", "write"]
 
 NAME = "index.html"
 FOLDER = Path(__file__).parent
+INCH = 130  # pixels of the page in an inch of a figure, whose type is small
 FIRST = ("accuracy", "vtab", "fgvc", "few_shot", "domain", "tradeoff", "leaderboard")  # what most readers come for
 SPELLED = {"dtl": "DTL", "lora": "LoRA", "vtab": "VTAB", "fgvc": "FGVC", "synqt": "SynQT", "tsne": "t-SNE"}
 
@@ -29,56 +34,61 @@ Sections = Mapping[str, Sequence[Table | Figure]]  # by report
 
 
 def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | None, out: Path) -> Path:
-    """The page of what was written to the folder `out` just before; the same bytes for the same content."""
+    """Write the page of what was written to the folder `out` just before; the same bytes for the same content."""
     shown = {name: sections[name] for name in sorted(sections, key=_place) if sections[name]}
-    parts = {name: _section(name, items, out) for name, items in shown.items()}
-    before = {name: part for name, part in parts.items() if name in FIRST}
-    parts = before | {"run": _run(made(runs, costs))} | parts
-    words = {
-        "title": "petl-bench: memory and accuracy",
-        "about": escape(_about(runs, costs)),
-        "style": (FOLDER / "page.css").read_text(encoding="utf-8"),
-        "script": (FOLDER / "page.js").read_text(encoding="utf-8"),
-        "contents": "\n".join(f'<a href="#{name}">{_title(name)}</a>' for name in parts),
-        "main": "\n".join(parts.values()),
-    }
-    page = Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(words)
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"prose": prose, "title": title, "table": table, "base64": _base64}
+    page = environment.get_template("page.html").render(
+        about=_about(runs, costs),
+        reports=REPORTS,
+        first={name: items for name, items in shown.items() if name in FIRST},
+        others={name: items for name, items in shown.items() if name not in FIRST},
+        made=made(runs, costs),
+        out=out,
+        csv=frames.csv,
+        inch=INCH,
+    )
     write_whole(out / NAME, page.encode())
     return out / NAME
+
+
+def table(item: Table) -> Markup:
+    """The table as HTML, with the blocks of columns above their labels, each label a button that sorts."""
+    return Markup(frames.shown(item, _cell, _heading).style.to_html(exclude_styles=True))
+
+
+def prose(text: str) -> Markup:
+    """The text with words between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+
+
+def title(name: str) -> str:
+    """The name of a report as a heading: `lora_position` is LoRA position."""
+    first, *others = name.split("_")
+    return " ".join([SPELLED.get(first, first.capitalize()), *(SPELLED.get(word, word) for word in others)])
 
 
 def _place(name: str) -> tuple[int, str]:
     return (FIRST.index(name) if name in FIRST else len(FIRST)), name
 
 
-def _section(name: str, items: Sequence[Table | Figure], out: Path) -> str:
-    bodies = [
-        markup.table(item) if isinstance(item, Table) else markup.figure(item, (out / f"{item.name}.png").read_bytes())
-        for item in items
-    ]
-    return _headed(name, escape(REPORTS[name]), bodies)
+def _heading(column: Column) -> tuple[str, str]:
+    kind = "number" if column.metric else "word"
+    better = f' data-better="{column.metric.better}"' if column.metric and column.metric.better else ""
+    label = f'<button type="button" data-kind="{kind}"{better}>{escape(column.label)}</button>'
+    return escape(column.block), label
 
 
-def _run(parts: Sequence[Made]) -> str:
-    """What was run, with the commands."""
-    bodies = [
-        f"<article><h3>{escape(part.title)}</h3>{''.join(f'<p>{escape(text)}</p>' for text in part.sentences)}"
-        f"{''.join(f'<p><code>{escape(command)}</code></p>' for command in part.commands)}</article>"
-        for part in parts
-    ]
-    return _headed("run", "Which runs these are, on which machine, and the commands that made them.", bodies)
+def _cell(column: Column, cell: Cell, best: bool) -> str:
+    """The best of a column in bold, a word in place of a number in italics, a deviation in small type."""
+    number, spread = escape(column.number(cell)), column.spread(cell)
+    if cell.word and column.metric is not None:
+        return f"<i>{number}</i>"
+    return (f"<b>{number}</b>" if best else number) + (f"<small>±{spread}</small>" if spread else "")
 
 
-def _headed(name: str, about: str, bodies: Sequence[str]) -> str:
-    inner = "\n".join(bodies)
-    return f'<section id="{name}">\n<h2>{_title(name)}</h2>\n<p>{about}</p>\n{inner}\n</section>'
-
-
-def _title(name: str) -> str:
-    if name == "run":
-        return "What was run"
-    first, *others = name.split("_")
-    return " ".join([SPELLED.get(first, first.capitalize()), *(SPELLED.get(word, word) for word in others)])
+def _base64(content: str | bytes) -> str:
+    return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
 
 
 def _about(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> str:

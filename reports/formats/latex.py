@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from itertools import groupby
 
-from reports.tables.table import Figure, Table
+from jinja2 import Environment
 
-__all__ = ["escaped", "figure", "text"]
+from reports.formats.frames import shown
+from reports.tables.table import Cell, Column, Figure, Table
+
+__all__ = ["escaped", "figure", "table"]
 
 UPRIGHT = 12  # with more columns the labels are turned, as in the published tables
 
@@ -25,47 +28,38 @@ SPECIAL = {
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 
+# LaTeX leaves no space between a caption and what is below it, hence \smallskip.
+TABLE = r"""% \usepackage{booktabs, adjustbox, graphicx}
+\begin{table*}
+\centering
+\caption{<< caption >>}
+\label{tab:<< label >>}
+\smallskip
+\begin{adjustbox}{max width=\textwidth}
+<< tabular >>
+\end{adjustbox}
+\end{table*}
+"""
+FIGURE = r"""% \usepackage[export]{adjustbox}
+\begin{figure*}
+\centering
+\includegraphics[max width=\textwidth]{<< name >>.pdf}
+\caption{<< caption >>}
+\label{fig:<< label >>}
+\end{figure*}
+"""
+ENVIRONMENT = Environment(variable_start_string="<<", variable_end_string=">>", keep_trailing_newline=True)
 
-def text(table: Table) -> str:
+
+def table(item: Table) -> str:
     """A whole `table*` environment, made to fit the width of the page."""
-    body = [_line(_cells(table, row)) for row in range(len(table.rows))]
-    lines = [
-        r"% \usepackage{booktabs, adjustbox, graphicx}",
-        r"\begin{table*}",
-        r"\centering",
-        rf"\caption{{{escaped(' '.join([table.caption, *table.notes]))}}}",
-        rf"\label{{tab:{_key(table.name)}}}",
-        r"\smallskip",  # LaTeX leaves no space between a caption and what is below it
-        r"\begin{adjustbox}{max width=\textwidth}",
-        rf"\begin{{tabular}}{{{''.join('l' if column.metric is None else 'r' for column in table.columns)}}}",
-        r"\toprule",
-        *_headings(table),
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{adjustbox}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
+    caption = escaped(" ".join([item.caption, *item.notes]))
+    return _filled(TABLE, item.name, caption=caption, tabular=_tabular(item))
 
 
 def figure(item: Figure) -> str:
     """A `figure*` environment that includes the PDF of the same name, which lies beside it."""
-    lines = [
-        r"% \usepackage[export]{adjustbox}",
-        r"\begin{figure*}",
-        r"\centering",
-        rf"\includegraphics[max width=\textwidth]{{{item.name}.pdf}}",
-        rf"\caption{{{escaped(item.caption)}}}",
-        rf"\label{{fig:{_key(item.name)}}}",
-        r"\end{figure*}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _key(name: str) -> str:
-    return "".join(character for character in name if character.isalnum() or character in ".-")
+    return _filled(FIGURE, item.name, caption=escaped(item.caption))
 
 
 def escaped(plain: str) -> str:
@@ -76,31 +70,38 @@ def escaped(plain: str) -> str:
     )
 
 
+def _filled(template: str, name: str, **parts: str) -> str:
+    label = "".join(character for character in name if character.isalnum() or character in ".-")
+    return ENVIRONMENT.from_string(template).render(name=name, label=label, **parts)
+
+
+def _tabular(item: Table) -> str:
+    """The rows between booktabs rules; where columns have blocks, each block above its columns with a rule under it."""
+
+    def heading(column: Column) -> tuple[str, str]:
+        turned = len(item.columns) > UPRIGHT and column is not item.columns[0]
+        label = escaped(column.label)
+        return escaped(column.block), rf"\rotatebox{{90}}{{{label}}}" if turned else label
+
+    alignment = "".join("l" if column.metric is None else "r" for column in item.columns)
+    style = shown(item, _cell, heading).style
+    text = str(style.to_latex(hrules=True, multicol_align="c", column_format=alignment)).rstrip()
+    rules = _rules(item)  # below the blocks, where Styler has none
+    return text.replace("\\\\\n", f"\\\\\n{rules}\n", 1) if rules else text
+
+
+def _rules(item: Table) -> str:
+    rules = []
+    for block, columns in groupby(enumerate(item.columns, start=1), key=lambda pair: pair[1].block):
+        places = [place for place, _ in columns]
+        rules += [rf"\cmidrule(lr){{{places[0]}-{places[-1]}}}"] if block else []
+    return " ".join(rules)
+
+
+def _cell(column: Column, cell: Cell, best: bool) -> str:
+    number, spread = escaped(column.number(cell)), column.spread(cell)
+    return (rf"\textbf{{{number}}}" if best else number) + (rf"{{\tiny$\pm${spread}}}" if spread else "")
+
+
 def _literal(plain: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in plain).replace("--", "-{}-")
-
-
-def _headings(table: Table) -> list[str]:
-    """The blocks with a rule under each, then the labels."""
-    blocks = [(table.columns[places[0]].block, places[0] + 1, places[-1] + 1) for places in table.blocks()]
-    spans = [rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escaped(block)}}}" for block, first, last in blocks]
-    rules = [rf"\cmidrule(lr){{{first}-{last}}}" for block, first, last in blocks if block]
-    turned = len(table.columns) > UPRIGHT
-    names = [escaped(column.label) for column in table.columns]
-    labels = _line([names[0], *(rf"\rotatebox{{90}}{{{name}}}" if turned else name for name in names[1:])])
-    return [_line(spans), " ".join(rules), labels] if rules else [labels]
-
-
-def _cells(table: Table, row: int) -> list[str]:
-    return [_cell(table, row, place) for place in range(len(table.columns))]
-
-
-def _cell(table: Table, row: int, place: int) -> str:
-    column, cell = table.columns[place], table.rows[row][place]
-    number, spread = escaped(column.number(cell)), column.spread(cell)
-    shown = rf"\textbf{{{number}}}" if row in table.best(place) else number
-    return shown + (rf"{{\tiny$\pm${spread}}}" if spread else "")
-
-
-def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"

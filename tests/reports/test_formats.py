@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from reports import Cell, Column, Table
-from reports.formats import csv as comma_separated
-from reports.formats import latex, markdown, terminal
+from reports.formats import frames, latex, terminal
 from reports.tables.metrics import METRICS
 
 ACCURACY, MEMORY = METRICS["test_accuracy"], METRICS["planned_peak_bytes"]
@@ -53,7 +52,7 @@ def test_rows_must_fit_the_columns() -> None:
 
 
 def test_markdown() -> None:
-    text = markdown.text(TABLE)
+    text = frames.markdown(TABLE)
     lines = [re.sub(" +", " ", line) for line in text.splitlines()]
     assert lines[0] == r"100% of x\_y & more"
     assert lines[2] == r"| method | peak memory (MiB)<br>planned | natural<br>a | natural<br>b\_b |"
@@ -64,14 +63,15 @@ def test_markdown() -> None:
     ]
     assert lines[-1] == r"- vpt\_deep: oom on b\_b."
     assert len({len(line) for line in text.splitlines()[2:7]}) == 1
+    assert [cell.strip("-") for cell in lines[3].strip("|").split("|")] == [":", ":", ":", ":"]
 
 
 def test_latex() -> None:
-    lines = latex.text(TABLE).splitlines()
+    lines = latex.table(TABLE).splitlines()
     assert r"\begin{tabular}{lrrr}" in lines
     blocks = lines.index(r"\toprule") + 1
     assert lines[blocks : blocks + 7] == [
-        r"\multicolumn{1}{c}{} & \multicolumn{1}{c}{peak memory (MiB)} & \multicolumn{2}{c}{natural} \\",
+        r" & peak memory (MiB) & \multicolumn{2}{c}{natural} \\",
         r"\cmidrule(lr){2-2} \cmidrule(lr){3-4}",
         r"method & planned & a & b\_b \\",
         r"\midrule",
@@ -100,7 +100,7 @@ def test_latex_escaping(plain: str, written: str) -> None:
 
 
 def test_csv_keeps_raw_numbers() -> None:
-    rows = list(csv.DictReader(io.StringIO(comma_separated.text(TABLE))))
+    rows = list(csv.DictReader(io.StringIO(frames.csv(TABLE))))
     assert rows[0] == {
         "method": "lora:rank=4",
         "planned_peak_bytes": "3145728",
