@@ -32,7 +32,7 @@ class Prompts(nn.Module):
 
 
 def prompts_for(vit: VisionTransformer, tokens: int) -> nn.Parameter:
-    """A table of 1×tokens×D, uniform in ±√(6 / (3·patch area + D)) (card, section 3)."""
+    """Make a table of prompts (1×tokens×D), uniform in ±√(6 / (3·patch area + D)) as in VPT's code."""
     bound = prompt_bound(vit)
     return nn.Parameter(torch.empty(1, tokens, vit.embed_dim).uniform_(-bound, bound))
 

@@ -67,7 +67,7 @@ class Cost:
     trainable_without_head: int | None = None
     total: int | None = None
     printed_extra: int | None = None  # in the source's printed count beside `trainable`: registered there, never used
-    planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (design.md, section 4)
+    planned_peak_bytes: int | None = None  # dispatch-mode count over two training steps (docs/memory.md)
     planned_breakdown: dict[str, int] = field(default_factory=dict)
     peak_bytes: int | None = None  # CUDA allocator, allocated in training; on a fresh network where features are kept
     reserved_bytes: int | None = None

@@ -1,4 +1,4 @@
-"""What PyTorch 1.7 kept for backward, so that memory figures of its day can be planned (card memory_published.md).
+"""What PyTorch 1.7 kept for backward, so that memory figures of its day can be planned (docs/memory.md).
 
 A matrix product kept both operands whatever was frozen; softmax kept its input beside its output.
 """

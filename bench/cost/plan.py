@@ -1,4 +1,4 @@
-"""The planned peak of training memory: two steps on fake tensors, counted (design.md, section 4)."""
+"""The planned peak of training memory: two steps on fake tensors, counted (docs/memory.md)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from results import quoted
 __all__ = ["published_cases"]
 
 BACKBONE = "random:vit_base_patch16_224"
-# Card memory_published.md. VPT: PyTorch 1.7 on one A100; DTL: its own loop frees gradients after the forward pass.
+# See docs/memory.md. VPT: PyTorch 1.7 on one A100; DTL: its own loop frees gradients after the forward pass.
 RULES = {
     "vpt": (Rules("legacy", "zeroed", "held"), TODAY),
     "dtl": (Rules("legacy", "freed_after"), Rules(gradients="freed_after")),

@@ -1,4 +1,4 @@
-"""Domain generalisation: trained on ImageNet with 16 images a class, scored elsewhere (vtab_protocol.md, 11).
+"""Domain generalisation: trained on ImageNet with 16 images a class, scored elsewhere (docs/protocols.md, 11).
 
 Each target is a task of its own with the same training images, so a method is trained once a target, as the source with
 a rate for each target does. Training images are augmented as in NOAH, or with `--preprocessing dtl_few_shot` as in DTL;

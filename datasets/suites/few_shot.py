@@ -1,4 +1,4 @@
-"""Few-shot: five fine-grained sets with 1, 2, 4, 8 and 16 images a class, NOAH's lists (vtab_protocol.md, 10).
+"""Few-shot: five fine-grained sets with 1, 2, 4, 8 and 16 images a class, NOAH's lists (docs/protocols.md, 10).
 
 A task is a set at a number of shots. The three lists that were drawn for it go with the seeds 0, 1 and 2 of a run, so
 that `--seeds 0..2` is the published protocol. A group is a number of shots: its mean is the mean over the sets. The

@@ -1,4 +1,4 @@
-"""FGVC: five fine-grained sets with the JSON splits of the VPT protocol (vtab_protocol.md, 9).
+"""FGVC: five fine-grained sets with the JSON splits of the VPT protocol (docs/protocols.md, 9).
 
 A split file is one JSON object from path to class id; the ids of train become 0..C-1 in their order. Training is on
 train.json; the val split stays for tuning. Images are cropped, flipped and normalised as in VPT.

@@ -1,4 +1,4 @@
-"""VTAB-1k: nineteen tasks with 1,000 training images each, from the copies that circulate (vtab_protocol.md, 1 and 2).
+"""VTAB-1k: nineteen tasks with 1,000 training images each, from the copies that circulate (docs/protocols.md).
 
 A copy is a folder a task with the text lists of NOAH's export (JPEG), or with the JSON lists of SynQT's (PNG).
 """

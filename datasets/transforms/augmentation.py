@@ -42,7 +42,7 @@ class Augmentation:
     `random_crop` cuts a square out of the image as it is resized for the test, `random_resized_crop` takes a part of
     the original of any size. RandAugment fills with the mean that images are normalised with, as in timm, and moves by
     up to 0.45 of a side (timm's set of growing strength; 100.8 of 224 pixels). Erased is a rectangle, by normal noise a
-    pixel: the sources' default in timm, which the cards do not name.
+    pixel: the sources' default in timm, which they do not name.
     """
 
     crop: Literal["random_crop", "random_resized_crop"]
@@ -67,7 +67,7 @@ class Augmentation:
 
 
 STRENGTH = "rand-m9-mstd0.5-inc1"
-VPT = Augmentation("random_crop")  # vtab_protocol.md, 9
+VPT = Augmentation("random_crop")  # docs/protocols.md, 9
 DTL = Augmentation("random_resized_crop", rand_augment=STRENGTH)  # section 10, as the next
 NOAH = Augmentation("random_resized_crop", rand_augment=STRENGTH, erasing=0.25, mixing=Mixing(0.8, 1.0, 0.1))
 

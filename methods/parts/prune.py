@@ -1,6 +1,6 @@
-"""Structural pruning: a narrow copy of a transformer's blocks that starts from the most important channels.
+"""Prunes structure: makes a narrow copy of a transformer's blocks that starts from the most important channels.
 
-Source: LST's released routine ("fisher-v2", without residual), by the card `lst.md`, section 5.1. A chain of kept
+Source: LST's released routine ("fisher-v2", without residual; docs/methods/lst.md). A chain of kept
 channels runs through the layers in forward order; each layer keeps the rows with the largest L1 norm of importance over
 the columns kept before it. Deviation: what is kept stays in ascending order, the source has the order of a Python set.
 """

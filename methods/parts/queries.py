@@ -1,6 +1,6 @@
-"""Frozen blocks that query tokens read: the queries see a block's own tokens, the tokens never see the queries.
+"""Lets query tokens read frozen blocks: queries see a block's own tokens, and the tokens never see the queries.
 
-Source: cards vqt.md (section 3) and synqt.md (3.3, 6). With u = LN1(tokens) of a block, head h reads
+VQT and SynQT read so (docs/methods/vqt.md, docs/methods/synqt.md). With u = LN1(tokens) of a block, head h reads
 
     plain   softmax(q_h (Wk_h u + bk_h)ᵀ / √d_h) (Wv_h u + bv_h)      keys and values are kept, 2·B×N×D
     lean    softmax((q_h Wk_h) uᵀ / √d_h) u Wv_hᵀ + bv_h              u alone is kept, B×N×D

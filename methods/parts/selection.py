@@ -1,4 +1,4 @@
-"""Picking features by the group lasso of a linear head, and a head on frozen features (cards head2toe.md, vqt.md)."""
+"""Picks features by the group lasso of a linear head; Head2Toe and VQT do so."""
 
 from __future__ import annotations
 

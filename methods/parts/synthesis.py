@@ -1,6 +1,6 @@
 """The trainable parts of SynQT: bottlenecks, the synthesis of queries, and the head's weighing of features.
 
-Source: card synqt.md, sections 3.2 and 3.4; norms here have eps 1e-5. `Res_w(x) = x + drop(W2·drop(GELU(W1·x)))`.
+See docs/methods/synqt.md; norms here have eps 1e-5. `Res_w(x) = x + drop(W2·drop(GELU(W1·x)))`.
 """
 
 from __future__ import annotations

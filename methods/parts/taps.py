@@ -1,4 +1,4 @@
-"""Features from all depths of a frozen vision transformer, pooled as the blocks run (card head2toe.md, section 3)."""
+"""Takes features from all depths of a frozen vision transformer and pools them (docs/methods/head2toe.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainable parameters counted as a publication counted them (card vtab_protocol.md, section 7)."""
+"""Trainable parameters counted as a publication counted them (docs/protocols.md, 7)."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _row(lines: pd.DataFrame, selection: str) -> Printed:
 
 
 def _notes(lines: pd.DataFrame) -> tuple[str, ...]:
-    """How the numbers were obtained, where they were not read where they were printed; and what a card says of them."""
+    """How the numbers were obtained, where they were not read where they were printed; and what is said of them."""
     obtained = [HOW[how] for how in lines["how"] if how in HOW]
     said = [part for note in lines["note"] if note for part in note.split("; ")]
     return tuple(dict.fromkeys([*obtained, *said]))

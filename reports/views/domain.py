@@ -14,7 +14,7 @@ __all__ = ["report"]
 SUITE = "domain"
 SOURCE, SHIFTED = "source", "shifted"
 SIZES = {SOURCE: 1, SHIFTED: 4}
-NOTE = "No publication's numbers stand beside these: none could be read (card vtab_protocol.md, section 11)."
+NOTE = "No publication's numbers stand beside these: none could be read (docs/protocols.md, 11)."
 
 
 def report(runs: pd.DataFrame) -> list[Table]:

@@ -16,7 +16,7 @@ from methods import METHODS
 from methods.recipe import FAMILIES, RECIPES, Context, Recipe, Scope, load, resolve
 from methods.spec import parse
 
-SHALLOW = {  # tuned prompt lengths of the VPT paper, from the card
+SHALLOW = {  # tuned prompt lengths of the VPT paper
     **{"cifar": 100, "caltech101": 5, "dtd": 1, "oxford_flowers102": 200, "oxford_iiit_pet": 50, "svhn": 200},
     **{"sun397": 1, "patch_camelyon": 5, "eurosat": 50, "resisc45": 50, "diabetic_retinopathy": 10},
     **{"clevr_count": 100, "clevr_dist": 200, "dmlab": 100, "kitti": 100, "dsprites_loc": 100, "dsprites_ori": 100},

@@ -52,7 +52,7 @@ def test_a_method_for_it_starts_as_the_backbone_and_learns(name: str, swin: Swin
     torch.testing.assert_close(logits, expected)
     functional.cross_entropy(logits, labels).backward()
     idle = [p for p in learning(network) if p.grad is None]
-    assert not idle or name == "dtl_plus"  # its kernels of stages without an injection stay as they are (card)
+    assert not idle or name == "dtl_plus"  # its kernels of stages without an injection stay as they are
 
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - set(HIERARCHICAL)))

@@ -19,7 +19,7 @@ from tests.methods.small import CLASSES, batch, disturb, learning, network_of
 
 WIDTH, DEPTH = 24, 12
 VIT_B = find("random:vit_base_patch16_224")
-PRINTED = {  # card, section 7: classes and the released model's count with them
+PRINTED = {  # of the released configurations: classes and the released model's count with them
     "cifar": (100, 2_727_414),
     "caltech101": (102, 2_728_952),
     "dtd": (47, 2_659_009),

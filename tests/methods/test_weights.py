@@ -44,7 +44,7 @@ def local(path: Path) -> Backbone:
 
 
 def google(tensors: Tensors, heads: int) -> dict[str, np.ndarray]:
-    """The arrays of Google's layout, the way the card describes it."""
+    """Make the arrays of Google's layout."""
     depth = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
     width = tensors["cls_token"].shape[-1]
     arrays = {

@@ -95,7 +95,7 @@ def test_tidy(subject: str) -> None:
     assert lines["value"].astype(float).ge(0).all()
     assert set(lines["how"]) <= {"printed", "digitised", "recomputed", "second-hand"}
     assert set(lines["selection"]) <= {"last", "best_on_test", ""}
-    assert set(lines["pretraining"]) <= {"in21k", "in21k-augreg", "in1k", "mae", "moco_v3", ""}
+    assert set(lines["pretraining"]) <= {"in21k", "in21k-augreg", "in1k", "mae", "moco_v3", "dinov2", ""}
     assert (lines["source"] != "").all()
 
 

@@ -169,7 +169,7 @@ def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_pat
     grid(asked, tmp_path / "results", CPU, dry_run=True, force=False, console=console)
     said = console.file.getvalue()
     assert "images of 2 tasks are not there yet" in said
-    assert "2,591 test images" in said  # 1,880 and 711 on the card
+    assert "2,591 test images" in said  # 1,880 of DTD and 711 of KITTI
     with pytest.raises(WrongCall, match="2 of 2 tasks of vtab are not below"):
         grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
 
