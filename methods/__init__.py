@@ -1,4 +1,4 @@
-"""WHAT: backbones, methods and recipes. Every file of this folder that defines a Method registers it on import."""
+"""Holds backbones, methods and recipes: WHAT is trained. Every file that defines a Method registers it on import."""
 
 import importlib
 import pkgutil

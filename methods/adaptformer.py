@@ -40,7 +40,7 @@ class AdaptFormer(Method, name="adaptformer"):
     bias: bool = True
 
     def attach(self, vit: VisionTransformer) -> Network:
-        """Give each MLP, with the norm before it and the stochastic depth after it, its bypass."""
+        """Put a bypass beside each MLP, the norm before it and the stochastic depth after it."""
         for block in blocks_of(vit):
             main = nn.Sequential(block.norm2, block.mlp, block.ls2, block.drop_path2)
             block.norm2, block.ls2, block.drop_path2 = nn.Identity(), nn.Identity(), nn.Identity()

@@ -25,7 +25,7 @@ from methods.settings import Count, Fraction, Number
 
 
 class Pass(nn.Module):
-    """The activation in the middle of a bypass: g, the convolution, g."""
+    """Applies g, the convolution and g again: the middle of a bypass."""
 
     def __init__(self, units: int, grid: tuple[int, int], prefix: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Convpass(Method, name="convpass"):
     conv: Literal["xavier", "identity"] = "xavier"
 
     def attach(self, vit: VisionTransformer) -> Network:
-        """Give the halves of each block their bypasses, each with a stochastic depth of its own."""
+        """Put bypasses beside attention and MLP of each block, each with a stochastic depth of its own."""
         norms = ("norm1", "norm2") if self.variant == "full" else ("norm1",)
         for i, block in enumerate(blocks_of(vit)):
             block.attn = self._beside(vit, block.attn, block.ls1, block.drop_path1)

@@ -97,6 +97,6 @@ class FactTk(FactTt, name="fact_tk"):
 
 
 def _layers(block: nn.Module, width: int) -> dict[str, tuple[int, int]]:
-    """Slices in and out of each layer."""
+    """Return how many slices the inputs and the outputs of each layer have."""
     check_layers(block)
     return {name: slices_of(block.get_submodule(name), width) for name in LAYERS}

@@ -53,7 +53,7 @@ class Head2Toe(Method, name="head2toe"):
     class_token: ClassToken = "pooled"
 
     def attach(self, vit: VisionTransformer) -> Network:
-        """Tap the backbone and give it the head that scores the features."""
+        """Build the network that taps the backbone and has a head on all features, which scores them."""
         check_blocks(vit)
         check_class_token(vit)
         if not all(type(block.mlp) is Mlp for block in vit.blocks):
@@ -64,7 +64,7 @@ class Head2Toe(Method, name="head2toe"):
         return Probe(taps, _head(sum(taps.counts), head), self.penalty)
 
     def stages(self, network: Network) -> Iterator[Network]:
-        """The head on all features, then one on the strongest of them."""
+        """Yield the head on all features, then a fresh head on the strongest of them."""
         assert isinstance(network, Probe)
         assert isinstance(network.source, Taps)
         yield network
@@ -74,7 +74,7 @@ class Head2Toe(Method, name="head2toe"):
 
 
 def _head(features: int, like: nn.Linear) -> nn.Linear:
-    """A fresh head with the classes of `like`: Glorot uniform, no bias at first."""
+    """Make a fresh head with the classes of `like`: Glorot uniform, its bias at zero."""
     head = nn.Linear(features, like.out_features, device=like.weight.device, dtype=like.weight.dtype)
     nn.init.xavier_uniform_(head.weight)
     nn.init.zeros_(head.bias)

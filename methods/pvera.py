@@ -29,7 +29,7 @@ __all__ = ["Pvera", "noise"]
 
 
 class Drawn(Update):
-    """What is added to the outputs of one target in one block: of a drawn code in training, of its mean else."""
+    """Makes the update of one target in one block: from a drawn code in training, from its mean in evaluation."""
 
     def __init__(self, pair: Pair, mixed: Mixed, d: Tensor, measured: bool) -> None:
         super().__init__(pair, mixed)
@@ -48,21 +48,21 @@ class Drawn(Update):
         return functional.linear(code, self.mixed(pair.up))
 
     def matrix(self) -> Tensor:
-        """The update by the mean, as one matrix (outputs×inputs)."""
+        """Return the update by the mean as one matrix (outputs×inputs)."""
         (pair,) = self.shared
         means, _ = (self.d.unsqueeze(1) * pair.down).chunk(2)
         return self.mixed(pair.up) @ means
 
 
 class Variational(Entangled):
-    """A network with the divergence of its codes in the loss."""
+    """A network that adds the divergence of its codes to the loss."""
 
     def __init__(self, vit: VisionTransformer, divisor: float, targets: int) -> None:
         super().__init__(vit)
         self.divisor = divisor * targets
 
     def penalty(self) -> Tensor | None:
-        """The divergence of the last forward pass in training, once; None after one in evaluation."""
+        """Return the divergence of the last forward pass in training, once; None after one in evaluation."""
         terms = []
         for module in self.modules():
             if isinstance(module, Drawn) and module.divergence is not None:
@@ -103,5 +103,5 @@ class Pvera(Vera, name="pvera"):
 
 
 def noise(like: Tensor) -> Tensor:
-    """Standard normal numbers, one for each of `like`."""
+    """Draw standard normal numbers in the shape of `like`."""
     return torch.randn_like(like)

@@ -1,4 +1,6 @@
-"""How to train and what to report: TOML files in `methods/recipes/`, resolved for one method on one task.
+"""Resolves recipes, which say how to train and what to report, for one method on one task.
+
+Recipes are TOML files in `methods/recipes/`.
 
 A file holds Recipe fields at the top, then a table per method, then `[method.tasks]` with a row per task; the more
 special one wins. A variant with a recipe of its own is named by its spec, `["convpass:variant=attn"]`, and starts from
@@ -86,7 +88,7 @@ class Recipe:
             raise ValueError("recipe: optimizer_in_backward=True, but fp16 has to see all gradients before a step")
 
     def changes(self) -> dict[str, Any]:
-        """Only the fields that differ from the defaults, so that a new field does not orphan old records."""
+        """Return only the fields that differ from the defaults, so that a new field does not orphan old records."""
         defaults = Recipe()
         values = dataclasses.asdict(self)
         return {key: value for key, value in values.items() if value != getattr(defaults, key)}
@@ -99,25 +101,25 @@ FAMILIES = ("vit", "swin")  # kinds of backbone that a table can be for
 
 @dataclass(frozen=True)
 class Scope:
-    """Suites and kinds of backbone; none stands for all of them."""
+    """The suites and kinds of backbone that a table is for; none stands for all."""
 
     suites: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str) -> Scope:
-        """From the words behind an `@`: "few_shot,domain", "swin"."""
+        """Parse the words behind an `@`: "few_shot,domain", "swin"."""
         words = [word.strip() for word in text.split(",") if word.strip()]
         return cls(
             tuple(word for word in words if word not in FAMILIES), tuple(word for word in words if word in FAMILIES)
         )
 
     def within(self, default: Scope) -> Scope:
-        """The same with what it does not say from `default`."""
+        """Fill in from `default` what this scope does not say."""
         return Scope(self.suites or default.suites, self.families or default.families)
 
     def has(self, context: Context) -> bool:
-        """Whether the suite and the backbone are among these; what the context does not say is."""
+        """Return whether the context's suite and backbone are among these; an unknown one counts as being so."""
         suite = (context.suite or "").partition(":")[0]
         return (not self.suites or not suite or suite in self.suites) and (
             not self.families or context.family is None or context.family in self.families
@@ -153,7 +155,7 @@ class Table:
 
     @classmethod
     def of(cls, key: str, values: Mapping[str, Any]) -> Table:
-        """From its key in the file; raises ValueError when there is no such method, setting or value."""
+        """Parse the key of a table in the file; raises ValueError when there is no such method, setting or value."""
         spec, _, scope = key.partition("@")
         name, *settings = spec.split(":")
         if len(parse(":".join([name, *(setting.removesuffix("..") for setting in settings)]))) > 1:
@@ -161,7 +163,7 @@ class Table:
         return cls(name, dict(setting.split("=", 1) for setting in settings), Scope.of(scope), values)
 
     def fits(self, method: Method, found: Mapping[str, Any]) -> bool:
-        """Whether it is for the method with its settings, which are `found` where the user left them alone."""
+        """Return whether the table is for the method with its settings, `found` where the user left them alone."""
         if self.method != method.name:
             return False
         untouched = {key: value for key, value in found.items() if key not in _touched(method)}
@@ -169,7 +171,7 @@ class Table:
 
 
 def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> bool:
-    """Whether a setting has the value that the text writes, or is at least it where the text ends in two dots."""
+    """Return whether a setting has the value that the text writes, or at least it if the text ends in two dots."""
     value = found.get(key, getattr(method, key))
     (wanted,) = parse(f"{method.name}:{key}={text.removesuffix('..')}")
     least = getattr(wanted, key)
@@ -177,17 +179,17 @@ def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> boo
 
 
 def is_file(name: str) -> bool:
-    """Whether a recipe is meant by the path of its file."""
+    """Return whether the text names a recipe by the path of its file."""
     return name.endswith(".toml")
 
 
 def called(name: str) -> str:
-    """What records call a recipe: a file by its name without the folder and the ending."""
+    """Return the name of a recipe in records: of a file, its name without folder and ending."""
     return Path(name).stem if is_file(name) else name
 
 
 def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
-    """Recipe fields from `field=value` and `field=value/value`: one table for every combination.
+    """Parse `field=value` and `field=value/value` into recipe fields: one table for every combination.
 
     Raises ValueError with the known fields when one is not known, and with what it may be when a value does not fit.
     """
@@ -208,7 +210,7 @@ def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """The tables of one recipe file; raises ValueError when there is no such recipe or it cannot be right."""
+    """Load the tables of one recipe file; raises ValueError when there is no such recipe or it cannot be right."""
     if name not in RECIPES and not is_file(name):
         raise ValueError(f"no recipe {name!r}; {closest(name, RECIPES)}; or a file that ends in .toml")
     try:
@@ -238,7 +240,7 @@ def _check_tables(recipe: str, tables: Mapping[str, Any]) -> None:
 def resolve(
     name: str, method: Method, task: str, overrides: Mapping[str, Any], context: Context = ANYWHERE
 ) -> tuple[Recipe, Method]:
-    """The recipe for `method` on `task`, and the method with the recipe's settings.
+    """Return the recipe for `method` on `task`, and the method with the recipe's settings.
 
     A setting that the user changed stays; `overrides` are Recipe fields that the user gave and win over the file.
     Another number of epochs stretches the whole schedule: warm-up and cosine keep their share. Raises NotHeld
@@ -251,7 +253,7 @@ def resolve(
 
 
 def _stretched(recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """The lengths of a schedule's parts when the whole is `epochs` long.
+    """Scale the lengths of a schedule's parts to `epochs` in all.
 
     Nothing changes at the recipe's own number, nor at the length of its cosine, which only leaves out what comes after.
     """
@@ -264,7 +266,7 @@ def _stretched(recipe: Recipe, epochs: int) -> dict[str, Any]:
 
 
 def _values(name: str, method: Method, task: str, context: Context) -> dict[str, Any]:
-    """The file's top, then what each table that is for the method says: in general, and in its row for the task.
+    """Merge the top of the file with each table that is for the method, and with its row for the task.
 
     The suite's own preprocessing wins over tables that are not for the suite by name.
     """
@@ -293,19 +295,19 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
 
 
 def _is_for(scope: Scope, context: Context) -> bool:
-    """Whether a table with this scope is read: one for some suites or backbones only where these are known."""
+    """Return whether a table with this scope is read: one for some suites or backbones only where these are known."""
     known = (not scope.suites or context.suite is not None) and (not scope.families or context.family is not None)
     return known and scope.has(context)
 
 
 def _touched(method: Method) -> set[str]:
-    """The settings that the user gave."""
+    """Return the settings that the user gave."""
     known = {f.name: f.default for f in dataclasses.fields(method)}
     return {key for key in known if key in method.given or getattr(method, key) != known[key]}
 
 
 def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
-    """The method with the recipe's settings in place of its untouched defaults."""
+    """Return the method with the recipe's settings in place of its untouched defaults."""
     known = {f.name for f in dataclasses.fields(method)}
     if unknown := sorted(settings.keys() - known):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The types a method's settings may have, and how a setting is checked and read from text."""
+"""Defines the types that settings of methods may have; checks settings and reads them from text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Count", "Fraction", "Layer", "Number", "Positive", "Range", "check",
 
 @dataclass(frozen=True)
 class Range:
-    """Both ends included; None leaves an end open."""
+    """A range with both ends included; None leaves an end open."""
 
     low: float | None = None
     high: float | None = None
@@ -26,7 +26,7 @@ Fraction = Annotated[float, Range(0.0, 1.0)]
 
 
 def check(hint: Any, value: Any) -> Any:
-    """The value as `hint` wants it: a whole number becomes a float where floats stand, so that 2 and 2.0 are one.
+    """Return the value as `hint` wants it: an int becomes a float where floats stand, so that 2 and 2.0 are one.
 
     Raises ValueError, saying what was expected, unless `hint` allows it.
     """
@@ -37,7 +37,7 @@ def check(hint: Any, value: Any) -> Any:
 
 
 def parse(hint: Any, text: str) -> Any:
-    """The value that `text` writes; raises ValueError when it is not of the type or out of range."""
+    """Return the value that `text` stands for; raises ValueError when it is not of the type or out of range."""
     for candidate in _readings(text):
         if _allowed(hint, candidate):
             return candidate
@@ -45,7 +45,7 @@ def parse(hint: Any, text: str) -> Any:
 
 
 def describe(hint: Any) -> str:
-    """What `hint` allows, in words: "a whole number of at least 1"."""
+    """Say in words what `hint` allows: "a whole number of at least 1"."""
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(describe(option) for option in get_args(hint))
     if get_origin(hint) is Literal:
@@ -63,7 +63,7 @@ def _describe_range(bounds: Range) -> str:
 
 
 def _readings(text: str) -> list[Any]:
-    """Every value the text could stand for, the narrowest type first."""
+    """Return every value that the text could stand for, the narrowest type first."""
     readings: list[Any] = [{"true": True, "false": False, "none": None}[text]] if text in _WORDS else []
     for kind in (int, float):
         try:

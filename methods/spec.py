@@ -1,4 +1,4 @@
-"""The text form of methods: `lora:rank=4:layer=1..12` is twelve methods. `str(method)` writes one back."""
+"""Reads methods from text: `lora:rank=4:layer=1..12` is twelve methods. `str(method)` writes one back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["closest", "guess", "parse", "parse_list"]
 
 
 def parse_list(text: str) -> list[Method]:
-    """Methods of a comma-separated list of specs, in order, without repeats; "all" is every method with defaults."""
+    """Parse a comma-separated list of specs, in order, without repeats; "all" is every method with defaults."""
     specs = [part.strip() for part in text.split(",") if part.strip()]
     if not specs:
         raise ValueError("no method given; write --methods all, or names from `python bench.py list methods`")
@@ -25,7 +25,7 @@ def parse_list(text: str) -> list[Method]:
 
 
 def parse(spec: str) -> list[Method]:
-    """The methods that one spec stands for; sweeps (`1..12`, `1/10/50`) expand in place.
+    """Parse one spec into the methods it stands for; sweeps (`1..12`, `1/10/50`) expand in place.
 
     Raises ValueError with one sentence that names what is known when a name, a setting or a value is not.
     """
@@ -42,19 +42,19 @@ def parse(spec: str) -> list[Method]:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: the closest match, if any, and everything that is known."""
+    """Return the end of an error message: the closest match, if any, and everything that is known."""
     names = sorted(known)
     return f"{guess(name, names)}known: {', '.join(names) or 'none'}"
 
 
 def guess(name: str, known: Iterable[str]) -> str:
-    """What may have been meant, as a question; nothing where no name is close."""
+    """Return a question that names the closest known name, such as "did you mean 'lora'? "; empty if none is close."""
     match = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {match[0]!r}? " if match else ""
 
 
 def _made(kind: type[Method], settings: dict[str, Any]) -> Method:
-    """A method that knows which of its settings were written out, so that a recipe leaves them alone."""
+    """Make a method that knows which of its settings were written out, so that a recipe leaves them alone."""
     method = kind(**settings)
     object.__setattr__(method, "given", frozenset(settings))
     return method
@@ -65,7 +65,7 @@ def _every() -> Sequence[Method]:
 
 
 def _sweep(kind: type[Method], setting: str) -> tuple[str, list[Any]]:
-    """The name and the values of one `key=value` of a spec."""
+    """Parse one `key=value` of a spec into the name and its values."""
     key, equals, text = setting.partition("=")
     known = [f.name for f in dataclasses.fields(kind)]
     if not equals or key not in known:
@@ -79,7 +79,7 @@ def _sweep(kind: type[Method], setting: str) -> tuple[str, list[Any]]:
 
 
 def _values(text: str) -> list[str]:
-    """`1..12` counts, `1/10/50` lists, anything else is one value."""
+    """Expand a sweep: `1..12` counts, `1/10/50` lists, anything else is one value."""
     if counted := re.fullmatch(r"(-?\d{1,6})\.\.(-?\d{1,6})", text):
         first, last = int(counted[1]), int(counted[2])
         if not first <= last < first + 1000:

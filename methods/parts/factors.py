@@ -1,4 +1,4 @@
-"""Layers whose weight updates are slices of one factored tensor: the parts of FacT (equations in methods/fact.py)."""
+"""Provides the parts of FacT: layers whose weight updates are slices of one factored tensor (methods/fact.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")  # in the order of thei
 
 
 class Factors(nn.Module):
-    """What all layers share; it belongs to the first block."""
+    """Holds the factors that all layers share; the module belongs to the first block."""
 
     def __init__(self, width: int, rank: int, slices: int | None = None) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Factors(nn.Module):
 
 
 class Train(nn.Module):
-    """S of a layer in TT: query, key and value have one each, one upon the other."""
+    """Makes S of a layer in TT; those of query, key and value are stacked."""
 
     def __init__(self, rank: int, layer: str, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Train(nn.Module):
 
 
 class Tucker(nn.Module):
-    """S of a layer in TK, of the shared C and some columns of P."""
+    """Makes S of a layer in TK from the shared C and some columns of P."""
 
     def __init__(self, factors: Factors, layer: str, columns: slice) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Tucker(nn.Module):
 
 
 class Updated(nn.Module):
-    """A frozen linear layer of `inputs` × `outputs` slices plus its factored update."""
+    """Adds a factored update to a frozen linear layer of `inputs` × `outputs` slices."""
 
     def __init__(self, frozen: nn.Linear, factors: Factors, core: nn.Module, scale: float, dropout: float) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Updated(nn.Module):
         return self.frozen(x).add_(update, alpha=self.scale)  # in place: nothing keeps the layer's output
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         (factors,) = self.shared
         core = self.core().unflatten(1, (self.inputs, -1)).unflatten(0, (self.outputs, -1))
         update = torch.einsum("da,oaib,be->odie", factors.up.weight, core, factors.down.weight)
@@ -86,7 +86,7 @@ class Updated(nn.Module):
 
 
 def slices_of(layer: nn.Linear, width: int) -> tuple[int, int]:
-    """How many slices a layer's inputs and outputs are; raises Unsupported when they are no whole number."""
+    """Return how many slices a layer's inputs and outputs have; raises Unsupported unless both are whole numbers."""
     if layer.in_features % width or layer.out_features % width:
         raise Unsupported("needs layers whose widths are multiples of the width of the tokens")
     return layer.in_features // width, layer.out_features // width

@@ -1,4 +1,4 @@
-"""Layers that keep less for their backward pass than PyTorch's own: ReGELU2, MS-LN and VeLoRA.
+"""Provides layers that keep less for their backward pass than PyTorch's own: ReGELU2, MS-LN and VeLoRA.
 
 ReGELU2 and MS-LN: "Reducing Fine-Tuning Memory Overhead by Approximate and Memory-Sharing Backpropagation" (Yang, Shi,
 Wang, Zhen, Shi, Xu; ICML 2024). VeLoRA: "Memory Efficient Training using Rank-1 Sub-Token Projections" (Miles, Reddy,
@@ -36,7 +36,7 @@ class ReGelu2(nn.Module):
 
 
 class _ReGelu2(Function):
-    """The elements are taken in four equal parts, whose two bits share bytes; so each part is contiguous."""
+    """Packs two bits an element; the elements are cut into four contiguous parts, whose bits share bytes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class MsNorm(nn.Module):
 
 
 class _MsNorm(Function):
-    """y = (x - mean) r; dx = r (dy - mean(dy) - y mean(dy y)) from y and r = 1/√(variance + ε)."""
+    """Computes y = (x - mean) r, and dx = r (dy - mean(dy) - y mean(dy y)) from y and r = 1/√(variance + ε)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: tuple[int, ...], eps: float, kind: torch.dtype) -> Tensor:
@@ -139,7 +139,7 @@ class VeloraLinear(nn.Linear):
 
 
 class _Velora(Function):
-    """x (…×C) is kept as z (M×G), M = B·N; with dy (M×O), dW = scale · (dyᵀ z) ⊗ v, which is O×G×(C/G)."""
+    """Keeps x (…×C) as z (M×G), M = B·N; with dy (M×O), dW = scale · (dyᵀ z) ⊗ v, which is O×G×(C/G)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, direction: Tensor, scale: float) -> Tensor:
@@ -163,7 +163,7 @@ class _Velora(Function):
 
 
 def packed_bits(mask: Tensor) -> Tensor:
-    """A boolean tensor in an eighth of its bytes."""
+    """Pack a boolean tensor into an eighth of its bytes."""
     parts = mask.flatten().split(max(1, -(-mask.numel() // 8)))
     packed = torch.zeros(len(parts[0]), dtype=torch.uint8, device=mask.device)
     for i, part in enumerate(parts):
@@ -172,6 +172,6 @@ def packed_bits(mask: Tensor) -> Tensor:
 
 
 def unpacked_bits(packed: Tensor, shape: torch.Size) -> Tensor:
-    """The boolean tensor of this shape that `packed_bits` packed."""
+    """Unpack what `packed_bits` packed, a boolean tensor of this shape."""
     every = torch.cat([(packed >> i & 1).bool() for i in range(8)])
     return every[: shape.numel()].view(shape)

@@ -19,7 +19,7 @@ Share = Annotated[float, Range(1e-9, 1.0)]  # of features, at least one of which
 
 
 class Probe(Network):
-    """A head on features that `source` makes of images and that do not learn; `coefficient` of the group lasso."""
+    """Trains a head on features that the frozen `source` makes of images, with `coefficient` times a group lasso."""
 
     def __init__(self, source: nn.Module, head: nn.Linear, coefficient: float = 0.0) -> None:
         super().__init__()
@@ -30,38 +30,38 @@ class Probe(Network):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Tensor:
-        """The features (B×M)."""
+        """Return the features (B×M)."""
         return self.source(images)
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The states that the source needs."""
+        """The names of the states that the source reads."""
         return self.source.needs
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """These states."""
+        """Return the states that the source reads, by name."""
         return self.source.observe(images)
 
     @torch.no_grad()
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
-        """The features (B×M), from their states."""
+        """Return the features (B×M) from the states."""
         return self.source.features_of(states)
 
     def adapt(self, features: Tensor) -> Tensor:
-        """The head."""
+        """Return the logits of the head."""
         if not self.coefficient or not torch.is_grad_enabled():
             return self.head(features)
         weight, self._lasso = group_lasso(self.head.weight)
         return functional.linear(features, weight, self.head.bias)
 
     def penalty(self) -> Tensor | None:
-        """`coefficient` times the group lasso of the head, once after each `adapt`."""
+        """Return `coefficient` times the group lasso of the head, once after each `adapt`."""
         lasso, self._lasso = self._lasso, None
         return None if lasso is None else self.coefficient * lasso
 
 
 class Picked(nn.Module):
-    """Some of the features that `source` makes."""
+    """Takes some of the features that `source` makes."""
 
     order: Tensor
 
@@ -75,43 +75,43 @@ class Picked(nn.Module):
         return self.source(images)[:, self.order]
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The states that the source needs."""
+        """Return the states that the source reads, by name."""
         return self.source.observe(images)
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
-        """The chosen features, from their states."""
+        """Return the chosen features (B×k) from the states."""
         return self.source.features_of(states)[:, self.order]
 
 
 class GroupLasso(Function):
-    """Hands the weight through, so that the gradient of the term is added to the other one where it lies.
+    """Returns the weight unchanged, so that the gradient of the lasso is added to the other one in place.
 
     Autograd would make the two apart and then their sum: three times the weight, which is most of what there is.
     """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The weight, and Σ_j ‖W_j‖₂ over its columns."""
+        """Return the weight, and Σ_j ‖W_j‖₂ over its columns."""
         norms = torch.linalg.vector_norm(weight, dim=0)
         ctx.save_for_backward(weight, norms)
         return weight.view_as(weight), norms.sum()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Tensor:
-        """The weight's gradient plus W_j/‖W_j‖₂, which is zero where it is 0/0."""
+        """Return the weight's gradient plus W_j/‖W_j‖₂, which is zero where it is 0/0."""
         weight, norms = ctx.saved_tensors
         gradient, outer = gradients
         return gradient.addcmul_(weight, (outer / norms).masked_fill_(norms == 0, 0))
 
 
 def group_lasso(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A head's weight (classes×features) to use in its place, once, and Σ_j ‖W_j‖₂ over the features j."""
+    """Return a head's weight (classes×features), to be used in its place once, and Σ_j ‖W_j‖₂ over the features j."""
     return GroupLasso.apply(weight)
 
 
 @torch.no_grad()
 def strongest(weight: Tensor, share: float) -> Tensor:
-    """The features with the largest ‖W_j‖₂, in descending order; of equal ones the first comes first."""
+    """Return the indices of the features with the largest ‖W_j‖₂, in descending order; of equal ones the first."""
     scores = weight.square().sum(dim=0)
     count = max(1, int(len(scores) * share))
     return scores.argsort(descending=True, stable=True)[:count]

@@ -1,4 +1,4 @@
-"""A network that learns beside the frozen backbone."""
+"""Provides the base class of networks that learn beside the frozen backbone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["SideNetwork"]
 
 
 class SideNetwork(Network):
-    """Has the backbone as `vit`, whose classifier is the head; only the rest of the network has a training mode."""
+    """A network whose `vit` is a frozen backbone, always in evaluation mode, with the trainable classifier as head."""
 
     vit: VisionTransformer
 

@@ -1,4 +1,4 @@
-"""The trainable parts of SynQT: bottlenecks, the synthesis of queries, and the head's weighing of features.
+"""Provides the trainable parts of SynQT: bottlenecks, the synthesis of queries, and the weighing of features.
 
 See docs/methods/synqt.md; norms here have eps 1e-5. `Res_w(x) = x + drop(W2·drop(GELU(W1·x)))`.
 """
@@ -14,7 +14,7 @@ __all__ = ["Bottleneck", "Gathering", "Synthesis"]
 
 
 class Bottleneck(nn.Module):
-    """`x + drop(up(drop(GELU(down(x)))))`; nothing starts at zero."""
+    """Returns `x + drop(up(drop(GELU(down(x)))))`; nothing starts at zero."""
 
     def __init__(self, width: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Bottleneck(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Queries of one block (B×n×D) from its tokens plus the carried state:
+    """Makes the queries of one block (B×n×D) from its tokens plus the carried state:
 
     z = Res_48(x);  t = LNa(z);  z += s'·drop(Res_8(drop(softmax(Q·Kᵀ/√D))·V));  z += s''·Res_48(LNb(z));  drop(z)
     with Q = Res_8(LNq(t)), K = Res_8(LNk(t)), V = Res_8(LNk(t)) in one head. With n = 1, Q and K get zero gradients.
@@ -55,7 +55,7 @@ class Synthesis(nn.Module):
 
 
 class Gathering(nn.Module):
-    """One vector (B×D) from features (B×F×D), weighed by what the first of them says:
+    """Makes one vector (B×D) of features (B×F×D), with weights that the first of them gives:
 
     g_j = f_j + Res_48(LNo(f_j));  w = tanh(drop(GELU(Wg·g_0 + bg)));  LNh((g_0 + Σ w_j·g_j) / F)
     The last norm starts as a copy of the backbone's, apart from its eps. In training, whole g_j but g_0 are dropped.
@@ -79,9 +79,9 @@ class Gathering(nn.Module):
         return self.last_norm((first.squeeze(1) + weighed.sum(1)) / features.shape[1])
 
     def weights(self, first: Tensor) -> Tensor:
-        """The weights (B×1×F-1) of all features but the first, between -0.1685 and 1."""
+        """Return the weights (B×1×F-1) of all features but the first, between -0.1685 and 1."""
         return torch.tanh(self.dropout(functional.gelu(self.gate(first))))
 
     def refine(self, features: Tensor) -> Tensor:
-        """Each feature (B×F×D) plus the bottleneck of its norm."""
+        """Add to each feature (B×F×D) the bottleneck of its norm."""
         return features + self.bottleneck(self.norm(features))
