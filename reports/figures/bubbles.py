@@ -1,4 +1,4 @@
-"""Points of accuracy against parameters whose area is memory, each labelled beside it."""
+"""Points of accuracy against parameters whose area is memory, each with its name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullLocator
 
-from reports.figures.canvas import panel
-from reports.figures.labels import Box, place
-from reports.figures.palette import look
-from reports.figures.panel import around
+from reports.figures.labels import name_points
+from reports.figures.scatter import around
+from reports.figures.style import LABEL, draw_method, logarithmic, look, panel
 
-__all__ = ["Bubble", "draw"]
+__all__ = ["AREA", "Bubble", "draw"]
 
 AREA = 28.0  # square points for a GiB
-LABEL = 6.5  # of the type
-NEAR = 4.0  # points between a label and its marker from which on a thin line joins them
 KEY = (1, 2, 4)  # GiB, shown in the legend
 
 
@@ -34,35 +31,25 @@ class Bubble:
     memory: float
     printed: bool
 
+    @property
+    def width(self) -> float:
+        """Of the marker, in points."""
+        return sqrt(AREA * self.memory)
+
 
 def draw(bubbles: Sequence[Bubble]) -> Drawing:
-    """Printed points first, so that ours lie above them."""
+    """Draw printed points hollow and ours filled; names of printed points are in italics."""
+    costs = [bubble.parameters for bubble in bubbles]
     with panel("trainable parameters (M)", "mean of group means (%)") as (drawing, axes):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+        logarithmic(axes, "x", costs)
         for bubble in bubbles:
-            _draw(axes, bubble)
+            size = bubble.width / look(bubble.method).size  # the area is memory for every marker
+            draw_method(axes, bubble.method, bubble.parameters, bubble.score, size=size, hollow=bubble.printed)
         axes.set_ylim(around([bubble.score for bubble in bubbles]))
-        axes.set_xlim(min(b.parameters for b in bubbles) / 2.2, max(b.parameters for b in bubbles) * 2.2)
+        axes.set_xlim(min(costs) / 2.2, max(costs) * 2.2)
         _key(axes)
-    drawing.set_layout_engine("none")
-    _label(axes, bubbles)
+    _name(axes, bubbles)
     return drawing
-
-
-def _draw(axes: Axes, bubble: Bubble) -> None:
-    style = look(bubble.method)
-    axes.scatter(
-        bubble.parameters,
-        bubble.score,
-        s=AREA * bubble.memory,
-        marker=style.marker,
-        facecolor="white" if bubble.printed else style.color,
-        edgecolor="0.35" if bubble.printed else "black",
-        linewidth=0.6,
-        zorder=2.5 if bubble.printed else 3,
-    )
 
 
 def _key(axes: Axes) -> None:
@@ -72,38 +59,19 @@ def _key(axes: Axes) -> None:
     axes.legend(handles, texts, loc="lower right", frameon=False, fontsize=LABEL, labelspacing=1.1, borderpad=1.0)
 
 
-def _label(axes: Axes, bubbles: Sequence[Bubble]) -> None:
-    """The layout must be final, for places are counted in pixels."""
-    pixel = axes.figure.dpi / 72
-    texts = [
-        axes.annotate(
-            bubble.label,
-            (bubble.parameters, bubble.score),
-            xytext=(0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=LABEL,
-            color="0.4" if bubble.printed else "black",
-            style="italic" if bubble.printed else "normal",
-            zorder=4,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0, "shrinkB": 0},
-        )
-        for bubble in bubbles
-    ]
-    markers = [_marker(axes, bubble, pixel) for bubble in bubbles]
-    sizes = [(box.width, box.height) for box in (text.get_window_extent() for text in texts)]
+def _name(axes: Axes, bubbles: Sequence[Bubble]) -> None:
+    """The names; those of what was printed are grey and in italics. None covers the legend."""
     legend = axes.get_legend()
-    taken = [Box(*legend.get_window_extent().extents)] if legend is not None else []
-    boxes = place([*markers, *taken], [*sizes, *((0.0, 0.0) for _ in taken)], Box(*axes.bbox.extents), (), 2 * pixel)
-    for text, marker, box in zip(texts, markers, boxes, strict=False):
-        (x, y), (a, b) = box.middle, marker.middle
-        text.set_position(((x - a) / pixel, (y - b) / pixel))
-        if text.arrow_patch is not None:
-            text.arrow_patch.set_visible(box.overlap(marker.grown(NEAR * pixel)) == 0)
-
-
-def _marker(axes: Axes, bubble: Bubble, pixel: float) -> Box:
-    x, y = axes.transData.transform((bubble.parameters, bubble.score))
-    half = sqrt(AREA * bubble.memory) * pixel / 2
-    return Box(x - half, y - half, x + half, y + half)
+    corners = axes.transData.inverted().transform(legend.get_window_extent().corners()) if legend else np.empty((0, 2))
+    key = [(corners[:, 0].tolist(), corners[:, 1].tolist())] if len(corners) else []
+    before = len(axes.texts)
+    name_points(
+        axes,
+        [(bubble.parameters, bubble.score) for bubble in bubbles],
+        [bubble.label for bubble in bubbles],
+        widths=[bubble.width for bubble in bubbles],
+        lines=key,
+        textcolor=["0.4" if bubble.printed else "black" for bubble in bubbles],
+    )
+    for text, bubble in zip(axes.texts[before:], bubbles, strict=True):
+        text.set_fontstyle("italic" if bubble.printed else "normal")

@@ -1,45 +1,48 @@
-"""Accuracy against shots: a panel for each set and one for their mean, whose lines are labelled where they end."""
+"""Figures of curves on seaborn's facet grids: accuracy against shots, and training over its epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
-from reports.figures.canvas import PAPER
-from reports.figures.fonts import shown
-from reports.figures.palette import look
-from reports.figures.shots import sets_of
+from reports.figures.labels import make_room, name_ends
+from reports.figures.style import FAMILIES, LABEL, WIDE, draw_method, family_of, logarithmic, look, settle, shown, theme
 
-__all__ = ["Curve", "apart", "draw"]
+__all__ = ["MANY", "Curve", "draw_shots", "draw_training"]
 
-WIDTH, HEIGHT, COLUMNS = 7.0, 2.1, 3  # inches, of the figure and of a row of panels; panels in a row
-LABEL, ROOM = 6.5, 0.42  # type of the labels, and the share of the last panel's width that is theirs
-MEAN = "mean"
-LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
+MEAN = "mean"  # the panel of the plain mean over all sets
+ACROSS, SET_HEIGHT = 3, 2.1  # panels in a row, and inches of a row
+MANY = 8  # methods; from more on, each family has a row of its own
+ROW, ALONE = 1.35, 2.5  # inches of a row of panels, and of one that is alone
+LOSS = "training loss"
+COLORS = [*sns.color_palette("dark"), *sns.color_palette("bright")]  # of the methods of one family
+
 Points = Mapping[tuple[str, int], tuple[float, float]]  # by set and shots: accuracy and its deviation, in %
-Line = Sequence[tuple[int, float, float]]  # shots, accuracy, deviation
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's accuracies; those that a publication printed are drawn apart."""
+    """A method's accuracies by set and shots; those that a publication printed are drawn apart."""
 
     method: str
     printed: bool
     points: Points
 
-    def line(self, name: str) -> Line:
-        """Of one set, by rising shots."""
+    def line(self, name: str) -> list[tuple[int, float, float]]:
+        """Shots, accuracy and deviation on one set, by rising shots."""
         return [(shots, *pair) for (known, shots), pair in sorted(self.points.items()) if known == name]
 
-    def mean(self, names: Sequence[str]) -> Line:
+    def mean(self, names: Sequence[str]) -> list[tuple[int, float, float]]:
         """The plain mean over the sets at each number of shots that all of them have."""
         found = []
         for shots in sorted({shots for _, shots in self.points}):
@@ -48,95 +51,111 @@ class Curve:
         return found
 
 
-def draw(curves: Sequence[Curve]) -> Drawing:
-    """Three panels a row."""
-    names = sets_of(name for curve in curves if not curve.printed for name, _ in curve.points)
-    panels = {name: [curve.line(name) for curve in curves] for name in names}
-    panels |= {MEAN: [curve.mean(names) for curve in curves]} if len(names) > 1 else {}
-    rows = -(-len(panels) // COLUMNS)
-    with mpl.rc_context(PAPER):
-        drawing = Drawing(figsize=(WIDTH, HEIGHT * rows), dpi=200, layout="constrained")
-        FigureCanvasAgg(drawing)
-        grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
-        for axes, (name, lines) in zip(grid, panels.items(), strict=False):
-            _panel(axes, name, curves, lines)
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
-        _label(grid[len(panels) - 1], curves, [*panels.values()][-1])
-        drawing.draw_without_rendering()
-    return drawing
+def draw_shots(curves: Sequence[Curve], names: Sequence[str]) -> Drawing:
+    """Draw accuracy against shots: a panel for each set and one for their mean, where the lines of ours are named."""
+    sets = [*names, *([MEAN] if len(names) > 1 else [])]
+    lines = {name: [curve.mean(names) if name == MEAN else curve.line(name) for curve in curves] for name in sets}
+    with theme():
+        grid = _grid(pd.DataFrame({"set": sets}), col="set", col_order=sets, col_wrap=min(ACROSS, len(sets)),
+                     height=SET_HEIGHT, aspect=WIDE / ACROSS / SET_HEIGHT, sharey=False)  # fmt: skip
+        shots = sorted({point[0] for each in lines.values() for line in each for point in line})
+        for name, axes in grid.axes_dict.items():
+            for curve, line in zip(curves, lines[name], strict=True):
+                if line:
+                    _draw_line(axes, curve, line)
+            axes.set_title(shown(name))
+            axes.set_xlabel("shots")
+            axes.set_ylabel("accuracy (%)")
+            logarithmic(axes, "x", shots, base=2, only=True)
+        last = [(c, line) for c, line in zip(curves, lines[sets[-1]], strict=True) if line and not c.printed]
+        make_room(grid.figure, 1, [curve.method for curve, _ in last] or [""])
+        settle(grid.figure)
+    name_ends(grid.axes_dict[sets[-1]], [curve.method for curve, _ in last], [line[-1][:2] for _, line in last])
+    return grid.figure
 
 
-def apart(places: Sequence[float], gap: float, top: float) -> list[float]:
-    """The places moved until no two are closer than `gap`, in their order, as high as `top` lets them."""
-    by_rank = sorted(range(len(places)), key=lambda index: -places[index])
-    moved: dict[int, float] = {}
-    above = top + gap
-    for index in by_rank:
-        above = moved[index] = min(places[index], above - gap)
-    return [moved[index] for index in range(len(places))]
+def draw_training(quantities: Mapping[str, Mapping[str, np.ndarray]]) -> Drawing:
+    """Draw each quantity over the epochs in a column; with many methods, each family in a row, the others in grey.
+
+    Args:
+        quantities: By what is drawn and by method, a row an epoch: (epoch, value).
+    """
+    methods = list(dict.fromkeys(method for curves in quantities.values() for method in curves))
+    many = len(methods) > MANY
+    rows = {method: family_of(method) if many else "" for method in methods}
+    order = [row for row in [*FAMILIES, *rows.values()] if row in rows.values()]
+    table = pd.DataFrame([(rows[m], title) for title, curves in quantities.items() for m in curves],
+                         columns=["family", "quantity"])  # fmt: skip
+    height = ROW if many else ALONE
+    with theme():
+        grid = _grid(table, row="family", row_order=list(dict.fromkeys(order)), col="quantity",
+                     col_order=list(quantities), height=height, aspect=WIDE / (len(quantities) + 0.8) / height,
+                     sharey="col", margin_titles=True)  # fmt: skip
+        grid.figure.set_figwidth(WIDE)
+        for (family, title), axes in grid.axes_dict.items():
+            own = [method for method in methods if rows[method] == family]
+            _draw_training(axes, quantities[title], own, apart=many)
+            if title == LOSS and all((points[:, 1] > 0).all() for points in quantities[title].values()):
+                logarithmic(axes, "y", [v for points in quantities[title].values() for v in points[:, 1]])
+        grid.set_titles(template="", row_template="", col_template="")
+        for axes, title in zip(grid.axes[0], quantities, strict=True):
+            axes.set_title(shown(title), loc="left")
+        for axes, family in zip(grid.axes[:, 0], grid.row_names, strict=True):
+            axes.set_ylabel(family)
+        grid.set_xlabels("epoch")
+        for row, family in zip(grid.axes, grid.row_names, strict=True):
+            _legend(row, [method for method in methods if rows[method] == family])
+        settle(grid.figure)
+    return grid.figure
 
 
-def _panel(axes: Axes, name: str, curves: Sequence[Curve], lines: Sequence[Line]) -> None:
-    axes.grid(color="0.93", linewidth=0.5)
-    axes.set_title(shown(name), fontsize=7.5)
-    axes.set_xlabel("shots")
-    axes.set_ylabel("accuracy (%)")
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(sorted({shots for line in lines for shots, _, _ in line})))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    for curve, line in zip(curves, lines, strict=True):
-        if line:
-            _draw(axes, curve, line)
+def _grid(data: pd.DataFrame, **layout: Any) -> sns.FacetGrid:
+    """An empty grid of panels; pyplot, which made it, forgets it."""
+    grid = sns.FacetGrid(data, **layout)
+    plt.close(grid.figure)
+    grid.figure.set_dpi(200)
+    grid.figure.set_layout_engine("constrained")
+    return grid
 
 
-def _draw(axes: Axes, curve: Curve, line: Line) -> None:
-    style = look(curve.method)
+def _draw_line(axes: Axes, curve: Curve, line: Sequence[tuple[int, float, float]]) -> None:
     shots, values, spreads = zip(*line, strict=True)
-    axes.errorbar(
-        shots,
-        values,
-        yerr=spreads if any(spreads) else None,
-        color=_ink(curve.method),
-        ecolor="0.3",
-        elinewidth=0.6,
-        linewidth=0.9,
-        linestyle=(0, (3, 2)) if curve.printed else "-",
-        marker=style.marker,
-        markersize=4,
-        markerfacecolor="white" if curve.printed else style.color,
-        markeredgecolor="black",
-        markeredgewidth=0.5,
-        zorder=2 if curve.printed else 3,
-    )
+    dashes: Any = (0, (3, 2)) if curve.printed else "-"
+    draw_method(axes, curve.method, shots, values, spread=spreads, size=4, line=dashes, hollow=curve.printed)
 
 
-def _ink(method: str) -> str:
-    """A yellow line is hard to see."""
-    color = look(method).color
-    return "0.45" if color == "#F0E442" else color
+def _draw_training(axes: Axes, curves: Mapping[str, np.ndarray], own: Sequence[str], *, apart: bool) -> None:
+    """The curves of some methods over all others in grey; `apart` gives each its own colour, not its family's."""
+    for method, points in curves.items():
+        if method not in own:
+            axes.plot(*points.T, color="0.88", linewidth=0.6, zorder=1)
+    for place, method in enumerate(own):
+        if method in curves:
+            points = curves[method]
+            color = COLORS[place % len(COLORS)] if apart else look(method).line
+            step = max(1, len(points) // 4)
+            draw_method(
+                axes,
+                method,
+                points[:, 0],
+                points[:, 1],
+                line="-",
+                size=3.4,
+                label=method,
+                color=color,
+                markerfacecolor=color,
+                markeredgewidth=0.3,
+                markevery=(place % step, step),
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
 
 
-def _label(axes: Axes, curves: Sequence[Curve], lines: Sequence[Line]) -> None:
-    """The method beside the end of each line of ours, in room made for it to the right."""
-    ends = [
-        (curve.method, *line[-1][:2]) for curve, line in zip(curves, lines, strict=True) if line and not curve.printed
-    ]
-    if not ends:
-        return
-    first, last = min(line[0][0] for line in lines if line), max(shots for _, shots, _ in ends)
-    axes.set_xlim(first / 1.15, last * (max(last / first, 2) ** (ROOM / (1 - ROOM))))
-    low, high = axes.get_ylim()
-    room = (high - low) * LABEL * 1.15 / 72 / (HEIGHT * 0.68)
-    places = apart([value for *_, value in ends], room, high)
-    for (method, shots, value), place in zip(ends, places, strict=True):
-        axes.annotate(
-            method,
-            (shots, value),
-            xytext=(last * 1.45, place),
-            fontsize=LABEL,
-            va="center",
-            annotation_clip=False,
-            arrowprops=LEADER,
-        )
+def _legend(row: Sequence[Axes], methods: Sequence[str]) -> None:
+    """The names of a row's methods beside its last panel."""
+    handles: dict[str, Any] = {
+        label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    named = {method: handles[method][0] for method in methods if method in handles}
+    row[-1].legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
+                   fontsize=LABEL, ncols=1 + (len(named) > MANY), labelspacing=0.25, handlelength=1.4,
+                   columnspacing=0.8, handletextpad=0.4, borderpad=0)  # fmt: skip

@@ -1,135 +1,126 @@
-"""Finds a place for a label beside each point, always the same, so that none covers another, a point or the edge."""
+"""Places for names in a figure, always the same, so that none covers another, a marker or the edge."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any, cast
 
-__all__ = ["Box", "place"]
+import numpy as np
+import textalloc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-ROUNDS = 6  # at most; every label is looked at again once all others have a place
-RADII = (0, 1, 2, 3.5, 5, 7, 9.5, 12.5, 16, 20, 25, 31, 38, 46, 55)  # times the gap
-ANGLES = (
-    0,
-    180,
-    90,
-    270,
-    45,
-    315,
-    135,
-    225,
-    20,
-    340,
-    160,
-    200,
-    65,
-    295,
-    115,
-    245,
-)  # preferred first: beside, then above
+from reports.figures.style import LABEL
+
+__all__ = ["apart", "height_for", "make_room", "name_ends", "name_points"]
+
+Curve = tuple[Sequence[float], Sequence[float]]  # x and y
+
+SIZE = 6.0  # of the type at the ends of lines
+STEP = 6.9  # points between two names there
+LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.55", "shrinkA": 0, "shrinkB": 2.5, "relpos": (0, 0.5)}
+LETTER = 0.6  # width of a letter in its size
+AROUND = 0.75  # inches of a figure above and below its axes
+REACH = 15.0  # points from the end of a line to its name
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle; all boxes share one unit."""
+def name_points(
+    axes: Axes,
+    places: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    *,
+    widths: Sequence[float],
+    others: Sequence[tuple[float, float]] = (),
+    lines: Sequence[Curve] = (),
+    **words: Any,
+) -> None:
+    """Write a name beside each point by textalloc, joined to it by a thin line. The layout must be final.
 
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Its centre."""
-        return (self.left + self.right) / 2, (self.bottom + self.top) / 2
-
-    def overlap(self, other: Box) -> float:
-        """The area shared with another box."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.top, other.top) - max(self.bottom, other.bottom)
-        return max(width, 0.0) * max(height, 0.0)
-
-    def grown(self, by: float) -> Box:
-        """The same rectangle with a margin on every side."""
-        return Box(self.left - by, self.bottom - by, self.right + by, self.top + by)
-
-    def meets(self, start: tuple[float, float], end: tuple[float, float]) -> bool:
-        """Whether the straight line between two places passes through."""
-        enter, leave = 0.0, 1.0
-        sides = ((self.left, self.right), (self.bottom, self.top))
-        for (low, high), begin, finish in zip(sides, start, end, strict=True):
-            if begin == finish:
-                if not low <= begin <= high:
-                    return False
-                continue
-            first, last = sorted(((low - begin) / (finish - begin), (high - begin) / (finish - begin)))
-            enter, leave = max(enter, first), min(leave, last)
-        return enter <= leave
-
-
-def place(
-    points: Sequence[Box], sizes: Sequence[tuple[float, float]], frame: Box, lines: Sequence[Box] = (), gap: float = 2.0
-) -> list[Box]:
-    """A box of the given size for each point, inside the frame; `lines` are covered where that saves a long way."""
-    places: dict[int, Box] = {}
-    for _ in range(ROUNDS):
-        before = dict(places)
-        for index, (point, size) in enumerate(zip(points, sizes, strict=True)):
-            labels = [box for other, box in places.items() if other != index]
-            others = [box for other, box in enumerate(points) if other != index]
-            places[index] = _best(point, size, _Taken(frame, others, labels, lines, gap))
-        if places == before:
-            break
-    return [places[index] for index in range(len(points))]
+    Args:
+        places: The points, in the units of the data.
+        names: A name for each.
+        widths: The width in points of the marker at each place and at each of `others`.
+        others: More points that no name may cover.
+        lines: Curves that names avoid where there is room.
+        words: Passed on to textalloc, for the text.
+    """
+    if not names:
+        return
+    pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
+    radii = [width * pixel / 2 for width in widths]
+    every = [*places, *others]
+    given: dict[str, Any] = {
+        "x_scatter": [x for x, _ in every],
+        "y_scatter": [y for _, y in every],
+        "scatter_sizes": radii,  # in pixels
+        "text_scatter_sizes": radii[: len(names)],
+        "x_lines": [x for x, _ in lines] or None,
+        "y_lines": [y for _, y in lines] or None,
+        "textsize": LABEL,
+        "linecolor": "0.4",
+        "linewidth": 0.4,
+        "margin": 0.006,  # of the axes, as are the distances
+        "min_distance": 0.003,
+        "max_distance": 0.5,
+        "nbr_candidates": 2000,
+        "zorder": 4,
+        **words,
+    }
+    textalloc.allocate(
+        axes,
+        [x for x, _ in places],
+        [y for _, y in places],
+        list(names),
+        **given,
+    )
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """What a label must stay clear of."""
-
-    frame: Box
-    points: Sequence[Box]
-    labels: Sequence[Box]
-    lines: Sequence[Box]
-    gap: float
-
-    def covered(self, box: Box, point: Box) -> float:
-        """The area that must not be covered and is, the outside of the frame included."""
-        outside = box.overlap(box) - box.overlap(self.frame)
-        near, clear = box.grown(self.gap / 2), box.grown(self.gap)  # two labels side by side would read as one
-        return outside + sum(map(near.overlap, [point, *self.points])) + sum(map(clear.overlap, self.labels))
-
-    def confusion(self, box: Box, point: Box) -> float:
-        """How hard it is to see whose label this is: lines under it, points near it, things between it and its own."""
-        under = sum(line.overlap(box) > 0 for line in self.lines)
-        near = sum(box.grown(2 * self.gap).overlap(other) > 0 for other in self.points)
-        between = sum(other.meets(box.middle, point.middle) for other in [*self.points, *self.labels])
-        return self.gap * (3 * under + near + 3 * between)
+def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
+    """Write a name for each end (x, y of the data) in a column on the right of the axes. The layout must be final."""
+    pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
+    frame = axes.bbox
+    places = (axes.transData.transform(np.array(ends).reshape(-1, 2)) / pixel).tolist()
+    heights = apart([y for _, y in places], STEP, frame.y0 / pixel, frame.y1 / pixel - SIZE / 2)
+    for name, (x, y), height, end in zip(names, places, heights, ends, strict=True):
+        axes.annotate(
+            name,
+            end,
+            xytext=(frame.x1 / pixel - x + REACH, height - y),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontsize=SIZE,
+            annotation_clip=False,
+            arrowprops=LEADER,
+        )
 
 
-def _best(point: Box, size: tuple[float, float], taken: _Taken) -> Box:
-    """The candidate that covers least, and among those that cover nothing the nearest and clearest."""
-    best, least = point, (math.inf, math.inf)
-    for distance, box in _candidates(point, size, taken.gap):
-        if least[0] == 0 and distance >= least[1]:
-            break  # the rest are as far and no clearer
-        covered = taken.covered(box, point)
-        cost = covered, distance + (taken.confusion(box, point) if covered <= least[0] else 0)
-        best, least = (box, cost) if cost < least else (best, least)
-    return best
+def height_for(names: int, least: float) -> float:
+    """Inches of a figure in which so many names stand above each other."""
+    return max(least, STEP * names / 72 + AROUND)
 
 
-def _candidates(point: Box, size: tuple[float, float], gap: float) -> Iterable[tuple[float, Box]]:
-    """Boxes around the point, nearest first; less usual directions count as a little farther."""
-    (x, y), (width, height) = point.middle, size
-    across, up = (point.right - point.left + width) / 2 + gap, (point.top - point.bottom + height) / 2 + gap
-    places = []
-    for away in (radius * gap for radius in RADII):
-        for rank, angle in enumerate(map(math.radians, ANGLES)):
-            left, bottom = (
-                x + math.cos(angle) * (across + away) - width / 2,
-                y + math.sin(angle) * (up + away) - height / 2,
-            )
-            places.append((away + rank * gap / 8, Box(left, bottom, left + width, bottom + height)))
-    return sorted(places, key=lambda place: place[0])
+def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
+    """Leave space for names on the right of each of so many columns of axes; before the layout is final."""
+    engine = cast(ConstrainedLayoutEngine, drawing.get_layout_engine())
+    inches = (REACH + LETTER * SIZE * max(map(len, names))) / 72
+    share = inches / float(drawing.get_figwidth())
+    engine.set(rect=(0, 0, 1 - share, 1), wspace=share * columns if columns > 1 else None)
+
+
+def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
+    """Places at least `step` from each other, near the wanted ones, in their order, inside the limits if they fit."""
+    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+    groups: list[tuple[int, float]] = []  # of neighbours that touch: how many, and the middle of all
+    for place in order:
+        groups.append((1, min(max(wanted[place], low), high)))
+        while len(groups) > 1 and groups[-1][1] - groups[-2][1] < step * (groups[-1][0] + groups[-2][0]) / 2:
+            (many, middle), (few, other) = groups.pop(), groups.pop()
+            count = many + few
+            half = step * (count - 1) / 2
+            centre = (many * middle + few * other) / count
+            groups.append((count, max(min(centre, high - half), low + half)))
+    spread = [middle + step * (i - (count - 1) / 2) for count, middle in groups for i in range(count)]
+    placed = dict(zip(order, spread, strict=True))
+    return [placed[place] for place in range(len(wanted))]

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
 
-from reports.figures.canvas import HEIGHT, panel
-from reports.figures.ends import height_for, make_room, name_ends
-from reports.figures.palette import look
+from reports.figures.labels import height_for, make_room, name_ends
+from reports.figures.style import HEIGHT, draw_method, logarithmic, panel
 from reports.tables.alike import Alike, alike
 from reports.tables.metrics import Metric
 from reports.tables.order import in_order
@@ -75,26 +72,10 @@ def _figure(name: str, caption: str, lines: Lines) -> Figure:
     height = height_for(len(fits), HEIGHT)
     with panel("memory of the card (GiB)", "largest batch that fits (images)", height) as (drawing, axes):
         for method, points in fits.items():
-            _draw(axes, method, points)
-        for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
-            scale("log")
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_locator(NullLocator())
-        axes.set_xticks([size for size in CARDS if size != 11])  # no room beside 12
+            sizes, batches = zip(*points, strict=True)
+            draw_method(axes, method, sizes, batches, line="-", size=4.5)
+        logarithmic(axes, "x", [size for size in CARDS if size != 11], only=True)  # no room beside 12
+        logarithmic(axes, "y", [batch for points in fits.values() for _, batch in points])
         make_room(drawing, 1, fits or [""])
     name_ends(axes, list(fits), [points[-1] for points in fits.values()])
     return Figure(f"budget-{name}", caption, drawing)
-
-
-def _draw(axes: Axes, method: str, points: Sequence[tuple[int, float]]) -> None:
-    style = look(method)
-    axes.plot(
-        *zip(*points, strict=True),
-        color=style.line,
-        linewidth=0.9,
-        marker=style.marker,
-        markerfacecolor=style.color,
-        markeredgecolor="black",
-        markeredgewidth=0.5,
-        markersize=4.5 * style.size,
-    )

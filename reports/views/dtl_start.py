@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
-from reports.figures.canvas import panel, panels
-from reports.figures.palette import look
+from reports.figures.style import draw_method, panel, panels
 from reports.tables.alike import Alike, alike, number
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
@@ -82,7 +80,7 @@ def _trained(comparison: Comparison) -> Sequence[Item]:
     if not lines:
         return []
     caption = f"{conditions(comparison)} {SCORES} {LEGEND}"
-    with panels(2, 1, 4.6, 4.2, share_x=True) as (drawing, ((above,), (below,))):
+    with panels(2, 1, 4.6, 4.2, sharex=True) as (drawing, ((above,), (below,))):
         _draw_scores(above, lines)
         _draw_memory(below, lines, cost, MEBIBYTES)
         above.set_ylabel("test accuracy (%)")
@@ -132,7 +130,8 @@ def _draw_memory(axes: Axes, lines: Lines, key: str, scale: float) -> None:
     for place, (label, points) in enumerate(lines.items()):
         known = [(point.start, size * scale) for point in points if (size := point.costs[key]) is not None]
         if known:
-            axes.plot(*zip(*known, strict=True), linestyle=dashes, label=f"{label}, {title}", **_style(label, place))
+            starts, sizes = zip(*known, strict=True)
+            draw_method(axes, label, starts, sizes, line=dashes, size=_size(place), label=f"{label}, {title}")
 
 
 def _draw_scores(axes: Axes, lines: Lines) -> None:
@@ -140,15 +139,13 @@ def _draw_scores(axes: Axes, lines: Lines) -> None:
     for place, (label, points) in enumerate(lines.items()):
         scores = [percent * (point.score.value or 0.0) for point in points]
         spreads = [percent * (point.score.spread or 0.0) for point in points]
-        bars: Any = spreads if any(spreads) else None
-        axes.errorbar([point.start for point in points], scores, yerr=bars, elinewidth=0.6, **_style(label, place))
+        starts = [point.start for point in points]
+        draw_method(axes, label, starts, scores, spread=spreads, line="-", size=_size(place))
 
 
-def _style(label: str, place: int) -> dict[str, Any]:
-    """Later lines have smaller markers, so that of lines that coincide all are seen."""
-    style = look(label)
-    edge = {"markeredgecolor": "black", "markeredgewidth": 0.5, "markersize": max(7.0 - 3 * place, 2.5)}
-    return {"color": style.line, "marker": style.marker, "markerfacecolor": style.color, "linewidth": 0.9, **edge}
+def _size(place: int) -> float:
+    """The width of markers in points: later lines have smaller ones, so that of lines that coincide all are seen."""
+    return max(7.0 - 3 * place, 2.5)
 
 
 def _finish(axes: Axes) -> None:

@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from reports.figures.canvas import WIDE, panels
-from reports.figures.fonts import shown
+from reports.figures.style import WIDE, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.kept import Arrays, kept_by_line, pick

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from reports.figures.curves import Curve, draw
-from reports.figures.shots import SETS, set_and_shots
+from reports.figures.curves import Curve, draw_shots
 from reports.tables import published as papers
 from reports.tables import published_alone
 from reports.tables.captions import conditions
@@ -21,9 +20,10 @@ from reports.tables.suites import of_suite
 from reports.tables.summary import Summary, summaries
 from reports.tables.table import Figure, Table
 
-__all__ = ["published", "report"]
+__all__ = ["published", "report", "set_and_shots"]
 
 SUITE = "few_shot"
+SETS = ("food101", "cars", "flowers102", "aircraft", "pets")  # in the order of the published figures
 SHOTS = (1, 2, 4, 8, 16)  # that were published
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean over seeds with the standard deviation; the mean over sets is drawn "
@@ -42,12 +42,19 @@ def published() -> list[Table]:
     return published_alone.tables(SUITE, {f"{shots}-shot": len(SETS) for shots in SHOTS}, labels)
 
 
+def set_and_shots(task: str) -> tuple[str, int] | None:
+    """Take the name of a task apart: `food101-shots4` is ("food101", 4); None where it does not say how many shots."""
+    name, _, shots = task.partition("-shots")
+    return (name, int(shots)) if shots.isdecimal() else None
+
+
 def _items(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table | Figure]:
     yield from pair(SUITE, comparison, notes, _layout(comparison))
     curves = list(_curves(comparison))
-    if any(curve.points for curve in curves if not curve.printed):
-        caption = f"{conditions(comparison)} {LEGEND}"
-        yield Figure(f"{comparison.name}-figure", caption, draw(curves))
+    known = {name for curve in curves if not curve.printed for name, _ in curve.points}
+    if known:
+        names = [*(name for name in SETS if name in known), *sorted(known - {*SETS})]
+        yield Figure(f"{comparison.name}-figure", f"{conditions(comparison)} {LEGEND}", draw_shots(curves, names))
 
 
 def _layout(comparison: Comparison) -> Layout:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.figures.gpu_drawings import draw_differences, draw_errors, draw_hours, draw_speed
+from reports.figures.gpu import draw_differences, draw_errors, draw_hours, draw_speed
 from reports.tables.comparison import values
 from reports.tables.metrics import BILLIONS, MEBIBYTES, PERCENT, Metric
 from reports.tables.table import Cell, Column, Figure, Table
@@ -191,9 +191,7 @@ def _speed(name: str, rows: pd.DataFrame) -> Items:
         f"of the model over the peak of the card; joules: what the whole card uses while it trains. {_provenance(rows)}"
     )
     table = _table(f"{name}-table", caption, SPEED, ordered, _speed_notes(rows))
-    drawn = (
-        ordered[ordered["method"] != TIMM].iloc[::-1].assign(utilisation_percent=_numbers(ordered, "utilisation") * 100)
-    )
+    drawn = ordered[ordered["method"] != TIMM].assign(utilisation_percent=_numbers(ordered, "utilisation") * 100)
     drawn = drawn[drawn["train_images_per_second"].notna()].reset_index(drop=True)
     shown = {key: heading for key, heading in QUANTITIES.items() if key in drawn and drawn[key].notna().any()}
     if not shown:
@@ -284,13 +282,13 @@ def _cached(name: str, rows: pd.DataFrame) -> Items:
 
 
 def _hours(name: str, rows: pd.DataFrame) -> Items:
-    ordered = rows.assign(total=rows["train_hours"] + rows["test_hours"]).sort_values("total")
+    ordered = rows.assign(total=rows["train_hours"] + rows["test_hours"]).sort_values("total", ascending=False)
     caption = (
         f"All methods on all of VTAB-1k (`--methods all --suite vtab`, recipe common, bf16), projected from the speeds "
         f"measured: {ordered['total'].sum():.2f} hours of this card for {len(rows)} methods (target {HOURS_BAR:g}). "
         f"{_provenance(rows)}"
     )
-    table = _table(f"{name}-table", caption, HOURS, ordered.iloc[::-1])
+    table = _table(f"{name}-table", caption, HOURS, ordered)
     return [Figure(name, caption, draw_hours(ordered.reset_index(drop=True))), table]
 
 

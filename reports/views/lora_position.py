@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MultipleLocator
 
-from reports.figures.canvas import panel
-from reports.figures.palette import look
+from reports.figures.style import draw_method, panel
 from reports.tables.alike import Alike, alike, number
 from reports.tables.metrics import GIBIBYTES, METRICS, Metric
 from reports.tables.table import Cell, Column, Figure, Table
@@ -17,13 +16,6 @@ from reports.tables.table import Cell, Column, Figure, Table
 __all__ = ["report"]
 
 SHOWN = ("planned_peak_bytes", "peak_bytes", "trainable_without_head", "train_flops_frozen", "train_flops_trained")
-STYLE: dict[str, Any] = {
-    "color": look("lora").color,
-    "linewidth": 0.9,
-    "markersize": 4.5,
-    "markeredgecolor": "black",
-    "markeredgewidth": 0.5,
-}
 LEGEND = (
     "Only block k has a LoRA update: blocks below it are extracted without a graph, so a gradient passes k to the top."
 )
@@ -66,10 +58,11 @@ def _figure(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> 
         drawing,
         axes,
     ):
-        for key, label, style in (("planned_peak_bytes", "planned", "o-"), ("peak_bytes", "measured on CUDA", "s--")):
+        for key, label, line in (("planned_peak_bytes", "planned", "-"), ("peak_bytes", "measured on CUDA", "--")):
             points = [(layer, size) for layer, line in lines.items() if (size := number(line[key])) is not None]
             if points:
-                axes.plot([x for x, _ in points], [y * GIBIBYTES for _, y in points], style, label=label, **STYLE)
+                layers, sizes = [x for x, _ in points], [y * GIBIBYTES for _, y in points]
+                draw_method(axes, "lora", layers, sizes, line=line, size=4.5, hollow=line == "--", label=label)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MultipleLocator(1))
         axes.legend(frameon=False)

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from reports.figures.canvas import panel
-from reports.figures.palette import PARTS
+from reports.figures.style import PARTS, panel
 from reports.tables.alike import Alike, alike, number
 from reports.tables.metrics import GIBIBYTES, METRICS, Metric
 from reports.tables.order import natural

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.figures.canvas import panel
-from reports.figures.palette import look
+from reports.figures.style import draw_bars, logarithmic, panel
 from reports.tables.comparison import values
 from reports.tables.metrics import MEBIBYTES, Metric
 from reports.tables.table import Cell, Column, Figure, Table
@@ -58,7 +57,7 @@ def beside_each_other(name: str, caption: str, rows: pd.DataFrame) -> Sequence[T
     ).sort_values("run_ratio", ascending=False)
     cells = [(Cell(word=str(row["method"])), *(_cell(row, c.key) for c in COLUMNS)) for _, row in ordered.iterrows()]
     table = Table(f"{name}-table", caption, (Column("method", "method"), *COLUMNS), tuple(cells))
-    return table, _figure(name, caption, ordered.iloc[::-1])
+    return table, _figure(name, caption, ordered)
 
 
 def _provenance(device: str, rows: pd.DataFrame) -> str:
@@ -75,14 +74,13 @@ def _cell(row: Any, key: str) -> Cell:
 
 def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
     with panel("uncached time / cached time", "") as (drawing, axes):
-        colors = [look(method.partition(":")[0]).color for method in rows["method"]]
-        axes.set_xscale("log")
-        axes.barh(rows["method"], rows["run_ratio"] - 1, left=1, height=0.6, color=colors)
-        axes.plot(rows["epoch_ratio"], rows["method"], "D", color="0.25", markersize=3, label="one epoch")
+        places = range(len(rows))
+        logarithmic(axes, "x", [*rows["run_ratio"], 1])
+        draw_bars(axes, list(rows["method"]), list(rows["run_ratio"] - 1), left=1)
+        axes.plot(rows["epoch_ratio"], places, "D", color="0.25", markersize=3, label="one epoch")
         axes.axvline(1, color="0.4", linewidth=0.8)
-        axes.xaxis.set_major_formatter("{x:g}")
-        for place, ratio in enumerate(rows["run_ratio"]):
+        for place, ratio in zip(places, rows["run_ratio"], strict=True):
             axes.text(1.02, place, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
-        axes.text(1.02, len(rows) - 0.4, "run", transform=axes.get_yaxis_transform(), fontsize=7)
+        axes.text(1.02, -0.8, "run", transform=axes.get_yaxis_transform(), fontsize=7)
         axes.legend(frameon=False, loc="lower right")
     return Figure(name, caption, drawing)

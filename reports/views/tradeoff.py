@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Drawing
-from matplotlib.lines import Line2D
 
-from reports.figures.annotate import annotate
-from reports.figures.canvas import PAPER
-from reports.figures.palette import look
-from reports.figures.panel import MARKER, Point, around, crowds, draw
+from reports.figures.scatter import Panel, Point, crowds, draw
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.metrics import METRICS
@@ -23,7 +16,6 @@ from reports.tables.table import Figure
 
 __all__ = ["figure", "report"]
 
-WIDTH, HEIGHT = 7.0, 3.05  # inches: both columns of a paper
 LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over the tasks that are there."
 
 
@@ -53,9 +45,8 @@ def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: s
             f" Settings of one method ({counts}) are joined by a line in the order of their cost; "
             "labels stand at its ends, its highest and lowest accuracy, and on the frontier."
         )
-    with mpl.rc_context(PAPER):
-        drawing = _drawing(panels, f"test accuracy (%), mean of {len(lines[0].groups)} group means")
-    return Figure(name, caption, drawing)
+    shown = [Panel(points, METRICS[cost].heading, cost == "trainable") for cost, points in panels.items()]
+    return Figure(name, caption, draw(shown, f"test accuracy (%), mean of {len(lines[0].groups)} group means"))
 
 
 def _points(lines: Sequence[Summary], cost: str) -> list[Point]:
@@ -69,36 +60,3 @@ def _points(lines: Sequence[Summary], cost: str) -> list[Point]:
 
 def _percent(share: float | None) -> float:
     return METRICS["test_accuracy"].scale * (share or 0.0)
-
-
-def _drawing(panels: Mapping[str, Sequence[Point]], score: str) -> Drawing:
-    """Panels side by side, the families above; labels last, when the layout is final."""
-    drawing = Drawing(figsize=(WIDTH, HEIGHT), dpi=200, layout="constrained")
-    FigureCanvasAgg(drawing)
-    row = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (cost, points) in zip(row, panels.items(), strict=True):
-        draw(axes, points, logarithmic=cost == "trainable")
-        axes.set_xlabel(METRICS[cost].heading)
-    row[0].set_ylabel(score)
-    points = [point for points in panels.values() for point in points]
-    row[0].set_ylim(around([point.score + side * point.spread for point in points for side in (-1, 1)]))
-    drawing.legend(handles=_legend(panels), loc="outside upper center", ncols=6, frameon=False, handletextpad=0.3)
-    drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")
-    for axes, points in zip(row, panels.values(), strict=True):
-        annotate(axes, points)
-    return drawing
-
-
-def _legend(panels: Mapping[str, Sequence[Point]]) -> list[Line2D]:
-    """A colour for each family that is shown, and the frontier."""
-    families = {look(point.label).family: look(point.label).color for points in panels.values() for point in points}
-    return [
-        *(
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=MARKER, color=color, markeredgecolor="black", label=family
-            )
-            for family, color in families.items()
-        ),
-        Line2D([], [], color="0.5", linestyle="--", linewidth=0.8, label="Pareto frontier"),
-    ]

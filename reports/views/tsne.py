@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 from matplotlib.patheffects import withStroke
 
-from reports.figures.canvas import WIDE, panels
-from reports.figures.fonts import shown
-from reports.figures.labels import Box, place
+from reports.figures.labels import name_points
+from reports.figures.style import WIDE, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.kept import Arrays, kept_by_line, pick
@@ -114,14 +111,9 @@ def _draw(axes: Axes, arrays: Arrays | None, perplexity: float) -> dict[str, tup
 
 
 def _name(axes: Axes, middles: Mapping[str, tuple[float, float]]) -> None:
-    """The number of each class by its median, none on another. The layout must be final."""
-    pixel = cast(Drawing, axes.get_figure(root=True)).dpi / 72
-    spots = [Box(x, y, x, y) for x, y in (axes.transData.transform(place).tolist() for place in middles.values())]
-    sizes = [(0.62 * SIZE * pixel * len(label), 0.8 * SIZE * pixel) for label in middles]
-    boxes = place(spots, sizes, Box(*axes.bbox.extents), gap=0.4 * pixel)
-    inward = axes.transAxes.inverted()  # so that they stand where they are whatever the resolution
-    halo = [withStroke(linewidth=1.6, foreground="white")]
-    bold: dict[str, Any] = {"fontsize": SIZE, "fontweight": "bold", "ha": "center", "va": "center"}
-    for label, box in zip(middles, boxes, strict=True):
-        x, y = inward.transform(box.middle).tolist()
-        axes.text(x, y, shown(label), transform=axes.transAxes, path_effects=halo, **bold)
+    """Write the number of each class by its median, none on another. The layout must be final."""
+    before = len(axes.texts)
+    name_points(axes, list(middles.values()), [shown(label) for label in middles], widths=[0.0] * len(middles),
+                textsize=SIZE, fontweight="bold", draw_lines=False, max_distance=0.2)  # fmt: skip
+    for text in axes.texts[before:]:
+        text.set_path_effects([withStroke(linewidth=1.6, foreground="white")])

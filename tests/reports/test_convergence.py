@@ -6,10 +6,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.text import Annotation, Text
 
 from reports import find
-from reports.figures.ends import STEP, apart
+from reports.figures.labels import STEP, apart
 from reports.views.convergence import curve
 from results import Record, Score, frame
 
@@ -52,16 +51,23 @@ def test_what_is_right_of_a_mixed_image_is_said_where_images_are_mixed(make) -> 
     assert said == [False, True]
 
 
-def test_names_of_many_methods_do_not_cover_each_other(make) -> None:
-    records = [trained(make(f"method_{i}"), [2.0, 1.0 + i / 1000], 2) for i in range(20)]
+def test_many_methods_are_shown_family_by_family_over_all_others(make) -> None:
+    methods = ["full", "bitfit", "linear", "dtl", "lst", "lora", "ssf", "adapter", "vera", "my_own"]
+    records = [trained(make(name), [2.0, 1.0 + i / 100], 2) for i, name in enumerate(methods)]
     (figure,) = find("convergence")(frame(records))
-    figure.drawing.draw_without_rendering()  # which gives annotations their places
+    rows = list(zip(*[iter(figure.drawing.axes)] * 2, strict=True))
+    families = ["whole network", "head only", "side path", "inside the blocks", "relatives of LoRA", "other"]
+    assert [loss.get_ylabel() for loss, _ in rows] == families
     for axes in figure.drawing.axes:
-        names = [child for child in axes.get_children() if isinstance(child, Annotation)]
-        boxes = sorted((Text.get_window_extent(name) for name in names), key=lambda box: box.y0)
-        assert len(boxes) == 20
-        assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
-        assert boxes[-1].x1 <= figure.drawing.bbox.x1
+        assert len([line for line in axes.lines if len(line.get_xdata()) == 2]) == len(methods)
+    named = [[text.get_text() for text in last.get_legend().get_texts()] for _, last in rows]
+    assert named == [["full", "bitfit"], ["linear"], ["dtl", "lst"], ["adapter", "lora", "ssf"], ["vera"], ["my_own"]]
+    assert "family by family" in figure.caption
+    figure.drawing.draw_without_rendering()
+    for _, last in rows:
+        box = last.get_legend().get_window_extent()
+        assert box.x0 >= last.bbox.x1
+        assert box.x1 <= figure.drawing.bbox.x1
 
 
 @given(st.lists(st.floats(0, 200), max_size=25))

@@ -157,7 +157,7 @@ def test_the_position_has_a_figure_and_its_numbers(table: pd.DataFrame) -> None:
     assert isinstance(figure, Figure)
     assert [row[0].value for row in numbers.rows] == list(range(1, 13))
     (axes,) = figure.drawing.axes
-    assert [line.get_label() for line in axes.lines] == ["planned", "measured on CUDA"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["planned", "measured on CUDA"]
 
 
 def test_the_ladder_has_methods_by_their_peak_and_then_what_each_option_saves() -> None:

@@ -4,8 +4,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.figures.panel import Point, staircase
-from reports.figures.pareto import frontier
+from reports.figures.scatter import Point, frontier, staircase
 
 numbers = st.none() | st.integers(0, 5).map(float) | st.floats(0, 100)
 tables = st.lists(st.tuples(numbers, numbers), max_size=12)

@@ -67,8 +67,8 @@ def test_the_numbers_that_are_shipped_say_when_and_how_they_were_measured() -> N
 def test_a_figure_shows_them() -> None:
     (figure, _) = [item for item in report(pd.DataFrame(ROWS)) if isinstance(item, Figure)]
     axes = figure.drawing.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["lora", "linear"]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.0, 9.0])  # from 1
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["linear", "lora"]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([9.0, 0.0])  # from 1
 
 
 def test_it_is_written_from_what_is_on_disk(tmp_path: Path) -> None:

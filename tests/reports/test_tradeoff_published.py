@@ -4,8 +4,6 @@ import dataclasses
 from itertools import combinations
 
 import pytest
-from matplotlib.collections import PathCollection
-from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from reports import Figure, find
@@ -37,16 +35,17 @@ def figure() -> Figure:
 def test_printed_points_and_ours_are_labelled(figure: Figure) -> None:
     (axes,) = figure.drawing.axes
     assert [text.get_text() for text in axes.texts] == [*PRINTED, *sorted(NAMES)]
-    points = [each for each in axes.collections if isinstance(each, PathCollection) and len(each.get_offsets())]
-    assert points[1].get_offsets()[0].tolist() == pytest.approx([0.10, 65.2])
-    assert points[9].get_sizes()[0] == pytest.approx(1.6 * AREA)
-    assert points[-1].get_sizes()[0] == pytest.approx(2 * AREA)
+    points = [line for line in axes.lines if line.get_marker() != "None"]
+    assert points[1].get_xydata()[0].tolist() == pytest.approx([0.10, 65.2])
+    assert points[9].get_markersize() ** 2 == pytest.approx(1.6 * AREA)
+    bitfit = points[len(PRINTED)]
+    assert bitfit.get_markersize() ** 2 == pytest.approx(2 * AREA)
     assert "missing: linear" in figure.caption
 
 
 def test_labels_overlap_neither_each_other_nor_the_edge(figure: Figure) -> None:
     (axes,) = figure.drawing.axes
-    boxes = [Text.get_window_extent(text) for text in axes.texts if isinstance(text, Annotation)]
+    boxes = [text.get_window_extent() for text in axes.texts]
     assert not [pair for pair in combinations(boxes, 2) if Bbox.intersection(*pair) is not None]
     assert all(axes.bbox.padded(2).contains(*corner) for box in boxes for corner in box.corners())
 

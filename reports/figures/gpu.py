@@ -9,20 +9,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.figures.canvas import WIDE, panels
-from reports.figures.palette import look
+from reports.figures.style import LABEL, WIDE, draw_bars, draw_method, logarithmic, panels
 
 __all__ = ["draw_differences", "draw_errors", "draw_hours", "draw_speed"]
 
-LABEL = 6.5  # of the type
 NAMED = 6  # cases at most that are named at either end
 LINE = 0.155  # inches for a method
+DOT = 4  # width of a point
 SMALLEST = 1e-8  # of the losses' differences, on a logarithmic axis
-DOTS: Any = {"linestyle": "", "markersize": 4, "markeredgecolor": "black", "markeredgewidth": 0.4}
 
 
 def draw_errors(errors: Mapping[str, pd.Series], bars: Mapping[str, tuple[float, float]]) -> Drawing:
-    """A panel for each kind of peak: the error in per cent of every case, sorted, between the bars of median and worst.
+    """Draw a panel for each kind of peak: the error of every case in per cent, sorted, and the bars it is held to.
 
     Args:
         errors: By the kind of peak, a share for each case, whose name is in the index: method, then the rest.
@@ -31,7 +29,7 @@ def draw_errors(errors: Mapping[str, pd.Series], bars: Mapping[str, tuple[float,
     with panels(1, len(errors), WIDE, 3.1) as (drawing, rows):
         for axes, (kind, found) in zip(rows[0], errors.items(), strict=True):
             _draw_errors(axes, 100 * found.sort_values(), bars[kind])
-            axes.set_title(f"{kind} peak", fontsize=7.5)
+            axes.set_title(f"{kind} peak")
             axes.set_xlabel("cases, sorted")
         rows[0][0].set_ylabel("planned / measured - 1 (%)")
     return drawing
@@ -49,8 +47,7 @@ def _draw_errors(axes: Axes, found: pd.Series, bars: tuple[float, float]) -> Non
         axes.text(0.995, 100 * bar + 0.01 * (high - low), f"{name} {100 * bar:g} %", **words)
     axes.axhline(0, color="0.4", linewidth=0.8)
     for place, (case, error) in enumerate(found.items()):
-        shown = look(str(case))
-        axes.plot(place, error, marker=shown.marker, color=shown.color, **DOTS)
+        draw_method(axes, str(case), place, error, size=DOT)
     farthest = max(range(len(found)), key=lambda place: abs(found.iloc[place]))
     named = [place for place, error in enumerate(found) if abs(error) > room] or [farthest]
     below = [place for place in named if found.iloc[place] < 0][:NAMED]
@@ -70,17 +67,16 @@ def _draw_errors(axes: Axes, found: pd.Series, bars: tuple[float, float]) -> Non
 
 
 def draw_speed(rows: pd.DataFrame, quantities: Mapping[str, str], marks: Mapping[str, tuple[float, str]]) -> Drawing:
-    """A panel of bars for each quantity, a bar for each row, its range where columns `<quantity>_low`, `_high` hold it.
+    """Draw a panel of bars for each quantity, with its range where columns `<quantity>_low`, `_high` hold it.
 
     Args:
-        rows: One for each bar, from the bottom up, named by the column `label`.
+        rows: One for each bar, from the top down, named by the column `label`.
         quantities: Columns of `rows` and what their axes are called.
         marks: By column, a value that is marked by a line, and its name.
     """
     with panels(1, len(quantities), WIDE, 1.0 + LINE * len(rows)) as (drawing, table):
         for axes, (name, heading) in zip(table[0], quantities.items(), strict=True):
-            axes.barh(rows["label"], rows[name].fillna(0.0), color=[look(label).color for label in rows["label"]],
-                      height=0.68, edgecolor="black", linewidth=0.4)  # fmt: skip
+            draw_bars(axes, list(rows["label"]), list(rows[name].fillna(0.0)))
             low, high = f"{name}_low", f"{name}_high"
             if {low, high} <= set(rows):
                 spans = [rows[name] - rows[low], rows[high] - rows[name]]
@@ -89,9 +85,6 @@ def draw_speed(rows: pd.DataFrame, quantities: Mapping[str, str], marks: Mapping
             if name in marks:
                 _mark(axes, *marks[name])
             axes.set_xlabel(heading)
-            axes.set_ylim(-0.6, len(rows) - 0.4)
-            axes.tick_params(axis="y", length=0)
-            axes.grid(visible=False, axis="y")
         for axes in table[0][1:]:
             axes.set_yticklabels([])
     return drawing
@@ -106,38 +99,32 @@ def _mark(axes: Axes, value: float, name: str) -> None:
 
 
 def draw_differences(rows: pd.DataFrame) -> Drawing:
-    """A point for each run on either side: accuracy less that on the CPU, and the losses' largest difference."""
-    methods = list(dict.fromkeys(rows["method"]))[::-1]
+    """Draw a point for each run on either side: accuracy less that on the CPU, and the losses' largest difference."""
+    methods = list(dict.fromkeys(rows["method"]))
     accuracy = 100 * (rows["test_accuracy"] - rows["cpu_test_accuracy"])
     loss = rows["loss_difference"].clip(lower=SMALLEST)
-    with panels(1, 2, WIDE, 1.0 + LINE * len(methods)) as (drawing, table):
+    with panels(1, 2, WIDE, 1.0 + LINE * len(methods), sharey=True) as (drawing, table):
         left, right = table[0]
         for axes, values in ((left, accuracy), (right, loss)):
             for method, value in zip(rows["method"], values, strict=True):
-                axes.plot(value, methods.index(method), marker=look(method).marker, color=look(method).color, **DOTS)
-            axes.set_ylim(-0.7, len(methods) - 0.3)
-            axes.set_yticks(range(len(methods)), methods)
+                draw_method(axes, method, value, methods.index(method), size=DOT)
             axes.tick_params(axis="y", length=0)
+        left.set_yticks(range(len(methods)), methods)
+        left.set_ylim(len(methods) - 0.3, -0.7)
         left.axvline(0, color="0.4", linewidth=0.8)
-        right.set_yticklabels([])
-        right.set_xscale("log")
-        right.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        logarithmic(right, "x", list(loss))
         left.set_xlabel("test accuracy, device - CPU (points)")
         right.set_xlabel("training loss, largest difference of an epoch")
     return drawing
 
 
 def draw_hours(rows: pd.DataFrame) -> Drawing:
-    """Hours of training and, after them, of testing, a bar for each method, from the bottom up."""
+    """Draw the hours of training and, after them, of testing, a bar for each method, from the top down."""
     with panels(1, 1, 5.2, 0.9 + LINE * len(rows)) as (drawing, table):
         axes = table[0][0]
-        colors = [look(method).color for method in rows["method"]]
-        axes.barh(rows["method"], rows["train_hours"], color=colors, height=0.68, edgecolor="black", linewidth=0.4)
-        axes.barh(rows["method"], rows["test_hours"], left=rows["train_hours"], color="0.8", height=0.68,
-                  edgecolor="black", linewidth=0.4, label="testing")  # fmt: skip
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
+        draw_bars(axes, list(rows["method"]), list(rows["train_hours"] + rows["test_hours"]), color="0.8")
+        testing: Any = axes.containers[0]
+        draw_bars(axes, list(rows["method"]), list(rows["train_hours"]))
         axes.set_xlabel("hours")
-        drawing.legend(frameon=False, loc="outside upper right")
+        drawing.legend([testing], ["testing"], frameon=False, loc="outside upper right")
     return drawing
