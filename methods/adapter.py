@@ -21,7 +21,7 @@ from methods.settings import Count, Fraction
 
 
 class After(nn.Module):
-    """`m + bottleneck(m)` of what `first` makes of the MLP's output; m is kept for the gradient of Down."""
+    """Adds a bottleneck to m, which `first` makes of the MLP's output; m is kept for the gradient of Down."""
 
     def __init__(self, first: nn.Module, bottleneck: Bottleneck) -> None:
         super().__init__()

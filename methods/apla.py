@@ -23,7 +23,7 @@ from methods.settings import Count
 
 
 class PartlyTuned(nn.Module):
-    """A frozen linear layer, the outputs `rows` of which come from rows that learn."""
+    """A frozen linear layer some of whose rows, `rows`, are replaced by trainable ones."""
 
     rows: Tensor
 
@@ -38,7 +38,7 @@ class PartlyTuned(nn.Module):
         return self.frozen(x).index_copy_(-1, self.rows, functional.linear(x, self.weight, self.bias))
 
     def merged(self) -> nn.Linear:
-        """The linear layer with the learned rows in their places."""
+        """Return the linear layer with the learned rows in their places."""
         self.frozen.weight.index_copy_(0, self.rows, self.weight)
         if self.bias is not None:
             self.frozen.bias.index_copy_(0, self.rows, self.bias)
@@ -62,7 +62,7 @@ class Apla(Method, name="apla"):
     rows: Count = 8
 
     def attach(self, vit: VisionTransformer) -> Network:
-        """Draw the rows of each block and make them learn."""
+        """Draw rows of each block's projection and make them trainable."""
         if self.rows > vit.embed_dim:
             raise ValueError(f"apla: rows={self.rows}, but the backbone is {vit.embed_dim} wide")
         for block in blocks_of(vit):

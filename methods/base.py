@@ -1,4 +1,4 @@
-"""What a method is: a frozen value whose fields are its settings, and a network split into extract and adapt."""
+"""Defines what a method is: a frozen value with its settings, which makes a network split into extract and adapt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Unsupported(Exception):
 
 
 class Network(nn.Module):
-    """`forward = adapt ∘ extract`: what is frozen runs first and without a graph, what learns comes after.
+    """A network whose forward pass is `adapt` after `extract`; only `adapt` builds a graph.
 
     Subclasses have a `head`, the trainable classifier, whose parameters the papers leave out of their counts.
     Those that say which states of the backbone they need (`needs`, methods/states.py), and make features of them,
@@ -36,31 +36,31 @@ class Network(nn.Module):
     printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 
     def extract(self, images: Tensor) -> Any:
-        """Frozen features of normalised images (B×3×H×W); in evaluation mode the same for an image every time."""
+        """Return frozen features of normalised images (B×3×H×W); in evaluation mode always the same for an image."""
         raise NotImplementedError
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The states in `needs` of normalised images: what is worth keeping of an image from epoch to epoch."""
+        """Return the states in `needs` of normalised images, by name: what may be kept of an image."""
         return {IMAGES: images}
 
     def features_of(self, states: Mapping[str, Tensor]) -> Any:
-        """What `extract` returns, from the states in `needs`; cheap, and may be random in training."""
+        """Return what `extract` returns, from the states in `needs`; cheap, and may be random in training."""
         return self.extract(states[IMAGES])
 
     def adapt(self, features: Any) -> Tensor:
-        """Logits (B×classes) from what `extract` returned; everything a gradient passes through."""
+        """Compute logits (B×classes) from what `extract` returned; every gradient passes through this alone."""
         raise NotImplementedError
 
     def penalty(self) -> Tensor | None:
-        """What is added to the loss of every batch, where the paper has such a term."""
+        """Return a term for the loss of every batch, where the paper has one; else None."""
         return None
 
     def weighed(self, features: Any) -> Tensor | None:
-        """How much each image makes of each feature (B×F), where the paper looks at such weights; for reports."""
+        """Return the weight that each image gives each feature (B×F), where the paper shows them; else None."""
         return None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B×classes) of normalised images (B×3×H×W)."""
+        """Compute logits (B×classes) of normalised images (B×3×H×W)."""
         return self.adapt(self.extract(images))
 
 
@@ -82,23 +82,23 @@ class Entangled(Network):
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
+        """The trainable classifier."""
         return self.vit.get_classifier()
 
     def extract(self, images: Tensor) -> Tensor:
-        """The output of the last step below everything that learns; the images themselves if there is none."""
+        """Return the output of the last step below everything that learns; the images if there is none."""
         return self.features_of(self.observe(images))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """That output, under its name."""
+        """Return that output by its name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
-        """The one state that is needed."""
+        """Return the one state that is needed."""
         return states[self.needs[0]]
 
     def adapt(self, features: Tensor) -> Tensor:
-        """The remaining steps."""
+        """Run the remaining steps."""
         for step in self._steps()[self.frozen_steps :]:
             features = step.run(features)
         return features
@@ -107,7 +107,7 @@ class Entangled(Network):
 @dataclass_transform(frozen_default=True)
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """Subclass with a name and annotated settings: `class Lora(Method, name="lora"): rank: Count = 8`.
+    """The base class of methods: `class Lora(Method, name="lora")` with annotated settings such as `rank: Count = 8`.
 
     The subclass becomes a frozen dataclass, is entered into METHODS and checks its settings when made
     (ValueError names the setting). `str(method)` is its spec, e.g. "lora:rank=4".
@@ -142,11 +142,11 @@ class Method:
         raise NotImplementedError
 
     def fold(self, network: Network) -> Network:
-        """An equal network that is cheaper at inference, where the paper has one; else the network itself."""
+        """Return an equal network that is cheaper at inference, where the paper has one; else the network itself."""
         return network
 
     def stages(self, network: Network) -> Iterator[Network]:
-        """The networks to train one after another, where the paper trains more than once; else the network alone.
+        """Yield the networks to train one after another, where the paper trains more than once; else the network alone.
 
         Each is trained for all epochs of the recipe before the next is asked for, and may be made from the one
         before, on the same device. The last one is tested; cost and counts are those of the first.
@@ -159,5 +159,5 @@ class Method:
 
 
 def written(value: Any) -> str:
-    """How a setting is written in a spec; `methods.settings.parse` reads it back."""
+    """Write a setting as a spec does; `methods.settings.parse` reads it back."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

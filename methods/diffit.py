@@ -20,7 +20,7 @@ LAST = ("attn.proj", "mlp.fc2")  # the last layer of each branch
 
 
 class Scaled(nn.Module):
-    """`γ · layer(x)`, with γ for each output."""
+    """Multiplies each output of a layer with a trainable γ."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Scaled(nn.Module):
         return self.linear(x) * self.gamma
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         self.linear.weight = nn.Parameter((self.gamma.unsqueeze(1) * self.linear.weight).detach(), requires_grad=False)
         if self.linear.bias is not None:
             self.linear.bias = nn.Parameter((self.gamma * self.linear.bias).detach(), requires_grad=False)

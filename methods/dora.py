@@ -29,7 +29,7 @@ PARTS = {"qv": ("q", "k", "v"), "qkv": ("qkv",)}  # how the projection is cut; "
 
 
 class Direction(nn.Module):
-    """`W + scale · B A` of frozen rows W, in their precision."""
+    """Computes `W + scale · B A` for frozen rows W, in their precision."""
 
     def __init__(self, frozen: Tensor, rank: int, scale: float) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Direction(nn.Module):
 
 
 class Decomposed(nn.Module):
-    """`(m/n) · V`, the weight that takes the place of frozen rows W."""
+    """Computes `(m/n) · V`, the weight that replaces frozen rows W."""
 
     def __init__(self, frozen: Tensor, rank: int, scale: float) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Adapted(nn.Module):
         return outputs[0] if count == 1 else torch.cat(outputs, dim=-1)
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         rows = zip(self.names, self.frozen.weight.chunk(len(self.names)), strict=True)
         weight = torch.cat([self.weights[name](part) if name in self.weights else part for name, part in rows])
         self.frozen.weight = nn.Parameter(weight.detach(), requires_grad=False)

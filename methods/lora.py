@@ -23,7 +23,7 @@ from methods.settings import Count, Fraction, Layer, Number
 
 
 class LowRank(nn.Module):
-    """`scale · up(down(x))`, without biases; `up` starts at zero, so the network starts as the backbone."""
+    """Computes `scale · up(down(x))` without biases; `up` starts at zero, so the network starts as the backbone."""
 
     norm_scale: Tensor | None
     norm_shift: Tensor | None
@@ -49,7 +49,7 @@ class LowRank(nn.Module):
         self.norm_shift = None if norm.bias is None else norm.bias.detach()
 
     def matrix(self) -> Tensor:
-        """The update as one matrix (outputs×width)."""
+        """Return the update as one matrix (outputs×width)."""
         return self.scale * self.up.weight @ self.down.weight
 
     def _code(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class LowRank(nn.Module):
 
 
 class DroppedCode(Function):
-    """`down(dropout(scale · x + shift))`, for which x and one bit an element are kept."""
+    """Computes `down(dropout(scale · x + shift))` and keeps x and one bit an element for it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, down: Tensor, scale: Tensor, shift: Tensor | None, rate: float) -> Tensor:
@@ -96,7 +96,7 @@ def _affine(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
 
 
 class Adapted(nn.Module):
-    """A frozen projection to queries, keys and values plus low-rank updates of some of the three."""
+    """Adds low-rank updates to some parts of a frozen projection to queries, keys and values."""
 
     def __init__(self, frozen: nn.Linear, updates: dict[str, LowRank]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Adapted(nn.Module):
         return True
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         weight, bias = self.frozen.weight.detach().clone(), self.frozen.bias
         for name, update in self.updates.items():
             matrix, rows = update.matrix(), self._rows(name)
@@ -131,7 +131,7 @@ class Adapted(nn.Module):
         return self.frozen
 
     def _rows(self, name: str) -> slice:
-        """Where `name` ("q", "k", "v" or "qkv") stands in the projection's output."""
+        """Return the rows of `name` ("q", "k", "v" or "qkv") in the projection's output."""
         width = self.frozen.out_features // 3
         first = "qkv".index(name)
         return slice(first * width, (first + len(name)) * width)
@@ -168,7 +168,7 @@ class Lora(Method, name="lora"):
 
     @property
     def starts_as_backbone(self) -> bool:  # type: ignore[override]
-        """At zero, not with NOAH's normal start."""
+        """True with `start=zero`, false with NOAH's normal start."""
         return self.start == "zero"
 
     def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:

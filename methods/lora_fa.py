@@ -28,7 +28,7 @@ OTHERS = ("attn.proj", "mlp.fc1", "mlp.fc2")  # what `all` has besides
 
 
 class FrozenDown(nn.Module):
-    """`scale · B (A x)`, where only B learns."""
+    """Computes `scale · B (A x)`, where only B learns."""
 
     down: Tensor
 
@@ -43,12 +43,12 @@ class FrozenDown(nn.Module):
         return functional.linear(code if self.scale == 1 else code * self.scale, self.up)
 
     def matrix(self) -> Tensor:
-        """The update as one matrix (outputs×inputs)."""
+        """Return the update as one matrix (outputs×inputs)."""
         return self.scale * self.up @ self.down
 
 
 class Joint(Function):
-    """`W x + bias + scale · B (A x)`, which forms the gradient of x in one tensor rather than in two and their sum."""
+    """Computes `W x + bias + scale · B (A x)`; forms the gradient of x in one tensor, not in two and their sum."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, update: FrozenDown, up: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Joint(Function):
 
 
 class Updated(nn.Module):
-    """A frozen linear layer plus its update."""
+    """Adds its update to a frozen linear layer."""
 
     def __init__(self, frozen: nn.Linear, update: FrozenDown) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Updated(nn.Module):
         return Joint.apply(x, self.frozen.weight, self.frozen.bias, self.update, self.update.up)
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         weight = self.frozen.weight + self.update.matrix()
         self.frozen.weight = nn.Parameter(weight.detach(), requires_grad=False)
         return self.frozen

@@ -29,7 +29,7 @@ from methods.settings import Count, Fraction, Number
 
 
 class Grouped(nn.Module):
-    """A linear layer in groups, as a 1×1 convolution has them; it starts at zero."""
+    """A grouped linear layer, as a grouped 1×1 convolution; it starts at zero."""
 
     def __init__(self, units: int, width: int, groups: int) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class Grouped(nn.Module):
         return functional.linear(code, self.matrix(), self.bias)
 
     def matrix(self) -> Tensor:
-        """The weight as one matrix (width×units), zero outside the groups."""
+        """Return the weight as one matrix (width×units), zero outside the groups."""
         return torch.block_diag(*self.weight.chunk(self.groups))
 
 
 class Adapted(nn.Module):
-    """A frozen linear layer that reads R(u) in place of u."""
+    """Feeds R(u) in place of u to a frozen linear layer."""
 
     def __init__(self, frozen: nn.Linear, method: RepAdapter) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Adapted(nn.Module):
         return self.frozen(added.mul_(self.scale).add_(u))  # in place: nothing keeps what is added
 
     def merged(self) -> nn.Linear:
-        """One linear layer with the same output."""
+        """Return one linear layer with the same output."""
         frozen, up = self.frozen, self.up.matrix()
         shift = self.scale * frozen.weight @ (up @ self.down.bias + self.up.bias)
         weight = frozen.weight + self.scale * (frozen.weight @ up) @ self.down.weight

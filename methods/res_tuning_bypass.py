@@ -31,7 +31,7 @@ __all__ = ["Bypassed", "ResTuningBypass"]
 
 
 class Adapter(Bottleneck):
-    """A(x): a bottleneck with GELU and a residual connection."""
+    """Computes A(x): a bottleneck with GELU and a residual connection."""
 
     def __init__(self, width: int, units: int) -> None:
         super().__init__(width, units, nn.GELU())
@@ -56,7 +56,7 @@ class Bypassed(SideNetwork):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:
-        """The embedding and what each block wrote: of every token, or of the class token where it is enough."""
+        """Return the embedding and what each block wrote: of every token, or of the class token where it is enough."""
         features, x = [], images
         for step in steps_of(self.vit)[:-2]:
             x = step.run(x)
@@ -64,22 +64,22 @@ class Bypassed(SideNetwork):
         return features
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The embedding and what each block wrote, by name, all tokens of it."""
+        """Return the embedding and what each block wrote, all tokens, by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
-        """What `extract` returns, from the states."""
+        """Return what `extract` returns, from the states."""
         return [self._needed(states[name]) for name in self.needs]
 
     def adapt(self, features: list[Tensor]) -> Tensor:
-        """The bypass from the embedding up, the final norm and the head."""
+        """Run the bypass from the embedding up, the final norm and the head."""
         bypass, *states = features
         for lateral, vertical, state in zip(self.lateral, self.vertical, states, strict=True):
             bypass = lateral(state) + vertical(bypass)
         return self.head(pool(self.vit, bypass))
 
     def _needed(self, tokens: Tensor) -> Tensor:
-        """The class token (B×1×D), copied so that the others are let go, or all tokens."""
+        """Return the class token (B×1×D), copied so that the others can be freed, or all tokens."""
         lean = self.vit.global_pool == "token" and self.vit.blocks[0].attn.fused_attn
         return tokens[:, :1].clone() if lean else tokens
 

@@ -58,7 +58,7 @@ class Synthesized(SideNetwork):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:
-        """The embedding and what each block but the last wrote, in the number formats in which they are read."""
+        """Return the embedding and what each block but the last wrote, in the number formats in which they are read."""
         features, x = [], images
         for step in steps_of(self.vit)[:-3]:
             x = step.run(x)
@@ -66,11 +66,11 @@ class Synthesized(SideNetwork):
         return [*features[:-1], x]
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The embedding and what each block but the last wrote, by name."""
+        """Return the embedding and what each block but the last wrote, by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
-        """What `extract` returns, from the states."""
+        """Return what `extract` returns, from the states."""
         *rest, last = (states[name] for name in self.needs)
         return [*(state.to(read_type(state)) for state in rest), last]
 
@@ -84,7 +84,7 @@ class Synthesized(SideNetwork):
         return self.head(pool(self.vit, first_of(block, tokens) if lean else block(tokens)))
 
     def _mix(self, features: list[Tensor], mixture: Callable[..., Tensor]) -> Tensor:
-        """e (B×N×k)."""
+        """Mix the states into e (B×N×k)."""
         layers = zip(self.down, self.down_norm, features, strict=True)
         *rest, guide = (norm(down(state)) for down, norm, state in layers)
         kind = read_type(guide)
@@ -93,7 +93,7 @@ class Synthesized(SideNetwork):
 
 
 def _plain_mixture(states: Tensor, query: Tensor, bias: Tensor) -> Tensor:
-    """Σ α_i d_i (B×N×k) of states d_i (B×N×S×k), a query w * g (B×N×k) and c, as released: with normalised copies."""
+    """Compute Σ α_i d_i (B×N×k) of d_i (B×N×S×k), a query w * g (B×N×k) and c, as released, with normalised copies."""
     normalised = states / (states.norm(dim=3, keepdim=True) + SMALL)
     redundancy = functional.relu(normalised @ normalised.transpose(2, 3)).sum(dim=3)
     scores = functional.relu((states * query.unsqueeze(2)).sum(dim=3) + bias) / redundancy
@@ -102,14 +102,14 @@ def _plain_mixture(states: Tensor, query: Tensor, bias: Tensor) -> Tensor:
 
 
 def _lean_mixture(states: Tensor, query: Tensor, bias: Tensor) -> Tensor:
-    """The same from products of the d_i with each other, without copies of them."""
+    """Compute the same mixture from products of the d_i with each other, without copies of them."""
     if torch.is_grad_enabled() and states.requires_grad:
         return _LeanMixture.apply(states, query, bias)
     return _mixed(states, *_products(states, query, bias))
 
 
 def _products(states: Tensor, query: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """d_i·d_j (B×N×S×S) and w·(d_i * g) + c (B×N×S)."""
+    """Compute d_i·d_j (B×N×S×S) and w·(d_i * g) + c (B×N×S)."""
     return _wide(states @ states.transpose(2, 3)), _wide((states @ query.unsqueeze(3)).squeeze(3)) + bias
 
 
@@ -119,7 +119,7 @@ def _mixed(states: Tensor, products: Tensor, scores: Tensor) -> Tensor:
 
 
 class _LeanMixture(torch.autograd.Function):
-    """The lean mixture, with a backward pass that makes one tensor of the states' size."""
+    """Computes the lean mixture; its backward pass makes one tensor of the states' size."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, query: Tensor, bias: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class _LeanMixture(torch.autograd.Function):
 
 
 class _Weights:
-    """α (B×N×S) from products d_i·d_j (B×N×S×S) and scores w·(d_i * g) + c (B×N×S), and the gradient's way back."""
+    """Computes α (B×N×S) and its gradients from products d_i·d_j (B×N×S×S) and scores w·(d_i * g) + c (B×N×S)."""
 
     def __init__(self, products: Tensor, scores: Tensor) -> None:
         self.norms = products.diagonal(dim1=2, dim2=3).sqrt()
@@ -156,7 +156,7 @@ class _Weights:
         self.weights = self.shares / self.sum
 
     def backward(self, d_weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of products and scores from that of the weights."""
+        """Return the gradients of products and scores, from that of the weights."""
         d_shares = (d_weights - (d_weights * self.weights).sum(dim=2, keepdim=True)) / self.sum
         d_cosines = -(d_shares * self.shares / self.redundancy).unsqueeze(3) * (self.cosines > 0)
         d_sizes = -((d_cosines + d_cosines.transpose(2, 3)) * self.cosines).sum(dim=3) / self.sizes
@@ -165,7 +165,7 @@ class _Weights:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """In single precision if it is in half precision."""
+    """Return x in single precision if it is in half precision."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

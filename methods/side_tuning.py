@@ -26,7 +26,7 @@ LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
 
 
 class SideNetwork(nn.Module):
-    """The convolutional part of AlexNet with its pooling to 6×6, and a projection to the backbone's width."""
+    """Runs AlexNet's convolutions with their pooling to 6×6, and a projection to the backbone's width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class SideNetwork(nn.Module):
 
 
 class SideTuned(Network):
-    """The backbone's feature and the side network's, mixed."""
+    """Mixes the features of the frozen backbone and of the side network."""
 
     needs = POOLED, IMAGES
 
@@ -58,23 +58,23 @@ class SideTuned(Network):
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
+        """The trainable classifier."""
         return self.vit.get_classifier()
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The backbone's feature, and the images for the side network."""
+        """Return the backbone's feature, and the images for the side network."""
         return self.features_of(self.observe(images))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The same by name."""
+        """Return both by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The same as a pair."""
+        """Return both as a pair, from their names."""
         return states[POOLED], states[IMAGES]
 
     def adapt(self, features: tuple[Tensor, Tensor]) -> Tensor:
-        """The side network, the mixture and the head."""
+        """Run the side network, mix the features and classify."""
         feature, images = features
         share = torch.sigmoid(self.alpha)
         return self.head(share * feature + (1 - share) * self.side(images))
@@ -108,7 +108,7 @@ class SideTuning(Method, name="side_tuning"):
 
 
 def _imagenet() -> dict[str, Tensor]:
-    """The convolutions of torchvision's pre-trained AlexNet."""
+    """Load the convolutions of torchvision's pre-trained AlexNet."""
     weights = AlexNet_Weights.IMAGENET1K_V1
     try:
         tensors = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -23,7 +23,7 @@ IN_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
 class Affine(nn.Module):
-    """`scale · x + shift` on the last axis."""
+    """Computes `scale · x + shift` on the last axis."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Affine(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A frozen layer with scale and shift."""
+    """Scales and shifts the output of a frozen layer."""
 
     keeps_output = True  # for the gradient of the scale; what comes after it is made again, and costs nothing
 
@@ -54,12 +54,12 @@ class Scaled(nn.Module):
         return self.affine(frozen(x))
 
     def weights(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of one layer with the same output."""
+        """Return weight and bias of one layer with the same output."""
         scale, shift, weight, bias = self.affine.scale, self.affine.shift, self.frozen.weight, self.frozen.bias
         return weight * scale.view(-1, *[1] * (weight.ndim - 1)), shift if bias is None else bias * scale + shift
 
     def merged(self) -> nn.Module:
-        """That layer."""
+        """Return one layer with the same output."""
         weight, bias = self.weights()
         self.frozen.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         self.frozen.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)

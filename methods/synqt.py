@@ -31,7 +31,7 @@ from methods.steps import embed
 
 
 class Synthesised(Network):
-    """Tokens of every block are extracted; queries are made and read them in `adapt`."""
+    """Extracts the tokens of every block; makes queries that read them in `adapt`."""
 
     def __init__(self, vit: VisionTransformer, method: Synqt) -> None:
         super().__init__()
@@ -53,31 +53,31 @@ class Synthesised(Network):
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier; the rest of the paper's head counts as the method's."""
+        """The trainable classifier; the rest of the paper's head counts as the method's."""
         return self.vit.get_classifier()
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Kept] | Tensor:
-        """What queries read of each block; the embedded tokens where the blocks learn."""
+        """Return what queries read of each block; the embedded tokens where the blocks learn."""
         tokens = embed(self.vit, images)
         return tokens if self.trains_blocks else self._kept(tokens)
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """What each block read, by name."""
+        """Return what each block read, by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
-        """What `extract` returns, from its states."""
+        """Return what `extract` returns, from the states."""
         if self.trains_blocks:
             return states[EMBEDDED]
         return [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=True)]
 
     def adapt(self, features: list[Kept] | Tensor) -> Tensor:
-        """Queries through the synthesis and the frozen blocks, and the head."""
+        """Run queries through the synthesis and the frozen blocks, and the head."""
         return self.head(self.gathering(self._stack(features)))
 
     def weighed(self, features: list[Kept] | Tensor) -> Tensor:
-        """What the head weighs H_1…H_L, A_1…A_L, M_1…M_L with (B×3L)."""
+        """Return the weights (B×3L) that the head gives H_1…H_L, A_1…A_L, M_1…M_L."""
         return self.gathering.weights(self.gathering.refine(self._stack(features)[:, :1])).squeeze(1)
 
     def _stack(self, features: list[Kept] | Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Synthesised(Network):
         return walk(self.vit, tokens, to_the_end=False)[1]
 
     def _means(self, kept: list[Kept]) -> Iterator[tuple[Tensor, ...]]:
-        """For every block the token means (B×1×D) of its output on the queries and of its two branches."""
+        """Yield for every block the token means (B×1×D) of its output on the queries and of its two branches."""
         scales = self.attention_scales, self.ffn_scales
         carried = None
         for block, own, synthesis, what, *pair in zip(

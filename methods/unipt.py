@@ -51,7 +51,7 @@ class ParallelTuned(SideNetwork):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
-        """The rectified states and the pooled feature; a state itself is let go when the next block has read it."""
+        """Return the rectified states and the pooled feature; a state is freed once the next block has read it."""
         embedding, *blocks = steps_of(self.vit)[:-2]
         rectified, x = [], embedding.run(images)
         for block in blocks:
@@ -62,12 +62,12 @@ class ParallelTuned(SideNetwork):
         return [*rectified, _rectified(x)], feature
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The states as they are, and the pooled feature, by name."""
+        """Return the states as they are, and the pooled feature, by name."""
         return observe(self.vit, images, self.needs)
 
     @torch.no_grad()
     def features_of(self, states: Mapping[str, Tensor]) -> Features:
-        """What `extract` returns, from the states; these are shared and stay as they are."""
+        """Return what `extract` returns, from the states, which are shared and stay as they are."""
         return [_rectified(states[name]) for name in self.needs[:-1]], states[POOLED]
 
     def adapt(self, features: Features) -> Tensor:
@@ -82,13 +82,13 @@ class ParallelTuned(SideNetwork):
         return self.head(feature + self.up(functional.relu(mixed)))
 
     def _plain(self, down: nn.Linear, x: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """m_i and the mean of t_i (B×k each), by way of t_i."""
+        """Compute m_i and the mean of t_i (B×k each) by way of t_i."""
         t = down(x)
         weights = _attention(torch.bmm(t, query.unsqueeze(2)).squeeze(2))
         return torch.bmm(weights.unsqueeze(1), t).squeeze(1) + t[:, 0], t.mean(dim=1)
 
     def _folded(self, down: nn.Linear, x: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """The same two from x = ReLU(h_i) alone: only x and vectors are kept for the backward pass."""
+        """Compute m_i and the mean of t_i from x = ReLU(h_i): only x and vectors are kept for the backward pass."""
         scores = torch.bmm(x, (query @ down.weight).unsqueeze(2)).squeeze(2)
         weights = _attention(scores + query @ down.bias.unsqueeze(1))
         read = torch.bmm(weights.unsqueeze(1), x).squeeze(1) + x[:, 0]
@@ -98,12 +98,12 @@ class ParallelTuned(SideNetwork):
 
 
 def _rectified(state: Tensor) -> Tensor:
-    """ReLU of a state, in the number format in which products read it."""
+    """Apply ReLU to a state, in the number format in which products read it."""
     return functional.relu(state.to(read_type(state)))
 
 
 def _attention(scores: Tensor) -> Tensor:
-    """Weights of the tokens (B×N) from scores of both signs."""
+    """Compute weights of the tokens (B×N) from scores of both signs."""
     weights = functional.relu(scores)
     return weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-6)
 

@@ -31,7 +31,7 @@ TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",)}
 
 
 class Pair(nn.Module):
-    """A and B: Kaiming-uniform, by the inputs of each, or by the outputs where their transposes were drawn."""
+    """Holds A and B, Kaiming-uniform by the inputs of each, or by the outputs where their transposes were drawn."""
 
     down: Tensor
     up: Tensor
@@ -43,7 +43,7 @@ class Pair(nn.Module):
 
 
 class Mixed(nn.Module):
-    """`alpha · b * B * d` of the frozen B; without d where the code is multiplied with it."""
+    """Computes `alpha · b * B * d` of the frozen B; without d where the code is multiplied with it."""
 
     def __init__(self, outputs: int, alpha: float, d: Tensor | None) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Mixed(nn.Module):
 
 
 class Update(nn.Module):
-    """What is added to the outputs of one target in one block."""
+    """Makes the update of one target in one block."""
 
     def __init__(self, pair: Pair, mixed: Mixed) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Update(nn.Module):
         return functional.linear(functional.linear(x, pair.down), self.mixed(pair.up))
 
     def matrix(self) -> Tensor:
-        """The update as one matrix (outputs×inputs)."""
+        """Return the update as one matrix (outputs×inputs)."""
         (pair,) = self.shared
         return self.mixed(pair.up) @ pair.down
 
@@ -135,11 +135,11 @@ class Vera(Method, name="vera"):
         return Pair(width, self._codes(), self.rank, width * parts, "fan_in" if self.shared == "all" else "fan_out")
 
     def _codes(self) -> int:
-        """The length of d."""
+        """Return the length of d."""
         return self.rank
 
     def _start(self) -> Tensor:
-        """A fresh d."""
+        """Make a fresh d."""
         value = torch.full((1,), 0.1) if self.shared == "all" else torch.empty(1).uniform_(1e-5, 1)
         return value.repeat(self._codes())
 

@@ -31,7 +31,7 @@ Features = tuple[list[Kept], Tensor]
 
 
 class Reader(nn.Module):
-    """The frozen backbone with queries: from images (B×3×H×W) to features (B×M)."""
+    """Turns images (B×3×H×W) into features (B×M) by queries that read the frozen backbone."""
 
     def __init__(self, vit: VisionTransformer, method: Vqt) -> None:
         super().__init__()
@@ -46,26 +46,26 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def keep(self, images: Tensor) -> Features:
-        """What queries read of each block, and the backbone's own feature (B×D)."""
+        """Return what queries read of each block, and the backbone's own feature (B×D)."""
         tokens, kept = walk(self.vit, embed(self.vit, images))
         return kept, self._unit(pool(self.vit, tokens))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """What each block read, and the backbone's own feature, by name."""
+        """Return what each block read, and the backbone's own feature, by name."""
         return observe(self.vit, images, self.needs)
 
     @torch.no_grad()
     def keep_of(self, states: Mapping[str, Tensor]) -> Features:
-        """What `keep` returns, from its states."""
+        """Return what `keep` returns, from the states."""
         kept = [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=False)]
         return kept, self._unit(states[POOLED])
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
-        """The features that the head reads (B×M), from their states."""
+        """Return the features that the head reads (B×M), from the states."""
         return self.summarise(self.keep_of(states))
 
     def summarise(self, features: Features) -> Tensor:
-        """The features that the head reads (B×M)."""
+        """Return the features that the head reads (B×M)."""
         kept, own = features
         weights = [None] * len(kept) if self.weights is None else self.weights.unbind()
         summaries = [own]
@@ -88,7 +88,7 @@ class Reader(nn.Module):
 
 
 class Queried(Network):
-    """Tokens of every block are extracted; queries read them in `adapt`."""
+    """Extracts the tokens of every block; queries read them in `adapt`."""
 
     def __init__(self, reader: Reader, head: nn.Linear) -> None:
         super().__init__()
@@ -97,19 +97,19 @@ class Queried(Network):
         self.needs = reader.needs
 
     def extract(self, images: Tensor) -> Features:
-        """What queries read of each block, and the backbone's own feature."""
+        """Return what queries read of each block, and the backbone's own feature."""
         return self.reader.keep(images)
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """What each block read, and the backbone's own feature, by name."""
+        """Return what each block read, and the backbone's own feature, by name."""
         return self.reader.observe(images)
 
     def features_of(self, states: Mapping[str, Tensor]) -> Features:
-        """What `extract` returns, from its states."""
+        """Return what `extract` returns, from the states."""
         return self.reader.keep_of(states)
 
     def adapt(self, features: Features) -> Tensor:
-        """Queries through the frozen blocks, and the head."""
+        """Run queries through the frozen blocks, and the head."""
         return self.head(self.reader.summarise(features))
 
 
@@ -151,7 +151,7 @@ class Vqt(Method, name="vqt"):
         return Queried(reader, _head(reader.width, head))
 
     def stages(self, network: Network) -> Iterator[Network]:
-        """The network; where not all features stay, a head that scores them and one that reads the strongest."""
+        """Yield the network; if not all features stay, also a head that scores them and one on the strongest."""
         yield network
         if self.keep < 1:
             assert isinstance(network, Queried)
@@ -166,7 +166,7 @@ class Vqt(Method, name="vqt"):
 
 
 def _head(features: int, like: nn.Linear) -> nn.Linear:
-    """A fresh head with the classes of `like`: Kaiming normal by fan-out, and a bias at a prior of 0.01."""
+    """Make a fresh head with the classes of `like`: Kaiming normal by fan-out, and a bias at a prior of 0.01."""
     head = nn.Linear(features, like.out_features, device=like.weight.device, dtype=like.weight.dtype)
     nn.init.kaiming_normal_(head.weight, a=0, mode="fan_out")
     nn.init.constant_(head.bias, -math.log(99))

@@ -1,4 +1,4 @@
-"""Options that cut what blocks keep for their backward pass, for every method: words of a recipe's `activations`.
+"""Applies options that cut what blocks keep for their backward pass: words of a recipe's `activations`.
 
     regelu2                            ReGELU2 of every GELU between fc1 and fc2 (Yang et al., ICML 2024)
     ms_ln                              MS-LN: norms keep their output, which the layer after them keeps anyway (ibid.)
@@ -42,7 +42,7 @@ LAYERS = ("qkv", "proj", "fc1", "fc2", "down", "up")  # that VeLoRA may name; th
 
 @dataclass(frozen=True)
 class Velora:
-    """VeLoRA of the layers of these names: inputs are cut into `groups` parts, weight gradients are times `scale`."""
+    """Settings of VeLoRA for layers of these names: inputs are cut into `groups`, weight gradients times `scale`."""
 
     layers: tuple[str, ...]
     groups: int = 32
@@ -50,7 +50,7 @@ class Velora:
 
     @classmethod
     def of(cls, word: str) -> Velora:
-        """From `velora:fc2/qkv:groups=16`; raises ValueError."""
+        """Parse `velora:fc2/qkv:groups=16`; raises ValueError."""
         layers, *settings = word.split(":")[1:] or [""]
         names = tuple(sorted(set(layers.split("/")), key=LAYERS.index)) if set(layers.split("/")) <= {*LAYERS} else ()
         if not names:
@@ -77,7 +77,7 @@ class Activations:
 
     @classmethod
     def of(cls, text: str) -> Activations:
-        """From comma-separated words in any order; `none`, or nothing, is none of them. Raises ValueError."""
+        """Parse comma-separated words in any order; `none`, or nothing, is none of them. Raises ValueError."""
         words = [word.strip() for word in text.split(",") if word.strip() not in ("", "none")]
         words = [part for word in words for part in (BOTH if word == "both" else (word,))]
         if unknown := [word for word in words if word not in BOTH and word.partition(":")[0] != "velora"]:
@@ -92,11 +92,11 @@ class Activations:
         return ",".join([*(name for name in BOTH if getattr(self, name)), *map(str, self.velora)])
 
     def without(self, option: str) -> Activations:
-        """The others alone."""
+        """Return the options without this one."""
         return dataclasses.replace(self, **{option: () if option == "velora" else False})
 
     def options(self) -> list[str]:
-        """Those that are on, by the names of `SENTENCES`."""
+        """Return the names, as in `SENTENCES`, of the options that are on."""
         return [name for name in SENTENCES if getattr(self, name)]
 
 
@@ -127,7 +127,7 @@ def merge_norm(norm: nn.LayerNorm, layer: nn.Linear) -> None:
 
 
 def _share(block: Block) -> None:
-    """MS-LN where the layer after a norm keeps its input: where it is plain and learns, or where it has `absorb`."""
+    """Apply MS-LN where the layer after a norm keeps its input: if it is plain and learns, or has `absorb`."""
     for owner, name, norm_name in ((block.attn, "qkv", "norm1"), (block.mlp, "fc1", "norm2")):
         norm, layer = getattr(block, norm_name), getattr(owner, name, None)
         if not isinstance(norm, nn.LayerNorm) or norm.weight is None:
@@ -140,14 +140,14 @@ def _share(block: Block) -> None:
 
 
 def _has_gelu(module: nn.Module) -> bool:
-    """Whether it is an MLP with GELU by the error function, as ReGELU2's slopes need, whose input nobody keeps."""
+    """Return whether it is an MLP with exact GELU, as ReGELU2's slopes need, whose input nobody keeps."""
     act = getattr(module, "act", None)
     exact = isinstance(act, timm.layers.GELU) or (type(act) is nn.GELU and act.approximate == "none")
     return exact and hasattr(module, "fc1") and not getattr(module.fc1, "keeps_output", False)
 
 
 def _layers(network: nn.Module, names: tuple[str, ...]) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """The plain linear layers of these names whose weight learns, with the modules that have them."""
+    """Yield the plain linear layers of these names whose weight learns, with the modules that have them."""
     for owner in network.modules():
         for name, layer in owner.named_children():
             if name in names and type(layer) is nn.Linear and layer.weight.requires_grad:

@@ -52,7 +52,7 @@ def walk(vit: VisionTransformer, tokens: Tensor, to_the_end: bool = True) -> tup
 
 @torch.no_grad()
 def kept_of(block: nn.Module, tokens: Tensor) -> Kept:
-    """What `walk` keeps of a frozen block that reads these tokens, without the block's own work on them."""
+    """Return what `walk` keeps of a frozen block that reads these tokens, without running the block on them."""
     attention, normed = block.attn, block.norm1(tokens)
     if not _folds(attention):
         _, key, value = _heads(attention, attention.qkv(normed))
@@ -62,7 +62,7 @@ def kept_of(block: nn.Module, tokens: Tensor) -> Kept:
 
 
 def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
-    """The block applied to queries (B×n×D): its output, and what its attention and its MLP added."""
+    """Apply the block to queries (B×n×D); return its output, and what its attention and its MLP added."""
     attended = block.drop_path1(block.ls1(_attend(block.attn, block.norm1(queries), kept)))
     queries = queries + attended
     processed = block.drop_path2(block.ls2(block.mlp(block.norm2(queries))))
@@ -70,7 +70,7 @@ def read(block: nn.Module, queries: Tensor, kept: Kept) -> tuple[Tensor, Tensor,
 
 
 def first_of(block: nn.Module, tokens: Tensor) -> Tensor:
-    """What the block writes at its first token (B×1×D), without attention and MLP of the others."""
+    """Return the block's output at its first token (B×1×D), without attention and MLP of the others."""
     attention, normed = block.attn, block.norm1(tokens)
     kept: Kept = normed.to(read_type(normed)) if _folds(attention) else _heads(attention, attention.qkv(normed))[1:]
     output, _, _ = read(block, tokens[:, :1], kept)
@@ -78,7 +78,7 @@ def first_of(block: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def _step(block: nn.Module, tokens: Tensor) -> tuple[Tensor, Kept]:
-    """The block applied to its own tokens, as timm does."""
+    """Apply the block to its own tokens, as timm does."""
     mixed, kept = _self_attend(block.attn, block.norm1(tokens))
     tokens = tokens + block.drop_path1(block.ls1(mixed))
     del mixed  # not needed while the MLP is at work
@@ -103,7 +103,7 @@ def _attend(attention: Attention, normed: Tensor, kept: Kept) -> Tensor:
 
 
 def _fold(attention: Attention, normed: Tensor, tokens: Tensor) -> Tensor:
-    """The lean form: context (B×heads×n×d_h) of normalised queries (B×n×D) and tokens (B×N×D)."""
+    """Compute the context (B×heads×n×d_h) of normalised queries (B×n×D) and tokens (B×N×D) in the lean form."""
     heads, size = attention.num_heads, attention.head_dim
     q_weight, k_weight, v_weight = attention.qkv.weight.view(3, heads, size, -1)
     q_bias, _, v_bias = (None,) * 3 if attention.qkv.bias is None else attention.qkv.bias.view(3, -1)
@@ -116,7 +116,7 @@ def _fold(attention: Attention, normed: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _mix(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Context (B×heads×n×d_h) of queries, keys and values of the same layout."""
+    """Compute the context (B×heads×n×d_h) of queries, keys and values of the same layout."""
     if attention.fused_attn:
         drop = attention.attn_drop.p if attention.training else 0.0
         return functional.scaled_dot_product_attention(query, key, value, dropout_p=drop)
@@ -125,7 +125,7 @@ def _mix(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> Ten
 
 
 def _heads(attention: Attention, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (B×heads×n×d_h) from a projection to all three (B×n×3·D)."""
+    """Split a projection (B×n×3·D) into queries, keys and values (B×heads×n×d_h)."""
     parts = projected.unflatten(-1, (3, attention.num_heads, attention.head_dim))
     query, key, value = parts.permute(2, 0, 3, 1, 4).unbind()
     return attention.q_norm(query), attention.k_norm(key), value
@@ -136,6 +136,6 @@ def _project(attention: Attention, context: Tensor) -> Tensor:
 
 
 def _folds(attention: Attention) -> bool:
-    """Whether the lean form fits: nothing stands between u and the keys, and their weights are frozen."""
+    """Return whether the lean form fits: nothing stands between u and the keys, and their weights are frozen."""
     plain_keys = isinstance(attention.k_norm, nn.Identity)
     return attention.fused_attn and plain_keys and not attention.qkv.weight.requires_grad

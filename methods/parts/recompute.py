@@ -1,4 +1,4 @@
-"""Outputs of layers that are made again in the backward pass, where that is cheap, rather than kept.
+"""Makes cheap outputs of layers again in the backward pass rather than keeping them.
 
 A layer norm's output, for one, is kept only for the weights that read it, and follows from its input, which is kept.
 """
@@ -17,7 +17,7 @@ __all__ = ["Recomputing"]
 
 
 class Output:
-    """How one output is made; made once for all that read it, and let go when the last one has it."""
+    """Makes one output once for all that read it, and frees it when the last one has it."""
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
         self.make = make
@@ -26,7 +26,7 @@ class Output:
 
     @torch.no_grad()
     def read(self) -> Tensor:
-        """The output, made if need be."""
+        """Return the output; make it first if it is not there."""
         made = self.made if self.made is not None else self.make()
         self.readers -= 1
         self.made = made if self.readers > 0 else None
@@ -34,19 +34,19 @@ class Output:
 
 
 class Ledger:
-    """The outputs that autograd is not to keep, by storage, while a block runs; closed otherwise."""
+    """Lists the outputs that autograd must not keep, by storage, while a block runs; closed otherwise."""
 
     def __init__(self) -> None:
         self.outputs: dict[int, tuple[Tensor, Output]] | None = None  # the tensor is held so that its key stays its own
 
     def enter(self, tensor: Tensor, make: Callable[[], Tensor]) -> None:
-        """From here on `tensor` and its views are not kept; `make` gives an equal one of the same layout."""
+        """Keep `tensor` and its views no longer from here on; `make` gives an equal one of the same layout."""
         if self.outputs is not None:
             self.outputs[tensor.untyped_storage()._cdata] = tensor, Output(make)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """What is entered inside is not kept."""
+        """Open the ledger: what is entered inside is not kept."""
         self.outputs = {}
         try:
             with saved_tensors_hooks(self._pack, _unpack):
@@ -64,7 +64,7 @@ class Ledger:
 
 
 class Remade(nn.Module):
-    """A layer whose output is entered in the ledger."""
+    """Runs a layer and enters its output in the ledger."""
 
     def __init__(self, layer: nn.Module, ledger: Ledger) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Remade(nn.Module):
 
 
 class Recomputing(nn.Module):
-    """`block` with the outputs of its layers `names` made again; the layers must be deterministic.
+    """Runs `block` and makes the outputs of its layers `names` again; these layers must be deterministic.
 
     With `lean` false it runs as it is, and so it does inside activation checkpointing, which makes everything again,
     and when compiled, where the compiler chooses.
@@ -101,7 +101,7 @@ class Recomputing(nn.Module):
             return self.block(x)
 
     def unwrapped(self) -> nn.Module:
-        """The block with its layers as they were."""
+        """Return the block with its layers as they were."""
         for name in reversed(self._names):  # a layer inside another one was wrapped before it
             _replace(self.block, name, self.block.get_submodule(name).layer)
         return self.block
@@ -120,5 +120,5 @@ def _replace(block: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def _hooked() -> bool:
-    """Whether someone else decides what is kept: of nested hooks only the innermost ones are called."""
+    """Return whether other hooks decide what is kept: of nested hooks only the innermost ones are called."""
     return torch._C._autograd._top_saved_tensors_default_hooks(False) is not None

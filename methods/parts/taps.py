@@ -18,7 +18,7 @@ ClassToken = Literal["pooled", "apart", "only"]
 
 
 class Taps(nn.Module):
-    """The frozen backbone; from images (B×3×H×W) to pooled and normalised features (B×M), or a choice of them."""
+    """Turns images (B×3×H×W) into pooled and normalised features (B×M) of the frozen backbone, or a choice of them."""
 
     order: Tensor | None
 
@@ -36,12 +36,12 @@ class Taps(nn.Module):
 
     @torch.no_grad()
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """All pooled features (B×M) as they come, under one name."""
+        """Return all pooled features (B×M) under one name."""
         return {self.needs[0]: torch.cat(list(self._groups(images)), dim=1)}
 
     @torch.no_grad()
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
-        """The same as `forward`, from these."""
+        """Return what `forward` returns, from these features."""
         return self._normalised(iter(states[self.needs[0]].split(self.widths, dim=1)))
 
     @torch.no_grad()
@@ -54,14 +54,14 @@ class Taps(nn.Module):
         self.counts = group.bincount(minlength=len(ends)).tolist()
 
     def _normalised(self, groups: Iterator[Tensor]) -> Tensor:
-        """Those that stay, each group at length 1."""
+        """Select the features that stay and normalise each group to length 1."""
         if self.order is not None:
             chosen = self.order.split(self.counts)
             groups = (group[:, some] for group, some in zip(groups, chosen, strict=True))
         return torch.cat([functional.normalize(group, dim=1) for group in groups], dim=1)
 
     def _groups(self, images: Tensor) -> Iterator[Tensor]:
-        """The pooled groups, one at a time as the blocks run, so that nothing is kept at full length."""
+        """Yield the pooled groups as the blocks run, so that nothing is kept at full length."""
         vit = self.vit
         patches = vit.patch_embed(images)
         yield self._pool(torch.cat([vit.cls_token.expand(len(patches), -1, -1), patches], dim=1))
@@ -99,7 +99,7 @@ class Taps(nn.Module):
 
 
 def pooled(tokens: Tensor, size: int, class_token: ClassToken) -> Tensor:
-    """About `size` numbers an image of tokens (B×N×c): means of windows without overlap, the last tokens left out.
+    """Pool tokens (B×N×c) to about `size` numbers an image: means of windows without overlap, the last tokens left out.
 
     The class token is pooled like any other, or kept apart in front of the others, or all that is taken.
     """
