@@ -1,30 +1,136 @@
-"""A suite's table of our runs alone: the averages, costs, seeds, then every task."""
+"""The tables of our own runs: score columns by group and average, costs, conditions, seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import pandas as pd
 
 from reports.tables.captions import conditions, failures
-from reports.tables.columns import Filled, about, named
-from reports.tables.comparison import Comparison, values
-from reports.tables.layout import Layout, Place
-from reports.tables.summary import Summary, summaries
-from reports.tables.table import Cell, Column, Table
+from reports.tables.comparison import Comparison, label, values
+from reports.tables.summary import COSTS, Summary, summaries
+from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
-__all__ = ["table"]
+__all__ = ["AVERAGES", "MEAN", "Filled", "Layout", "Place", "about", "named", "table"]
 
+ACCURACY = METRICS["test_accuracy"]
+MEAN = replace(ACCURACY, digits=2)
+AVERAGES = "mean accuracy (%)"  # the block of all means
+Filled = tuple[Column, Sequence[Cell]]  # a column with its cells, one a line
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean ± standard deviation over the seeds named; where a task is missing, "
     "averages over it are too. Costs are means over the tasks that are there."
 )
 
 
+@dataclass(frozen=True)
+class Place:
+    """A column and what stands in it: the score of a task, the mean of a group, or an average by its convention."""
+
+    kind: Literal["task", "group", "mean"]
+    name: str
+    column: Column
+    whole: bool = True  # of an average: all of its tasks are among the columns
+
+    def ours(self, line: Summary) -> Cell:
+        """The cell of a line of ours; an average over a part of its tasks is none."""
+        if self.kind == "task":
+            return line.tasks[self.name]
+        if not self.whole:
+            return Cell()
+        if self.kind == "group":
+            return line.groups[self.name]
+        return line.headline if self.name == "mean_of_groups" else line.plain
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tasks by group, and which averages are shown: of one group there is only the plain mean over tasks.
+
+    `sizes` is how many tasks the suite has in each group: where some were never run there is no average over them.
+    Without `tasks` there are means alone, without `averages` only those of groups.
+    """
+
+    groups: Mapping[str, Sequence[str]]
+    sizes: Mapping[str, int]
+    tasks: bool = True
+    averages: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)  # of tasks whose name is not what a column shows
+
+    def places(self) -> list[Place]:
+        """From left to right."""
+        found: list[Place] = []
+        for group, tasks in self.groups.items():
+            shown = tasks if self.tasks else ()
+            found += [Place("task", task, self._column(task, group)) for task in shown]
+            if len(self.sizes) > 1 and self.sizes.get(group) != 1:
+                label, block = ("mean", group) if self.tasks else (group, AVERAGES)
+                column = Column(f"test_accuracy_{group}_mean", label, block, MEAN)
+                found += [Place("group", group, column, self._is_whole(group))]
+        return [*found, *(self._averages() if self.averages else ())]
+
+    def means(self) -> list[Place]:
+        """The averages, then the means of groups, all in one block."""
+        return sorted(replace(self, tasks=False).places(), key=lambda place: place.kind == "group")
+
+    def _column(self, task: str, group: str) -> Column:
+        return Column(f"test_accuracy_{task}", self.labels.get(task, task), group, ACCURACY)
+
+    def _is_whole(self, group: str) -> bool:
+        return len(self.groups.get(group, ())) >= self.sizes.get(group, 0)
+
+    def _averages(self) -> list[Place]:
+        labels = {"mean_of_groups": f"of {len(self.sizes)} groups"} if len(self.sizes) > 1 else {}
+        labels |= {"mean_of_tasks": f"of {sum(self.sizes.values())} tasks"}
+        whole = all(map(self._is_whole, self.sizes))
+        return [
+            Place("mean", name, Column(f"test_accuracy_{name}", label, AVERAGES, MEAN), whole)
+            for name, label in labels.items()
+        ]
+
+
+def named(lines: Sequence[Summary]) -> Filled:
+    """The first column."""
+    return Column("method", "method"), [Cell(word=line.label) for line in lines]
+
+
+def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
+    """The costs, the conditions that are not the same in all lines, the number of runs."""
+    conditions = [f"recipe_{field}" for field in comparison.differing] + _devices(comparison.runs)
+    costs = [name for name in COSTS if any(line.costs[name] != Cell() for line in lines)]
+    return [
+        *(
+            (
+                Column(name, METRICS[name].label, METRICS[name].block, METRICS[name]),
+                [line.costs[name] for line in lines],
+            )
+            for name in costs
+        ),
+        *(_words(name, lines) for name in conditions),
+        (Column("runs", "runs", metric=Metric("runs", "", 1, 0)), [_finished(line) for line in lines]),
+    ]
+
+
+def _devices(runs: pd.DataFrame) -> list[str]:
+    return ["where_device"] if len(values(runs, "where_device")) > 1 else []
+
+
+def _words(name: str, lines: Sequence[Summary]) -> Filled:
+    return Column(name, label(name)), [Cell(word=" / ".join(values(line.runs, name))) for line in lines]
+
+
+def _finished(line: Summary) -> Cell:
+    return Cell(int((line.runs["status"] == "ok").sum()))
+
+
 def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str]) -> Table:
     """Lines in the order of the published tables."""
     lines = summaries(comparison)
-    filled = [named(lines), *_scores(layout.means(), lines), *about(comparison, lines)]
+    filled = [named(lines), *_filled(layout.means(), lines), *about(comparison, lines)]
     filled += [(Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
-    filled += _scores([place for place in layout.places() if place.kind == "task"], lines)
+    filled += _filled([place for place in layout.places() if place.kind == "task"], lines)
     return Table(
         name,
         f"{conditions(comparison)} {LEGEND}",
@@ -34,7 +140,7 @@ def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str
     )
 
 
-def _scores(places: Sequence[Place], lines: Sequence[Summary]) -> list[Filled]:
+def _filled(places: Sequence[Place], lines: Sequence[Summary]) -> list[Filled]:
     return [(place.column, [place.ours(line) for line in lines]) for place in places]
 
 

@@ -1,17 +1,36 @@
-"""The rows of the publications, and which of them a line of ours may stand beside."""
+"""The rows of the publications: which there are, their cells, and tables of them alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import pandas as pd
 
 from reports.tables.comparison import Comparison
-from results import quoted
+from reports.tables.ours import AVERAGES, MEAN, Layout, Place
+from reports.tables.summary import group_means, mean_of_group_means, plain_mean
+from reports.tables.table import METRICS, MILLIONS, Cell, Column, Metric, Table
+from results import quoted, slug
 
-__all__ = ["SELECTIONS", "Printed", "by_weights", "canonical", "fitting", "published", "tasks", "unknown_weights"]
+__all__ = [
+    "CONVENTIONS",
+    "PARAMETERS",
+    "SELECTIONS",
+    "Printed",
+    "by_weights",
+    "canonical",
+    "fitting",
+    "obtained",
+    "published",
+    "tables_alone",
+    "tasks",
+    "theirs",
+    "unknown_weights",
+    "without_best",
+]
 
 NETWORKS = {"vit_base_patch16_224": "vit_b16"}  # timm's names, and those of results/published
 PRETRAINING = {
@@ -24,8 +43,26 @@ PRETRAINING = {
 }
 SELECTIONS = {"last": "last", "best_on_test": "best", "": "epoch unknown"}
 HOW = {"digitised": "read off the figure", "second-hand": "read in another source"}
+PARAMETERS = Metric("parameters", "M", MILLIONS, 3, None, "parameters as the source counts")
 QUANTITIES = ("accuracy", "group_mean", "average", "parameters")
 ROW = ["source", "table", "row", "method", "setting", "backbone", "pretraining"]
+CONVENTIONS = {
+    "cifar_with_linear_head": "CIFAR-100, with a linear head",
+    "with_head_mean_of_tasks": "with head, mean of tasks",
+    "without_head_mean_of_tasks": "without head, mean of tasks",
+    "without_head_mean_of_groups": "without head, mean of groups",
+    "without_head": "without head",
+    "unexplained": "unexplained",
+    "": "",
+}
+UNSTATED = Place("mean", "unstated", Column("test_accuracy_unstated_mean", "not said of what", AVERAGES, MEAN), False)
+LEGEND_ALONE = (
+    "The papers' own numbers, or what others reported where the source says so; none was measured here. "
+    "Test accuracy (%) with the printed digits, by recipes "
+    "of their own: of the last epoch, of the best epoch on test, or of an epoch that is not known. Numbers stand as "
+    "they are printed in the source named, but for those that the notes say were read off a figure or in another "
+    "source. Means in parentheses follow from the printed numbers and were not printed."
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +96,7 @@ def published(subject: str, comparison: Comparison) -> list[Printed]:
     lines = lines[lines["quantity"].isin(QUANTITIES)]
     same = lines["pretraining"].str.removesuffix("-augreg") == known.removesuffix("-augreg")
     fits = lines[same & (lines["backbone"] == NETWORKS[network]) & (lines["method"] != "")]
-    return [row for _, part in fits.groupby(ROW, sort=False) for row in _rows(part)]
+    return [row for _, part in fits.groupby(ROW, sort=False) for row in _printed_rows(part)]
 
 
 def by_weights(subject: str) -> dict[tuple[str, str], list[Printed]]:
@@ -67,7 +104,7 @@ def by_weights(subject: str) -> dict[tuple[str, str], list[Printed]]:
     lines = quoted(subject)
     found: dict[tuple[str, str], list[Printed]] = {}
     for _, part in lines[lines["quantity"].isin(QUANTITIES)].groupby(ROW, sort=False):
-        if rows := list(_rows(part)):
+        if rows := list(_printed_rows(part)):
             found.setdefault((part["backbone"].iloc[0], part["pretraining"].iloc[0]), []).extend(rows)
     return found
 
@@ -103,14 +140,14 @@ def _plain(value: str) -> str:
     return f"{float(value):g}" if re.fullmatch(r"\d+(\.\d*)?(e-?\d+)?", value) else value
 
 
-def _rows(lines: pd.DataFrame) -> Iterator[Printed]:
+def _printed_rows(lines: pd.DataFrame) -> Iterator[Printed]:
     """A row, or two where averages of the last epoch and of the best are both printed."""
     selections = lines.loc[lines["quantity"] != "parameters", "selection"]
     for selection in dict.fromkeys(selections):
-        yield _row(lines[(lines["selection"] == selection) | (lines["quantity"] == "parameters")], selection)
+        yield _printed_row(lines[(lines["selection"] == selection) | (lines["quantity"] == "parameters")], selection)
 
 
-def _row(lines: pd.DataFrame, selection: str) -> Printed:
+def _printed_row(lines: pd.DataFrame, selection: str) -> Printed:
     first, parameters = lines.iloc[0], lines[lines["quantity"] == "parameters"]
     return Printed(
         source=f"{first['source']}, {first['table']}",
@@ -122,11 +159,11 @@ def _row(lines: pd.DataFrame, selection: str) -> Printed:
         averages=_values(lines, "average", "convention"),
         parameters=next(iter(parameters["value"]), ""),
         counted=next(iter(parameters["convention"]), ""),
-        notes=_notes(lines),
+        notes=_notes_of(lines),
     )
 
 
-def _notes(lines: pd.DataFrame) -> tuple[str, ...]:
+def _notes_of(lines: pd.DataFrame) -> tuple[str, ...]:
     """How the numbers were obtained, where they were not read where they were printed; and what is said of them."""
     obtained = [HOW[how] for how in lines["how"] if how in HOW]
     said = [part for note in lines["note"] if note for part in note.split("; ")]
@@ -137,3 +174,85 @@ def _values(lines: pd.DataFrame, quantity: str, key: str) -> dict[str, str]:
     """What was worked out from printed numbers and not printed itself is in parentheses."""
     part = lines[lines["quantity"] == quantity].to_dict("records")
     return {line[key]: f"({line['value']})" if line["how"] == "recomputed" else line["value"] for line in part}
+
+
+def theirs(row: Printed, layout: Layout, place: Place) -> Cell:
+    """The number as it was printed; a mean that was not, from the printed tasks and in parentheses."""
+    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
+    if place.name in known:
+        return Cell(_share(known[place.name]), printed=known[place.name])
+    value = _mean(row, layout, place) if place.whole else None
+    return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
+
+
+def _mean(row: Printed, layout: Layout, place: Place) -> float | None:
+    scores: dict[str, float | None] = {task: _share(text) for task, text in row.scores.items()}
+    if place.kind == "group":
+        return group_means(scores, layout.groups)[place.name]
+    if place.name == "mean_of_groups":
+        return mean_of_group_means(scores, layout.groups)
+    if place.name == "mean_of_tasks":
+        return plain_mean(scores.get(task) for tasks in layout.groups.values() for task in tasks)
+    return None
+
+
+def _share(text: str) -> float:
+    return float(text.strip("()")) / METRICS["test_accuracy"].scale
+
+
+def tables_alone(subject: str, sizes: Mapping[str, int], labels: Mapping[str, str] | None = None) -> list[Table]:
+    """Make the tables_alone of the rows in `results/published/<subject>.csv`, which has the tasks in the suite's order.
+
+    `sizes` is how many tasks the suite has in each group, `labels` what columns show in place of a task's name.
+    """
+    left = iter(tasks(subject))
+    groups = {group: list(islice(left, size)) for group, size in sizes.items()}
+    layout = Layout(groups, sizes, averages=subject != "few_shot", labels=labels or {})
+    return [_table_alone(subject, *weights, rows, layout) for weights, rows in by_weights(subject).items()]
+
+
+def _table_alone(subject: str, backbone: str, pretraining: str, rows: Sequence[Printed], layout: Layout) -> Table:
+    places = [*layout.places(), UNSTATED]
+    about = Column("method", "method"), Column("spec", "named here"), Column("source", "source")
+    counts = Column("parameters", "printed", PARAMETERS.block, PARAMETERS)
+    columns = (
+        *about,
+        Column("epoch", "epoch"),
+        counts,
+        Column("counted", "counted"),
+        *(without_best(place.column) for place in places),
+    )
+    lines = [(*_about_printed(row), *(theirs(row, layout, place) for place in places)) for row in rows]
+    filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
+    return Table(
+        "-".join(slug(part) for part in (subject, backbone, pretraining, "published") if part),
+        f"{subject}, backbone {backbone}, pre-training {pretraining or 'not known'}. {LEGEND_ALONE}",
+        tuple(columns[place] for place in filled),
+        tuple(tuple(line[place] for place in filled) for line in lines),
+        tuple(obtained(rows)),
+    )
+
+
+def _about_printed(row: Printed) -> tuple[Cell, ...]:
+    count = Cell(float(row.parameters.strip("()")) / MILLIONS, printed=row.parameters) if row.parameters else Cell()
+    epoch = SELECTIONS[row.selection].removeprefix("epoch ")
+    words = row.row, row.spec, row.source, epoch
+    return *(Cell(word=word) for word in words), count, Cell(word=CONVENTIONS[row.counted])
+
+
+def without_best(column: Column) -> Column:
+    """Ours and theirs share a column here, so that none is marked as its best."""
+    return replace(column, metric=column.metric and replace(column.metric, better=None))
+
+
+def obtained(rows: Iterable[Printed]) -> list[str]:
+    """How numbers were obtained that were not read where they were printed, and other remarks, once for all rows."""
+    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
+    for row in rows:
+        if row.notes:
+            alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
+    return [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
+
+
+def _places(sources: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{source} ({', '.join(rows)})" for source, rows in sources.items())

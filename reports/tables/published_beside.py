@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from reports.tables import ours
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, present
-from reports.tables.counted import CONVENTIONS, counted
-from reports.tables.layout import Layout, Place
-from reports.tables.metrics import MILLIONS, Metric
-from reports.tables.ours import seeds
-from reports.tables.published import Printed, fitting
-from reports.tables.summary import Summary, summaries
-from reports.tables.table import Cell, Column, Table
-from reports.tables.theirs import gap, theirs
+from reports.tables.order import tasks_by_group
+from reports.tables.ours import Layout, Place, seeds
+from reports.tables.published import (
+    CONVENTIONS,
+    PARAMETERS,
+    Printed,
+    fitting,
+    obtained,
+    published,
+    theirs,
+    unknown_weights,
+    without_best,
+)
+from reports.tables.summary import Summary, mean_of_group_means, plain_mean, summaries
+from reports.tables.table import MILLIONS, Cell, Column, Table
 
-__all__ = ["PARAMETERS", "obtained", "table", "without_best"]
+__all__ = ["beside", "counted", "pair"]
 
-PARAMETERS = Metric("parameters", "M", MILLIONS, 3, None, "parameters as the source counts")
+HEAD = 769  # scalars a class of the linear head of ViT-B/16, the one network whose printed counts are compared
+CIFAR = "cifar"
+COLUMNS = ("task", "classes", "trainable", "trainable_without_head", "printed_extra")
+Run = Mapping[Any, Any]
+Count = Callable[[Run], float | None]
 LEGEND = (
     "Test accuracy (%); below each line what publications printed for the method, by recipes of their own, and ours "
     "minus theirs in points. Ours is of the last epoch, but of the best epoch on test beside rows marked best, which "
@@ -39,7 +52,7 @@ class Beside:
         return self.best if row.selection == "best_on_test" else self.last
 
 
-def table(
+def beside(
     name: str, comparison: Comparison, layout: Layout, rows: Sequence[Printed], notes: Sequence[str]
 ) -> Table | None:
     """Our lines that have a published row, each with its rows; None where there is none."""
@@ -116,11 +129,6 @@ def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
     return Cell(value, printed=row.parameters), Cell(counted(line, row.counted)), Cell(word=CONVENTIONS[row.counted])
 
 
-def without_best(column: Column) -> Column:
-    """Ours and theirs share a column here, so that none is marked as its best."""
-    return replace(column, metric=column.metric and replace(column.metric, better=None))
-
-
 def _notes(known: Sequence[Beside]) -> list[str]:
     notes = obtained(row for each in known for row in each.rows)
     unbest = [each.last.label for each in known if each.best is None and _chosen(each.rows)]
@@ -129,18 +137,57 @@ def _notes(known: Sequence[Beside]) -> list[str]:
     return notes
 
 
-def obtained(rows: Iterable[Printed]) -> list[str]:
-    """How numbers were obtained that were not read where they were printed, and other remarks, once for all rows."""
-    alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
-    for row in rows:
-        if row.notes:
-            alike.setdefault(row.notes, {}).setdefault(row.source, {})[row.row] = None
-    return [f"{_places(sources)}: {'; '.join(said)}." for said, sources in alike.items()]
-
-
-def _places(sources: Mapping[str, Iterable[str]]) -> str:
-    return "; ".join(f"{source} ({', '.join(rows)})" for source, rows in sources.items())
-
-
 def _chosen(rows: Sequence[Printed]) -> bool:
     return any(row.selection == "best_on_test" for row in rows)
+
+
+def pair(subject: str, comparison: Comparison, notes: Sequence[str], layout: Layout) -> list[Table]:
+    """`subject` is the report's name and that of the published numbers; without a row that fits, there is one table."""
+    name = comparison.name  # which starts with the suite, as the report does
+    rows = published(subject, comparison)
+    found = beside(f"{name}-published", comparison, layout, rows, [*notes, *unknown_weights(comparison)])
+    return [ours.table(name, comparison, layout, notes), *([found] if found is not None else [])]
+
+
+def gap(ours: Cell, printed: Cell, place: Place) -> Cell:
+    """Ours minus theirs, with its sign."""
+    if ours.value is None or printed.value is None or place.column.metric is None:
+        return Cell()
+    difference = ours.value - printed.value
+    shown = round(difference * place.column.metric.scale, place.column.metric.digits) + 0.0  # no minus before a zero
+    return Cell(difference, printed=f"{shown:+.{place.column.metric.digits}f}")
+
+
+def counted(line: Summary, convention: str) -> float | None:
+    """Scalars of a line of ours, what the publication's code registers and never uses included; None where unknown."""
+    if convention == "cifar_with_linear_head":
+        return _by_task(line, _with_linear_head).get(CIFAR)
+    if convention == "with_head_mean_of_tasks":
+        return plain_mean(_by_task(line, lambda run: _total(run, "trainable")).values())
+    if convention in ("without_head", "without_head_mean_of_tasks"):
+        return plain_mean(_by_task(line, _without_head).values())
+    if convention == "without_head_mean_of_groups":
+        return mean_of_group_means(_by_task(line, _without_head), tasks_by_group(line.runs))
+    return None
+
+
+def _by_task(line: Summary, count: Count) -> dict[str, float | None]:
+    """A task that the line lacks has no count and leaves no mean, since counts may differ from task to task."""
+    columns = [name for name in COLUMNS if name in line.runs]
+    first = line.runs[columns].drop_duplicates("task").to_dict("records")
+    known = {run["task"]: count(run) for run in first}
+    return {task: known.get(task) for task in line.tasks}
+
+
+def _without_head(run: Run) -> float | None:
+    return _total(run, "trainable_without_head")
+
+
+def _with_linear_head(run: Run) -> float | None:
+    own = _without_head(run)
+    return None if own is None else own + HEAD * run["classes"]
+
+
+def _total(run: Run, field: str) -> float | None:
+    parts = [run.get(field), run.get("printed_extra")]
+    return sum(float(part) for part in parts if part is not None) if all(map(present, parts)) else None

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import median, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 import pandas as pd
 
 from reports.tables.comparison import Comparison, present, values
-from reports.tables.means import mean_of_group_means, plain_mean
 from reports.tables.order import in_order, tasks_by_group
 from reports.tables.table import Cell
 
-__all__ = ["COSTS", "Summary", "memory", "on_common_tasks", "summaries"]
+__all__ = [
+    "COSTS",
+    "Summary",
+    "group_means",
+    "mean_of_group_means",
+    "memory",
+    "on_common_tasks",
+    "plain_mean",
+    "summaries",
+]
 
+Scores = Mapping[str, float | None]  # by task
+Groups = Mapping[str, Sequence[str]]  # the tasks of each group
 COSTS = (
     "trainable",
     "trainable_without_head",
@@ -27,12 +37,27 @@ COSTS = (
     "train_joules",
 )
 MEASURED = ("peak_bytes", "epoch_seconds", "train_joules")  # on a device, so that those of two devices share no mean
-
-Groups = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Cell]  # by task
 Outcome = tuple[str, float | None]  # status and score of a run
 Outcomes = dict[str, list[Outcome]]  # by task
 Average = Callable[[Mapping[str, float | None]], float | None]
+
+
+def plain_mean(values: Iterable[float | None]) -> float | None:
+    """The mean, or None when there is no value or one of them is missing."""
+    listed = list(values)
+    present = [value for value in listed if value is not None]
+    return fmean(present) if present and len(present) == len(listed) else None
+
+
+def group_means(scores: Scores, groups: Groups) -> dict[str, float | None]:
+    """The plain mean of each group."""
+    return {group: plain_mean(scores.get(task) for task in tasks) for group, tasks in groups.items()}
+
+
+def mean_of_group_means(scores: Scores, groups: Groups) -> float | None:
+    """The headline number: every group weighs the same, however many tasks it has."""
+    return plain_mean(group_means(scores, groups).values())
 
 
 @dataclass(frozen=True)

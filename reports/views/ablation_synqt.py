@@ -8,11 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables import ours
-from reports.tables import published_beside as beside
 from reports.tables.comparison import Comparison
-from reports.tables.layout import Layout
 from reports.tables.order import tasks_by_group
+from reports.tables.ours import Layout
 from reports.tables.published import canonical, published, unknown_weights
+from reports.tables.published_beside import beside
 from reports.tables.suites import of_suite
 from reports.tables.table import Table
 from reports.views.vtab import SIZES, SUITE
@@ -38,7 +38,7 @@ def _tables(comparison: Comparison, notes: tuple[str, ...]) -> Iterator[Table]:
     layout, name = Layout(tasks_by_group(runs), SIZES, tasks=False), f"ablation_synqt-{comparison.name}"
     yield ours.table(name, part, layout, notes)
     rows = [row for row in published(SUITE, part) if row.source.startswith("SynQT")]
-    found = beside.table(f"{name}-published", part, layout, rows, [*notes, *unknown_weights(part)])
+    found = beside(f"{name}-published", part, layout, rows, [*notes, *unknown_weights(part)])
     if found is not None:
         yield found
 

@@ -8,13 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables.captions import conditions, failures
-from reports.tables.columns import Filled, about, named
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.layout import AVERAGES
-from reports.tables.metrics import METRICS, Metric
 from reports.tables.order import tasks_by_group
+from reports.tables.ours import AVERAGES, Filled, about, named
 from reports.tables.summary import Summary, summaries
-from reports.tables.table import Column, Table
+from reports.tables.table import METRICS, Column, Metric, Table
 
 __all__ = ["report"]
 

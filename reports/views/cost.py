@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables.alike import Alike, alike, number
 from reports.tables.comparison import with_options
-from reports.tables.metrics import METRICS
+from reports.tables.costs import Alike, alike, number
 from reports.tables.order import in_order
-from reports.tables.table import Cell, Column, Table
+from reports.tables.table import METRICS, Cell, Column, Table
 
 __all__ = ["report"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.tables import ours
-from reports.tables.layout import Layout
+from reports.tables.ours import Layout
 from reports.tables.suites import of_suite
 from reports.tables.table import Table
 

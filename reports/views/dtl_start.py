@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
 from reports.figures.style import draw_method, panel, panels
-from reports.tables.alike import Alike, alike, number
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.metrics import GIBIBYTES, MEBIBYTES, METRICS, Metric
+from reports.tables.costs import Alike, alike, number
 from reports.tables.order import in_order
 from reports.tables.summary import Summary, memory, summaries
-from reports.tables.table import Cell, Column, Figure, Item, Table
+from reports.tables.table import GIBIBYTES, MEBIBYTES, METRICS, Cell, Column, Figure, Item, Metric, Table
 
 __all__ = ["report"]
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables.captions import conditions
-from reports.tables.columns import named
 from reports.tables.comparison import Comparison, comparisons, values
-from reports.tables.metrics import METRICS, Metric
+from reports.tables.ours import named
 from reports.tables.summary import Summary, memory, summaries
-from reports.tables.table import Cell, Column, Figure, Table
+from reports.tables.table import METRICS, Cell, Column, Figure, Metric, Table
 from reports.views.tradeoff import figure
 
 __all__ = ["NOTHING", "report"]

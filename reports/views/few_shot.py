@@ -8,17 +8,15 @@ import pandas as pd
 
 from reports.figures.curves import Curve, draw_shots
 from reports.tables import published as papers
-from reports.tables import published_alone
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison
-from reports.tables.layout import Layout
-from reports.tables.metrics import PERCENT
 from reports.tables.order import tasks_by_group
-from reports.tables.pair import pair
-from reports.tables.published import Printed, fitting
+from reports.tables.ours import Layout
+from reports.tables.published import Printed, fitting, tables_alone
+from reports.tables.published_beside import pair
 from reports.tables.suites import of_suite
 from reports.tables.summary import Summary, summaries
-from reports.tables.table import Figure, Table
+from reports.tables.table import PERCENT, Figure, Table
 
 __all__ = ["published", "report", "set_and_shots"]
 
@@ -39,7 +37,7 @@ def report(runs: pd.DataFrame) -> list[Table | Figure]:
 def published() -> list[Table]:
     """The publications' numbers alone, one table for each backbone and pre-training."""
     labels = {f"{name}-shots{shots}": name for name in SETS for shots in SHOTS}
-    return published_alone.tables(SUITE, {f"{shots}-shot": len(SETS) for shots in SHOTS}, labels)
+    return tables_alone(SUITE, {f"{shots}-shot": len(SETS) for shots in SHOTS}, labels)
 
 
 def set_and_shots(task: str) -> tuple[str, int] | None:

@@ -9,8 +9,7 @@ import pandas as pd
 
 from reports.figures.gpu import draw_differences, draw_errors, draw_hours, draw_speed
 from reports.tables.comparison import values
-from reports.tables.metrics import BILLIONS, MEBIBYTES, PERCENT, Metric
-from reports.tables.table import Cell, Column, Figure, Table
+from reports.tables.table import BILLIONS, MEBIBYTES, PERCENT, Cell, Column, Figure, Metric, Table
 from reports.views.speed import beside_each_other
 from results import slug
 

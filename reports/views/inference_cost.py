@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.tables.alike import provenance
-from reports.tables.compared import Printed, printed
-from reports.tables.metrics import GIBIBYTES, PERCENT, Metric
-from reports.tables.table import Cell, Column, Table
+from reports.tables.costs import PrintedCost, printed_costs, provenance
+from reports.tables.table import GIBIBYTES, PERCENT, Cell, Column, Metric, Table
 
 __all__ = ["report"]
 
@@ -30,8 +28,8 @@ CAPTION = (
 
 def report(costs: pd.DataFrame) -> list[Table]:
     """One table, of the methods that have a record."""
-    lines: dict[str, dict[str, Printed]] = {}
-    for line in printed("synqt", costs):
+    lines: dict[str, dict[str, PrintedCost]] = {}
+    for line in printed_costs("synqt", costs):
         lines.setdefault(line.label, {})[line.quantity] = line
     known = {label: parts for label, parts in lines.items() if _ours(parts, "inference_macs") is not None}
     if not known:
@@ -53,7 +51,7 @@ def _columns() -> Sequence[Column]:
     return [*columns, Column("macs", "ours", "with attention (G)", Metric("G", "G", 1.0, 2, "lower"))]
 
 
-def _row(label: str, parts: dict[str, Printed]) -> tuple[Cell, ...]:
+def _row(label: str, parts: dict[str, PrintedCost]) -> tuple[Cell, ...]:
     cells = [Cell(word=label)]
     for quantity in QUANTITIES:
         ours, given = _ours(parts, quantity), parts[quantity].value
@@ -62,13 +60,13 @@ def _row(label: str, parts: dict[str, Printed]) -> tuple[Cell, ...]:
     return (*cells, Cell(None if macs is None else macs * BILLION))
 
 
-def _ours(parts: dict[str, Printed], quantity: str) -> float | None:
+def _ours(parts: dict[str, PrintedCost], quantity: str) -> float | None:
     field, scale, _ = QUANTITIES[quantity]
     value = parts[quantity].ours(field)
     return None if value is None else value * scale
 
 
-def _measured_note(known: dict[str, dict[str, Printed]]) -> Sequence[str]:
+def _measured_note(known: dict[str, dict[str, PrintedCost]]) -> Sequence[str]:
     if any(_ours(parts, "inference_speed") is not None for parts in known.values()):
         return []
     return ["Our speed is measured where there is a CUDA device; this table was made without one."]

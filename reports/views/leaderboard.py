@@ -9,9 +9,8 @@ import pandas as pd
 
 from reports.tables.captions import conditions, failures
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.metrics import METRICS, Metric
 from reports.tables.summary import Summary, memory, summaries
-from reports.tables.table import Cell, Column, Table
+from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
 __all__ = ["budgets", "ranks", "report"]
 

@@ -9,9 +9,8 @@ import pandas as pd
 from matplotlib.ticker import MultipleLocator
 
 from reports.figures.style import draw_method, panel
-from reports.tables.alike import Alike, alike, number
-from reports.tables.metrics import GIBIBYTES, METRICS, Metric
-from reports.tables.table import Cell, Column, Figure, Table
+from reports.tables.costs import Alike, alike, number
+from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Metric, Table
 
 __all__ = ["report"]
 

@@ -13,10 +13,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from reports.figures.style import PARTS, panel
-from reports.tables.alike import Alike, alike, number
-from reports.tables.metrics import GIBIBYTES, METRICS, Metric
+from reports.tables.costs import Alike, alike, number
 from reports.tables.order import natural
-from reports.tables.table import Cell, Column, Figure, Table
+from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Metric, Table
 
 __all__ = ["NOTHING", "report"]
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.tables.alike import provenance
-from reports.tables.compared import Printed, printed
-from reports.tables.metrics import GIBIBYTES, PERCENT, Metric
-from reports.tables.table import Cell, Column, Table
+from reports.tables.costs import PrintedCost, printed_costs, provenance
+from reports.tables.table import GIBIBYTES, PERCENT, Cell, Column, Metric, Table
 
 __all__ = ["report"]
 
@@ -76,7 +74,7 @@ def report(costs: pd.DataFrame) -> list[Table]:
 
 
 def _table(source: Source, costs: pd.DataFrame) -> Table | None:
-    lines = [line for line in printed(source.protocol, costs) if line.quantity in FIELDS]
+    lines = [line for line in printed_costs(source.protocol, costs) if line.quantity in FIELDS]
     known = [line for line in lines if any(_gib(line, rules) is not None for rules in ("legacy", "current"))]
     if not known:
         return None
@@ -107,7 +105,7 @@ def _columns() -> tuple[Column, ...]:
     )
 
 
-def _row(line: Printed) -> tuple[Cell, ...]:
+def _row(line: PrintedCost) -> tuple[Cell, ...]:
     planned = [_gib(line, rules) for rules in ("legacy", "current")]
     pairs = [(Cell(value), Cell(_difference(line, value))) for value in planned]
     measured = line.ours(MEASURED[line.quantity], autograd="current")
@@ -115,16 +113,16 @@ def _row(line: Printed) -> tuple[Cell, ...]:
     return (*words, Cell(line.value), *pairs[0], *pairs[1], Cell(None if measured is None else measured * GIBIBYTES))
 
 
-def _gib(line: Printed, rules: str) -> float | None:
+def _gib(line: PrintedCost, rules: str) -> float | None:
     size = line.ours(FIELDS[line.quantity], autograd=rules)
     return None if size is None else size * GIBIBYTES
 
 
-def _difference(line: Printed, value: float | None) -> float | None:
+def _difference(line: PrintedCost, value: float | None) -> float | None:
     return None if value is None else value / line.value - 1
 
 
-def _notes(source: Source, lines: Sequence[Printed]) -> Sequence[str]:
+def _notes(source: Source, lines: Sequence[PrintedCost]) -> Sequence[str]:
     """What explains each gap beyond the bar in the column that should meet the printed number."""
     reasons: dict[str, list[str]] = {}
     for line in lines:
@@ -135,7 +133,7 @@ def _notes(source: Source, lines: Sequence[Printed]) -> Sequence[str]:
     return [f"{', '.join(places)}: {reason}." for reason, places in reasons.items()]
 
 
-def _reason(source: Source, line: Printed, value: float) -> str:
+def _reason(source: Source, line: PrintedCost, value: float) -> str:
     if line.rounds_to(value):
         return f"{value:.3f} rounds to the printed {line.text}"
     place = source.protocol, line.quantity

@@ -9,8 +9,7 @@ import pandas as pd
 
 from reports.figures.style import draw_bars, logarithmic, panel
 from reports.tables.comparison import values
-from reports.tables.metrics import MEBIBYTES, Metric
-from reports.tables.table import Cell, Column, Figure, Table
+from reports.tables.table import MEBIBYTES, Cell, Column, Figure, Metric, Table
 from results import slug
 
 __all__ = ["beside_each_other", "report"]

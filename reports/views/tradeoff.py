@@ -10,9 +10,8 @@ import pandas as pd
 from reports.figures.scatter import Panel, Point, crowds, draw
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.metrics import METRICS
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
-from reports.tables.table import Figure
+from reports.tables.table import METRICS, Figure
 
 __all__ = ["figure", "report"]
 

@@ -9,12 +9,11 @@ import pandas as pd
 from reports.figures.bubbles import Bubble, draw
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison
-from reports.tables.counted import counted
-from reports.tables.metrics import GIBIBYTES, METRICS, MILLIONS
 from reports.tables.published import PRETRAINING, published
+from reports.tables.published_beside import counted
 from reports.tables.suites import of_suite
 from reports.tables.summary import Summary, memory, summaries
-from reports.tables.table import Figure
+from reports.tables.table import GIBIBYTES, METRICS, MILLIONS, Figure
 from reports.views.vtab import SIZES, SUITE
 from results import quoted
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.tables import published_alone
-from reports.tables.layout import Layout
 from reports.tables.order import tasks_by_group
-from reports.tables.pair import pair
+from reports.tables.ours import Layout
+from reports.tables.published import tables_alone
+from reports.tables.published_beside import pair
 from reports.tables.suites import of_suite
 from reports.tables.table import Table
 
@@ -25,4 +25,4 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 def published() -> list[Table]:
     """The publications' numbers alone, one table for each backbone and pre-training."""
-    return published_alone.tables(SUITE, SIZES)
+    return tables_alone(SUITE, SIZES)

@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from reports.tables.metrics import METRICS
-from reports.tables.table import Cell, Table
+from reports.tables.table import METRICS, Cell, Table
 from reports.views.accuracy import report
 from results import Cost, Score, frame
 

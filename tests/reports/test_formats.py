@@ -10,7 +10,7 @@ from rich.console import Console
 
 from reports import Cell, Column, Table
 from reports.formats import frames, latex, terminal
-from reports.tables.metrics import METRICS
+from reports.tables.table import METRICS
 
 ACCURACY, MEMORY = METRICS["test_accuracy"], METRICS["planned_peak_bytes"]
 TABLE = Table(

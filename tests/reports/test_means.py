@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.tables.means import group_means, mean_of_group_means, plain_mean
+from reports.tables.summary import group_means, mean_of_group_means, plain_mean
 
 SIZES = {"natural": 7, "specialized": 4, "structured": 8}
 TASKS = [f"{group}-{place}" for group, size in SIZES.items() for place in range(size)]

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from reports import write_all
 from reports.formats import html as page
-from reports.tables.metrics import METRICS
-from reports.tables.table import Cell, Column, Table
+from reports.tables.table import METRICS, Cell, Column, Table
 from results import save, save_cost
 from tests.reports.browser import CHROMIUM, Browser
 from tests.reports.test_cost_reports import record as cost_record

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.tables.means import group_means, mean_of_group_means, plain_mean
+from reports.tables.summary import group_means, mean_of_group_means, plain_mean
 from results import quoted
 from results.quoted import SUBJECTS
 

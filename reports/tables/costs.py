@@ -1,16 +1,18 @@
-"""Cost rows that were obtained under the same conditions, and those conditions in a sentence for a caption."""
+"""Cost records made under the same conditions, and printed costs beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
 from reports.tables.comparison import values
-from results import slug
+from results import quoted, slug
 
-__all__ = ["Alike", "alike", "number"]
+__all__ = ["Alike", "PrintedCost", "alike", "number", "printed_costs", "provenance"]
 
 CONDITIONS = {  # and how each is said; what is None is said only where it is unusual
     "backbone": "{}",
@@ -93,3 +95,62 @@ def _said(rows: pd.DataFrame) -> list[str]:
         elif known[0] not in ("0", "0.0", ""):
             said.append(f"{field.replace('_', ' ')} {known[0]}")
     return said
+
+
+@dataclass(frozen=True)
+class PrintedCost:
+    """One number of a publication, as text, and our rows for it: one for each value of its setting."""
+
+    method: str
+    setting: str
+    quantity: str
+    text: str
+    rows: pd.DataFrame
+
+    @property
+    def value(self) -> float:
+        """The number in the unit of the publication."""
+        return float(self.text)
+
+    @property
+    def label(self) -> str:
+        """The method with its setting; a list of settings is a mean over tasks."""
+        many = "/" in self.setting
+        return f"{self.method}, mean of {self.setting.count('/') + 1} tasks" if many else self._spec
+
+    @property
+    def _spec(self) -> str:
+        return ":".join(filter(None, (self.method, self.setting)))
+
+    def ours(self, field: str, **conditions: str) -> float | None:
+        """Our number under the rules that `conditions` name; a mean where there are several tasks."""
+        rows = self.rows
+        for key, wanted in conditions.items():
+            rows = rows[rows[key] == wanted]
+        by_value = {
+            _value_of(row, self.setting): row[field] for row in rows.to_dict("records") if row[field] == row[field]
+        }
+        wanted_values = self.setting.partition("=")[2].split("/")
+        if not all(value in by_value and by_value[value] is not None for value in wanted_values):
+            return None
+        return fmean(by_value[value] for value in wanted_values)
+
+    def rounds_to(self, value: float) -> bool:
+        """Whether `value` would be printed_costs with the same digits."""
+        digits = len(self.text.partition(".")[2])
+        return f"{value:.{digits}f}" == self.text
+
+
+def printed_costs(protocol: str, costs: pd.DataFrame) -> Iterator[PrintedCost]:
+    """What a publication printed_costs, with our rows; those of a method that is not there have no rows."""
+    ours = costs[(costs["protocol"] == protocol) & (costs["status"] == "ok")]
+    names = ours["method"].str.partition(":")[0] if len(ours) else ours["method"]
+    for line in quoted("cost").query("protocol == @protocol").itertuples():
+        rows = ours[names == line.method]
+        yield PrintedCost(str(line.method or line.row), str(line.setting), str(line.quantity), str(line.value), rows)
+
+
+def _value_of(row: dict[Any, Any], setting: str) -> str:
+    """The value that a row has for a setting such as "tokens=10"."""
+    name = setting.partition("=")[0]
+    return str(row["settings"][name]) if name else ""
