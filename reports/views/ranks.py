@@ -32,8 +32,8 @@ RANK = Metric("average rank", "", 1.0, 2, "lower")
 LEGEND = (
     "On each task the methods are ranked by test accuracy, last epoch, mean over seeds, 1 for the best, equal ones by "
     "the mean of their places; the average over tasks is shown. Friedman's test asks whether all could be alike; "
-    "methods whose average ranks differ by less than the critical difference (Nemenyi, 5 %) cannot be told apart, and a bar "
-    "joins them (Demsar, JMLR 2006)."
+    "methods whose average ranks differ by less than the critical difference (Nemenyi, 5 %) cannot be told apart, and "
+    "a bar joins them (Demsar, JMLR 2006)."
 )
 
 
