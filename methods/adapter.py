@@ -12,11 +12,11 @@ of Down's bias at zero for ever: only Up's bias learns, 9,216 scalars on ViT-B/1
 from typing import Literal
 
 from timm.layers import QuickGELU
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
+from methods.backbones.chain import PLAIN, Vit
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import Bottleneck, blocks_of
+from methods.parts.bypass import PRE_NORM, Bottleneck, blocks_of
 from methods.settings import Count, Fraction
 
 
@@ -51,16 +51,17 @@ class Adapter(Method, name="adapter"):
             `xavier` what it sets out to do; neither starts as the backbone.
     """
 
+    backbones = PLAIN
     variant: Literal["noah", "vpt"] = "noah"
     units: Count = 8
     reduction: Count = 8
     dropout: Fraction = 0.1
     start: Literal["normal", "xavier"] = "normal"
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Put a bottleneck behind the stochastic depth of each MLP."""
         self._check_settings(vit)
-        for block in blocks_of(vit):
+        for block in blocks_of(vit, PRE_NORM):
             block.drop_path2 = After(block.drop_path2, self._bottleneck(vit.embed_dim))
         return Entangled(vit)
 
@@ -83,7 +84,7 @@ class Adapter(Method, name="adapter"):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.normal_(layer.bias, std=1e-6)
 
-    def _check_settings(self, vit: VisionTransformer) -> None:
+    def _check_settings(self, vit: Vit) -> None:
         foreign = ("units", "dropout", "start") if self.variant == "vpt" else ("reduction",)
         for name in foreign:
             if getattr(self, name) != getattr(type(self), name):

@@ -66,7 +66,7 @@ class Apla(Method, name="apla"):
         if self.rows > vit.embed_dim:
             raise ValueError(f"apla: rows={self.rows}, but the backbone is {vit.embed_dim} wide")
         for block in blocks_of(vit):
-            check_layers(block)
+            check_layers(block, "attn.proj")
             if self.rows == vit.embed_dim:
                 block.attn.proj.requires_grad_(True)
             else:

@@ -6,16 +6,23 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
-from timm.models import SwinTransformer, VisionTransformer
+from timm.models import Beit, Eva, SwinTransformer, SwinTransformerV2, VisionTransformer
 from torch import Tensor, nn
 
+from methods.backbones.chain import Step, Vit, leading_frozen, steps_of
 from methods.settings import check
 from methods.states import IMAGES, named_steps, observe
-from methods.steps import Step, leading_frozen, steps_of
 
 __all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported", "written"]
 
 METHODS: dict[str, type[Method]] = {}  # filled as the files of this folder are imported
+KINDS = {
+    VisionTransformer: "plain vision transformers",
+    Eva: "Eva (EVA-02, DINOv3)",
+    Beit: "BEiT",
+    SwinTransformer: "Swin",
+    SwinTransformerV2: "Swin V2",
+}
 
 
 class Unsupported(Exception):
@@ -70,7 +77,7 @@ class Entangled(Network):
     Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
     """
 
-    def __init__(self, vit: VisionTransformer | SwinTransformer) -> None:
+    def __init__(self, vit: Vit) -> None:
         super().__init__()
         self.vit = vit
         steps = self._steps()
@@ -133,6 +140,13 @@ class Method:
             except ValueError as error:
                 raise ValueError(f"{self.name}: {setting.name}={error}") from None
             object.__setattr__(self, setting.name, value)
+
+    def check_kind(self, vit: nn.Module) -> None:
+        """Raise Unsupported where the method is not made for networks of this kind."""
+        if not isinstance(vit, self.backbones):
+            made_for = [words for kind, words in KINDS.items() if kind in self.backbones]
+            other = next((words for kind, words in KINDS.items() if isinstance(vit, kind)), type(vit).__name__)
+            raise Unsupported(f"is made for {', '.join(made_for)}, not for {other}")
 
     def attach(self, vit: VisionTransformer) -> Network:
         """Build the network around a frozen `vit` with a fresh trainable head; `vit` is used up.

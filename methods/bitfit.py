@@ -1,8 +1,6 @@
 """BitFit trains the biases of all layers (Ben Zaken et al., ACL 2022; "Bias" of VPT; docs/methods/bitfit.md)."""
 
-from timm.models import SwinTransformer, VisionTransformer
-from torch import nn
-
+from methods.backbones.chain import KINDS, Vit
 from methods.base import Entangled, Method, Network
 
 
@@ -17,12 +15,12 @@ class BitFit(Method, name="bitfit"):
     The gradient of the key part of each qkv bias is zero up to rounding, since a softmax does not see it.
     """
 
-    backbones = (VisionTransformer, SwinTransformer)
+    backbones = KINDS
     starts_as_backbone = True
 
-    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
-        """Unfreeze the `bias` of every layer."""
-        for module in vit.modules():
-            if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
-                bias.requires_grad_(True)
+    def attach(self, vit: Vit) -> Network:
+        """Unfreeze the bias of every layer; some attention layers keep those of queries and values apart."""
+        for name, parameter in vit.named_parameters():
+            if name.rpartition(".")[2] in ("bias", "q_bias", "v_bias", "mlp_bias"):
+                parameter.requires_grad_(True)
         return Entangled(vit)

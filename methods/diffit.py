@@ -57,7 +57,7 @@ class DiffFit(Method, name="diffit"):
         for name, parameter in vit.named_parameters():
             parameter.requires_grad_(parameter.requires_grad or "bias" in name or "norm" in name)
         for block in blocks_of(vit):
-            check_layers(block)
+            check_layers(block, *LAST)
             for name in LAST:
                 block.set_submodule(name, Scaled(block.get_submodule(name)))
         return Entangled(vit)

@@ -118,7 +118,7 @@ class Dora(Method, name="dora"):
     def attach(self, vit: VisionTransformer) -> Network:
         """Decompose rows of the projection of each block."""
         for i, block in enumerate(blocks_of(vit)):
-            check_layers(block)
+            check_layers(block, "attn.qkv")
             block.attn.qkv = Adapted(block.attn.qkv, self)
             weights = [f"attn.qkv.weights.{name}" for name in block.attn.qkv.weights]
             vit.blocks[i] = Recomputing(block, "norm1", *(f"{name}.direction" for name in weights), *weights)

@@ -7,20 +7,20 @@ z_i (B×N×D) what block i reads, blocks counted from 1:
 
 T(s) = s·sigmoid(β·s); in DTL+ one depthwise k×k convolution of the patches follows. Blocks 1..M get no graph: what they
 read and what block M wrote is extracted. States are not kept but made again from the codes in the backward pass.
-A hierarchical backbone (Swin) begins a new state in every stage, and has a kernel for every stage, used or not.
+A hierarchical backbone (Swin) begins a new state in every stage, and has a kernel for every stage, used or not. A
+backbone that pools by attention (SigLIP) keeps its own pooling.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from methods.backbones.chain import Link, chain_of
-from methods.base import Method, Network, Unsupported
+from methods.backbones.chain import HIERARCHICAL, KINDS, Link, Vit, chain_of, pool
+from methods.base import Method, Network
 from methods.settings import Count, Layer, Positive
 from methods.states import observe, written
 
@@ -92,7 +92,7 @@ class Disentangled(Network):
             if link.merge is not None:
                 x, codes = link.merge(x), {}
             codes[str(i)] = self.reads[str(i)].down(x)
-            x = self._inject(link.block(x), codes, link)
+            x = self._inject(link.run(x), codes, link)
         return self._classify(x)
 
     def _inject(self, x: Tensor, codes: ByBlock, link: Link) -> Tensor:
@@ -110,16 +110,16 @@ class Disentangled(Network):
         gated = state * torch.sigmoid(self.beta * state)
         if kernel is None:
             return gated
-        if isinstance(self.vit, SwinTransformer):
+        if isinstance(self.vit, HIERARCHICAL):
             return depthwise(gated, kernel)
-        first = self.vit.num_prefix_tokens  # the class token passes unchanged
+        first = self.vit.num_prefix_tokens  # class and register tokens pass unchanged
         patches = gated[:, first:].unflatten(1, self.vit.patch_embed.grid_size)
         return torch.cat([gated[:, :first], depthwise(patches, kernel).flatten(1, 2)], dim=1)
 
     def _classify(self, x: Tensor) -> Tensor:
-        """A plain transformer's patches, without the class token, are averaged before the final norm."""
-        if isinstance(self.vit, SwinTransformer):
-            return self.vit.forward_head(self.vit.norm(x))
+        """Average a plain transformer's patches, without the tokens before them, and then norm; others pool as timm."""
+        if isinstance(self.vit, HIERARCHICAL) or getattr(self.vit, "attn_pool", None) is not None:
+            return self.head(pool(self.vit, x))
         feature = self.vit.fc_norm(self.vit.norm(x[:, self.vit.num_prefix_tokens :].mean(dim=1)))
         return self.head(self.vit.head_drop(feature))
 
@@ -149,22 +149,20 @@ class Dtl(Method, name="dtl"):
             parameters).
     """
 
-    backbones = (VisionTransformer, SwinTransformer)
+    backbones = KINDS
     rank: Count = 2
     start: Layer = 7
     beta: Positive = 100.0
     kernel: Literal[0] | Count = 0
     read: Layer = 1
 
-    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Put the side path beside the frozen backbone."""
         chain = chain_of(vit)
         if self.start > len(chain):
             raise ValueError(f"{self.name}: start={self.start}, but the backbone has {len(chain)} blocks")
         if self.read > self.start:
             raise ValueError(f"{self.name}: read={self.read}, but block {self.start} already needs a state (start)")
-        if getattr(vit, "attn_pool", None) is not None:
-            raise Unsupported("needs a backbone that averages tokens or takes one, not one with attention pooling")
         reads = {str(i): Read(link.width, self.rank) for i, link in enumerate(chain) if i >= self.read - 1}
         widths = {str(link.stage): link.width for link in chain} if self.kernel else {}
         kernels = {stage: nn.Conv2d(w, w, self.kernel, groups=w, bias=False) for stage, w in widths.items()}

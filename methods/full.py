@@ -1,7 +1,6 @@
 """Full fine-tuning trains every parameter of the backbone (docs/methods/full.md)."""
 
-from timm.models import SwinTransformer, VisionTransformer
-
+from methods.backbones.chain import KINDS, Vit
 from methods.base import Entangled, Method, Network
 
 
@@ -16,9 +15,9 @@ class Full(Method, name="full"):
     The paper is the one whose row tables print (VPT's "Full").
     """
 
-    backbones = (VisionTransformer, SwinTransformer)
+    backbones = KINDS
     starts_as_backbone = True
 
-    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Unfreeze everything."""
         return Entangled(vit.requires_grad_(True))

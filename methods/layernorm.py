@@ -1,7 +1,6 @@
 """LayerNorm tuning trains the scales and shifts of the norms (Mai et al., CVPR 2025; docs/methods/layernorm.md)."""
 
-from timm.models import VisionTransformer
-
+from methods.backbones.chain import PLAIN, Vit
 from methods.base import Entangled, Method, Network
 
 
@@ -17,9 +16,10 @@ class LayerNorm(Method, name="layernorm"):
     statistics for the backward pass anyway, so the gradients of scale and shift cost nothing more.
     """
 
+    backbones = PLAIN
     starts_as_backbone = True
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Unfreeze every parameter that has "norm" in its name."""
         for name, parameter in vit.named_parameters():
             parameter.requires_grad_(parameter.requires_grad or "norm" in name)

@@ -1,7 +1,6 @@
 """Linear probing trains a linear head on the pooled feature of the frozen backbone (docs/methods/linear.md)."""
 
-from timm.models import SwinTransformer, VisionTransformer
-
+from methods.backbones.chain import KINDS, Vit
 from methods.base import Entangled, Method, Network
 
 
@@ -16,9 +15,9 @@ class Linear(Method, name="linear"):
     The paper is the one whose row tables print (VPT's "Linear").
     """
 
-    backbones = (VisionTransformer, SwinTransformer)
+    backbones = KINDS
     starts_as_backbone = True
 
-    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Nothing to add: the head is fresh and the rest is frozen."""
         return Entangled(vit)

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from methods.backbones.chain import chain_of
+from methods.backbones.chain import KINDS, Vit, chain_of
 from methods.base import Entangled, Method, Network, Unsupported
 from methods.parts.activations import merge_norm
 from methods.parts.lean_layers import packed_bits, unpacked_bits
@@ -158,7 +157,7 @@ class Lora(Method, name="lora"):
             truncated normal with deviation 0.02, so the update is small but not zero at first.
     """
 
-    backbones = (VisionTransformer, SwinTransformer)
+    backbones = KINDS
     rank: Count = 8
     target: Literal["qkv", "qv"] = "qkv"
     layer: Layer | None = None
@@ -171,12 +170,13 @@ class Lora(Method, name="lora"):
         """True with `start=zero`, false with NOAH's normal start."""
         return self.start == "zero"
 
-    def attach(self, vit: VisionTransformer | SwinTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Replace the qkv projection of each tuned block."""
         for block in self._tuned(vit):
-            if not isinstance(projection := getattr(block.attn, "qkv", None), nn.Linear):
+            if not isinstance(projection := getattr(getattr(block, "attn", None), "qkv", None), nn.Linear):
                 raise Unsupported("needs one linear projection to queries, keys and values")
             block.attn.qkv = Adapted(projection, self._updates(projection))
+            block.attn.qkv_bias_separate = True  # of Eva, Beit and Swin V2, which else read the weight alone
         return Entangled(vit)
 
     @torch.no_grad()
@@ -187,7 +187,7 @@ class Lora(Method, name="lora"):
                 module.qkv = module.qkv.merged()
         return network
 
-    def _tuned(self, vit: VisionTransformer | SwinTransformer) -> Iterator[nn.Module]:
+    def _tuned(self, vit: Vit) -> Iterator[nn.Module]:
         chain = chain_of(vit)
         if self.layer is not None and self.layer > len(chain):
             raise ValueError(f"lora: layer={self.layer}, but the backbone has {len(chain)} blocks")

@@ -113,7 +113,7 @@ class LoraFa(Method, name="lora_fa"):
     def attach(self, vit: VisionTransformer) -> Network:
         """Add an update to each target of each block."""
         for block in blocks_of(vit):
-            check_layers(block)
+            check_layers(block, "attn.qkv", *(OTHERS if self.target == "all" else ()))
             qkv = block.attn.qkv
             width, names = qkv.out_features // 3, TARGETS[self.target]
             updates = {name: FrozenDown(qkv.in_features, width * len(name), self.rank, self.scale) for name in names}

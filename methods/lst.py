@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
+from methods.backbones.chain import PLAIN, Vit, final_norm
 from methods.base import Method, Network, Unsupported
 from methods.parts.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.parts.queries import first_of
@@ -64,7 +64,7 @@ class Rung(nn.Module):
 class Ladder(SideNetwork):
     """A frozen backbone and its side network; the backbone's own final norm is not used."""
 
-    def __init__(self, vit: VisionTransformer, rungs: list[Rung], norm: nn.LayerNorm, pool: str) -> None:
+    def __init__(self, vit: Vit, rungs: list[Rung], norm: nn.LayerNorm, pool: str) -> None:
         super().__init__()
         (width,) = norm.normalized_shape
         self.vit = vit
@@ -107,38 +107,34 @@ class Lst(Method, name="lst"):
     Entangled: no
     Parameters: 2,376,492 (7,406,412 at reduction 4; 856,860 at 16; 345,876 at 32)
 
-    The side blocks have the backbone's heads, narrower, and start from its weights by structural pruning.
+    The side blocks have the backbone's heads, narrower, and start from its weights by structural pruning. A backbone
+    without a class token is read as with `pool=mean`.
 
     Settings:
         reduction: How many times narrower than the backbone the side network is.
         pool: The head reads the class token (`cls`) or the mean of the patches (`mean`).
     """
 
+    backbones = PLAIN
     reduction: Count = 8
     pool: Literal["cls", "mean"] = "cls"
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Build the side network from the backbone's blocks."""
         self._check(vit)
         kept = chain_kept(vit, self.reduction)
         width = vit.embed_dim // self.reduction
+        pool = "mean" if vit.cls_token is None else self.pool
         blocks = [narrow_block(*pair) for pair in zip(vit.blocks, kept, strict=True)]
         rungs = [Rung(vit.embed_dim, width, block) for block in blocks]
-        return Ladder(vit, rungs, narrow_norm(_final_norm(vit), kept[-1].written), self.pool)
+        return Ladder(vit, rungs, narrow_norm(final_norm(vit), kept[-1].written), pool)
 
-    def _check(self, vit: VisionTransformer) -> None:
-        if not isinstance(vit, VisionTransformer) or not all(map(is_plain, vit.blocks)):
+    def _check(self, vit: Vit) -> None:
+        if not all(map(is_plain, getattr(vit, "blocks", [vit]))):
             raise Unsupported("needs plain pre-norm transformer blocks of one width")
-        if not isinstance(_final_norm(vit), nn.LayerNorm):
+        if not isinstance(final_norm(vit), nn.LayerNorm):
             raise Unsupported("needs a final norm")
-        if self.pool == "cls" and vit.cls_token is None:
-            raise Unsupported("needs a class token; without one, use pool=mean")
         heads = vit.blocks[0].attn.num_heads
         if vit.embed_dim % (self.reduction * heads):
             sizes = f"a width of {vit.embed_dim} and {heads} heads"
             raise ValueError(f"lst: reduction={self.reduction}, but the backbone has {sizes}, which do not divide so")
-
-
-def _final_norm(vit: VisionTransformer) -> nn.Module:
-    """The norm of the pooled feature, which timm keeps in one of two places."""
-    return vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm

@@ -1,7 +1,6 @@
 """Partial fine-tuning trains the top blocks and the final norm (Yosinski et al., 2014; "Partial-1" of VPT)."""
 
-from timm.models import VisionTransformer
-
+from methods.backbones.chain import PLAIN, Vit
 from methods.base import Entangled, Method, Network
 from methods.settings import Count
 
@@ -21,10 +20,11 @@ class Partial(Method, name="partial"):
         blocks: How many blocks are trained, from the top; the others are extracted.
     """
 
+    backbones = PLAIN
     starts_as_backbone = True
     blocks: Count = 1
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Unfreeze the last `blocks` blocks and the final norm."""
         if self.blocks > len(vit.blocks):
             raise ValueError(f"partial: blocks={self.blocks}, but the backbone has {len(vit.blocks)} blocks")

@@ -104,7 +104,7 @@ class RepAdapter(Method, name="repadapter"):
             if size % self.groups:
                 raise ValueError(f"repadapter: groups={self.groups} does not divide {name}={size}")
         for i, block in enumerate(blocks_of(vit)):
-            check_layers(block)
+            check_layers(block, *self._layers())
             for layer in self._layers():
                 block.set_submodule(layer, Adapted(block.get_submodule(layer), self))
             vit.blocks[i] = Recomputing(block, *(("norm1", "norm2") if self.variant == "block" else ("norm1",)))

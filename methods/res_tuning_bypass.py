@@ -17,15 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
+from methods.backbones.chain import PLAIN, Vit, pool, steps_of
 from methods.base import Method, Network, Unsupported
 from methods.parts.bypass import Bottleneck
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count
 from methods.states import observe, written
-from methods.steps import pool, steps_of
 
 __all__ = ["Bypassed", "ResTuningBypass"]
 
@@ -46,7 +45,7 @@ class Adapter(Bottleneck):
 class Bypassed(SideNetwork):
     """A frozen backbone, whose states are extracted, and the bypass of two adapters a block."""
 
-    def __init__(self, vit: VisionTransformer, units: int) -> None:
+    def __init__(self, vit: Vit, units: int) -> None:
         super().__init__()
         depth = len(vit.blocks)
         self.vit = vit
@@ -98,13 +97,14 @@ class ResTuningBypass(Method, name="res_tuning_bypass"):
             start as the backbone, since states are added up.
     """
 
+    backbones = PLAIN
     units: Count = 32
     zero_init_last: bool = False
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Put the bypass beside the frozen backbone."""
-        if not all(hasattr(block.attn, "fused_attn") for block in vit.blocks):
-            raise Unsupported("needs blocks with plain attention")
+        if not all(hasattr(getattr(block, "attn", None), "fused_attn") for block in vit.blocks):
+            raise Unsupported("needs blocks with one attention layer")
         if getattr(vit, "attn_pool", None) is not None:
             raise Unsupported("needs a backbone that averages tokens or takes one, not one with attention pooling")
         network = Bypassed(vit, self.units)

@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from methods.backbones.chain import pool, steps_of
 from methods.base import Method, Network, Unsupported
 from methods.parts.queries import check_blocks, first_of
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count, Fraction
 from methods.states import observe, read_type, written
-from methods.steps import pool, steps_of
 
 __all__ = ["Sherl", "Synthesized"]
 

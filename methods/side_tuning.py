@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import AlexNet_Weights, alexnet
 
+from methods.backbones.chain import PLAIN, Vit
 from methods.backbones.weights import WeightsError
-from methods.base import Method, Network, Unsupported
+from methods.base import Method, Network
 from methods.states import IMAGES, POOLED, observe
 
 LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
@@ -50,7 +50,7 @@ class SideTuned(Network):
 
     needs = POOLED, IMAGES
 
-    def __init__(self, vit: VisionTransformer, side: SideNetwork) -> None:
+    def __init__(self, vit: Vit, side: SideNetwork) -> None:
         super().__init__()
         self.vit = vit
         self.side = side
@@ -95,12 +95,11 @@ class SideTuning(Method, name="side_tuning"):
             folder that the error names. `random` needs no network but is not the published method.
     """
 
+    backbones = PLAIN
     weights: Literal["random", "imagenet"] = "random"
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Put the side network beside the frozen backbone."""
-        if not isinstance(vit, VisionTransformer):
-            raise Unsupported("needs a plain vision transformer")
         side = SideNetwork(vit.embed_dim)
         if self.weights == "imagenet" and not side.projection.weight.is_meta:  # a skeleton has no weights
             side.features.load_state_dict(_imagenet())

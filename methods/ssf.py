@@ -15,6 +15,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.backbones.chain import final_norm
 from methods.base import Entangled, Method, Network, Unsupported
 from methods.parts.bypass import blocks_of, check_layers
 from methods.parts.recompute import Recomputing
@@ -83,7 +84,7 @@ class Ssf(Method, name="ssf"):
                 _scale(block, name)
             vit.blocks[i] = Recomputing(block, "attn.qkv.affine", "mlp.fc1.affine")
         _scale(vit.patch_embed, "proj")
-        _scale(vit, "fc_norm" if isinstance(vit.norm, nn.Identity) else "norm")
+        _scale(vit, "norm" if final_norm(vit) is vit.norm else "fc_norm")
         return Entangled(vit)
 
     @torch.no_grad()

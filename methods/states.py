@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from timm.models import SwinTransformer, VisionTransformer
 from torch import Tensor
 
-from methods.steps import Step, steps_of
+from methods.backbones.chain import Step, Vit, steps_of
 
 __all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "read_type", "written"]
 
-Backbone = VisionTransformer | SwinTransformer
 IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
 
 
@@ -30,7 +28,7 @@ def named_steps(steps: Sequence[Step]) -> list[str]:
 
 
 @torch.no_grad()
-def observe(vit: Backbone, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def observe(vit: Vit, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """The states of these names for normalised images (B×3×H×W), which are themselves one of them."""
     steps, wanted = steps_of(vit), set(names)
     states, x = {IMAGES: images}, images

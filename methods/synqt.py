@@ -22,12 +22,12 @@ import torch
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from methods.base import Method, Network
+from methods.backbones.chain import embed, final_norm
+from methods.base import Method, Network, Unsupported
 from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
 from methods.parts.synthesis import Gathering, Synthesis
 from methods.settings import Count, Number
 from methods.states import EMBEDDED, observe, written
-from methods.steps import embed
 
 
 class Synthesised(Network):
@@ -36,6 +36,8 @@ class Synthesised(Network):
     def __init__(self, vit: VisionTransformer, method: Synqt) -> None:
         super().__init__()
         depth, width = len(vit.blocks), vit.embed_dim
+        norm = final_norm(vit)
+        assert isinstance(norm, nn.LayerNorm)
         self.vit = vit
         self.trains_blocks = method.kem == "trainable"
         self.needs = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
@@ -48,7 +50,7 @@ class Synthesised(Network):
         self.synthesis = nn.ModuleList(
             Synthesis(width, method.bottleneck, method.attention_bottleneck) for _ in vit.blocks
         )
-        self.gathering = Gathering(3 * depth + 1, method.bottleneck, vit.norm)
+        self.gathering = Gathering(3 * depth + 1, method.bottleneck, norm)
         self.printed_extra = 2 * depth * width + 3 * depth + 1
 
     @property
@@ -133,6 +135,8 @@ class Synqt(Method, name="synqt"):
     def attach(self, vit: VisionTransformer) -> Network:
         """Put the synthesis beside the blocks, and the gathering before the head."""
         check_blocks(vit)
+        if not isinstance(final_norm(vit), nn.LayerNorm):
+            raise Unsupported("needs a layer norm behind the blocks")
         if self.kem == "trainable":
             vit.blocks.requires_grad_(True)
         return Synthesised(vit, self)

@@ -21,15 +21,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.backbones.chain import PLAIN, Vit, pool, steps_of
 from methods.base import Method, Network, Unsupported
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count
 from methods.states import POOLED, observe, read_type, written
-from methods.steps import pool, steps_of
 
 __all__ = ["ParallelTuned", "UniPt"]
 
@@ -39,7 +38,7 @@ Features = tuple[list[Tensor], Tensor]  # ReLU(h_0)…ReLU(h_L) and p
 class ParallelTuned(SideNetwork):
     """A frozen backbone, whose rectified states are extracted, and the parallel network that pools them."""
 
-    def __init__(self, vit: VisionTransformer, width: int) -> None:
+    def __init__(self, vit: Vit, width: int) -> None:
         super().__init__()
         states = len(vit.blocks) + 1
         self.vit = vit
@@ -122,14 +121,15 @@ class UniPt(Method, name="unipt"):
         reduction: How many times narrower than the backbone the pooled states are; 2 is our choice.
     """
 
+    backbones = PLAIN
     reduction: Count = 2
 
-    def attach(self, vit: VisionTransformer) -> Network:
+    def attach(self, vit: Vit) -> Network:
         """Put the side network beside the frozen backbone."""
         if vit.cls_token is None or vit.global_pool != "token":
             raise Unsupported("needs a class token that the head reads")
-        if not all(hasattr(block.attn, "fused_attn") for block in vit.blocks):
-            raise Unsupported("needs blocks with plain attention")
+        if not all(hasattr(getattr(block, "attn", None), "fused_attn") for block in vit.blocks):
+            raise Unsupported("needs blocks with one attention layer")
         if vit.embed_dim % self.reduction:
             raise ValueError(f"unipt: reduction={self.reduction} does not divide the backbone's width {vit.embed_dim}")
         return ParallelTuned(vit, vit.embed_dim // self.reduction)

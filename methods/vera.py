@@ -102,7 +102,7 @@ class Vera(Method, name="vera"):
         """Draw the matrices, and give each target of each block its vectors."""
         names, blocks = self._targets(), blocks_of(vit)
         for block in blocks:
-            check_layers(block)
+            check_layers(block, "attn.qkv")
         width = blocks[0].attn.qkv.out_features // 3
         pairs = nn.ModuleDict({key: self._pair(width, len(names[0])) for key in self._keys()})
         for i, block in enumerate(blocks):

@@ -19,12 +19,12 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from methods.backbones.chain import embed, pool
 from methods.base import Method, Network
 from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
 from methods.parts.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
 from methods.states import POOLED, observe, written
-from methods.steps import embed, pool
 from methods.vpt import prompt_bound
 
 Features = tuple[list[Kept], Tensor]

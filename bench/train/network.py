@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from timm.models import SwinTransformer, VisionTransformer
 from torch import nn
 
-from methods import Method, Network, Unsupported
+from methods import Method, Network
+from methods.backbones.chain import Vit
 from methods.backbones.registry import Backbone, prepare
 from methods.parts.activations import Activations, keep_less
 from methods.recipe import Recipe
@@ -45,9 +45,8 @@ def count(network: Network) -> Counts:
     return Counts(trainable, trainable - head, total, network.printed_extra)
 
 
-def _assemble(vit: VisionTransformer | SwinTransformer, method: Method, classes: int, recipe: Recipe) -> Network:
-    if not isinstance(vit, method.backbones):
-        raise Unsupported("is made for plain vision transformers alone")
+def _assemble(vit: Vit, method: Method, classes: int, recipe: Recipe) -> Network:
+    method.check_kind(vit)
     vit = prepare(vit, classes, recipe.head, recipe.drop_path, recipe.backbone_dropout)
     network = method.attach(vit)  # type: ignore[arg-type]  # as was just asked
     _choose_attention(network, fused=recipe.attention == "fused")

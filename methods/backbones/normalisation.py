@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from methods.backbones.google import POSITIONS
+from methods.backbones.layouts import is_google
 
 __all__ = ["HALF", "Statistics", "of_file", "parse_normalise"]
 
@@ -71,6 +71,6 @@ def _three(values: Any) -> tuple[float, ...] | None:
 def _is_google(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(f"{POSITIONS}.npy") for name in archive.namelist())
+            return is_google(name.removesuffix(".npy") for name in archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False

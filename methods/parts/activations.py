@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import timm.layers
 import torch
-from timm.models import SwinTransformer, VisionTransformer
 from timm.models.vision_transformer import Block
 from torch import nn
 
+from methods.backbones.chain import KINDS
 from methods.parts.lean_layers import MsNorm, ReGelu2, VeloraLinear
 from methods.settings import Count, Positive, parse
 
@@ -36,7 +36,6 @@ SENTENCES = {
     "differs; the forward pass does not",
 }
 BOTH = ("regelu2", "ms_ln")  # what the word `both` stands for
-BACKBONES = (VisionTransformer, SwinTransformer)
 LAYERS = ("qkv", "proj", "fc1", "fc2", "down", "up")  # that VeLoRA may name; the last two belong to adapters
 
 
@@ -102,7 +101,7 @@ class Activations:
 
 def keep_less(network: nn.Module, activations: Activations) -> None:
     """Change a network in place as the options say; raises ValueError where VeLoRA's groups do not fit a layer."""
-    parts = [module for vit in network.modules() if isinstance(vit, BACKBONES) for module in vit.modules()]
+    parts = [module for vit in network.modules() if isinstance(vit, KINDS) for module in vit.modules()]
     for module in parts:
         if activations.ms_ln and isinstance(module, Block):
             _share(module)

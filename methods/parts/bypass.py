@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timm.layers import Mlp
-from timm.models import VisionTransformer
+from timm.layers import GluMlp, Mlp
+from timm.models.beit import Block as BeitBlock
+from timm.models.eva import EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from methods.base import Unsupported
 
-__all__ = ["Beside", "Bottleneck", "blocks_of", "check_layers"]
+__all__ = ["LAYERS", "PRE_NORM", "Beside", "Bottleneck", "blocks_of", "check_layers"]
+
+LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+PRE_NORM = (Block, EvaBlock, BeitBlock)  # x + drop_path1(Attn(norm1 x)), then x + drop_path2(MLP(norm2 x))
 
 
 class Bottleneck(nn.Module):
@@ -42,16 +46,19 @@ class Beside(nn.Module):
         return self.main(x).add_(self.bypass(x), alpha=self.scale)
 
 
-def blocks_of(vit: nn.Module) -> Sequence[nn.Module]:
-    """The blocks, if they are the plain ones; raises Unsupported otherwise."""
-    if not isinstance(vit, VisionTransformer) or any(type(block) is not Block for block in vit.blocks):
+def blocks_of(vit: nn.Module, kinds: tuple[type[nn.Module], ...] = (Block,)) -> Sequence[nn.Module]:
+    """The blocks, if each is of one of these kinds; raises Unsupported otherwise."""
+    blocks = getattr(vit, "blocks", [vit])  # those of a hierarchical backbone lie in stages
+    if any(type(block) not in kinds for block in blocks):
         raise Unsupported("needs blocks of attention and then MLP, each with a norm before it")
-    return vit.blocks
+    return blocks
 
 
-def check_layers(block: nn.Module) -> None:
-    """Raise Unsupported unless attention is one projection and another, and the MLP two linear layers."""
-    layers = [getattr(block.attn, name, None) for name in ("qkv", "proj")]
-    layers += [getattr(block.mlp, name, None) for name in ("fc1", "fc2")]
-    if type(block.mlp) is not Mlp or any(type(layer) is not nn.Linear for layer in layers):
-        raise Unsupported("needs one linear projection to queries, keys and values, and an MLP of two linear layers")
+def check_layers(block: nn.Module, *names: str) -> None:
+    """Raise Unsupported unless the layers of these names, by default all four, are linear, and the MLP has just two."""
+    for name in names or LAYERS:
+        owner, child = block.get_submodule(name.partition(".")[0]), name.partition(".")[2]
+        if child[:2] == "fc" and type(owner) not in (Mlp, GluMlp):
+            raise Unsupported("needs an MLP of two linear layers")
+        if type(getattr(owner, child, None)) is not nn.Linear:
+            raise Unsupported(f"needs one linear layer as {name}")

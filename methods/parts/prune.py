@@ -11,10 +11,12 @@ from fractions import Fraction
 from functools import partial
 
 import torch
-from timm.layers import Mlp
-from timm.models import VisionTransformer
+from timm.layers import LayerScale, Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+
+from methods.backbones.chain import Vit
+from methods.parts.bypass import PRE_NORM
 
 __all__ = ["Kept", "chain_kept", "is_plain", "narrow_block", "narrow_norm"]
 
@@ -32,7 +34,7 @@ class Kept:
     written: Tensor  # of the block's output; the next block reads them
 
 
-def chain_kept(vit: VisionTransformer, reduction: int, importance: Importance = lambda weight: weight) -> list[Kept]:
+def chain_kept(vit: Vit, reduction: int, importance: Importance = lambda weight: weight) -> list[Kept]:
     """What to keep of each block, one of `reduction` channels; unless told otherwise, large weights are important.
 
     For Fisher information, `importance` looks up the squared gradients of a weight.
@@ -51,31 +53,43 @@ def chain_kept(vit: VisionTransformer, reduction: int, importance: Importance = 
 
 
 def is_plain(block: nn.Module) -> bool:
-    """Whether what learns in a block is norm, qkv, projection, norm, and the two layers of an MLP, nothing else."""
+    """Whether a block is norm, qkv, projection, norm and the two layers of an MLP, perhaps scaled, and nothing else."""
     kinds = (nn.LayerNorm, nn.Linear, nn.Linear) * 2
-    layers = [module for module in block.modules() if next(module.parameters(recurse=False), None) is not None]
+    layers = [module for module in block.modules() if hasattr(module, "weight")]
     alike = len(layers) == len(kinds) and all(map(isinstance, layers, kinds))
-    return isinstance(block, Block) and isinstance(block.mlp, Mlp) and alike
+    return isinstance(block, PRE_NORM) and isinstance(block.mlp, Mlp) and alike
 
 
-def narrow_block(source: Block, kept: Kept) -> Block:
-    """A new block that computes on the kept channels; its heads, as many as before, take the kept rows in turn."""
+def narrow_block(source: nn.Module, kept: Kept) -> Block:
+    """A new plain block that computes on the kept channels; its heads, as many as before, take the kept rows in turn.
+
+    Positions that the original's attention is given (rotary ones, or a bias) are no part of it: the tokens that a side
+    network reads have passed the original, which knows them.
+    """
     width = len(kept.read)
+    bias, scales = _bias(source.attn), _scales(source)
     block = Block(
         width,
         source.attn.num_heads,
         mlp_ratio=Fraction(len(kept.hidden), width),  # gives whole channels, whatever the ratio
-        qkv_bias=source.attn.qkv.bias is not None,
+        qkv_bias=bias is not None,
+        proj_bias=source.attn.proj.bias is not None,
         norm_layer=partial(nn.LayerNorm, eps=source.norm1.eps),
         act_layer=type(source.mlp.act),
+        init_values=None if scales is None else 1.0,
     )
     stacked = torch.cat([kept.attended + i * len(source.attn.proj.weight) for i in range(3)])
     _copy(block.norm1, source.norm1, kept.read)
     _copy(block.attn.qkv, source.attn.qkv, stacked, kept.read)
+    if bias is not None:
+        block.attn.qkv.bias.data.copy_(bias[stacked])
     _copy(block.attn.proj, source.attn.proj, kept.between, kept.attended)
     _copy(block.norm2, source.norm2, kept.between)
     _copy(block.mlp.fc1, source.mlp.fc1, kept.hidden, kept.between)
     _copy(block.mlp.fc2, source.mlp.fc2, kept.written, kept.hidden)
+    if scales is not None:
+        block.ls1.gamma.data.copy_(scales[0][kept.between])
+        block.ls2.gamma.data.copy_(scales[1][kept.written])
     return block
 
 
@@ -93,6 +107,23 @@ def _copy(target: nn.Module, source: nn.Module, rows: Tensor, columns: Tensor | 
     target.weight.copy_(weight if columns is None else weight[:, columns])
     if source.bias is not None:
         target.bias.copy_(source.bias[rows])
+
+
+def _bias(attention: nn.Module) -> Tensor | None:
+    """The bias of the projection to queries, keys and values; some layers keep those of queries and values apart."""
+    if getattr(attention, "q_bias", None) is not None:
+        return torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
+    return attention.qkv.bias
+
+
+def _scales(block: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """The factors of the two halves (D), where the block scales them."""
+    if isinstance(getattr(block, "ls1", None), LayerScale):
+        return block.ls1.gamma, block.ls2.gamma
+    first, second = getattr(block, "gamma_1", None), getattr(block, "gamma_2", None)
+    if first is None:
+        return None
+    return first, torch.ones_like(first) if second is None else second
 
 
 @torch.no_grad()

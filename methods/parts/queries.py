@@ -27,10 +27,8 @@ Kept = Tensor | tuple[Tensor, Tensor]  # u (B×N×D), or keys and values (B×hea
 
 def check_blocks(vit: VisionTransformer) -> None:
     """Raise Unsupported unless every block is timm's pre-norm one with plain attention."""
-    if not isinstance(vit, VisionTransformer):
-        raise Unsupported("needs a plain vision transformer")
-    for block in vit.blocks:
-        if type(block) is not Block or type(block.attn) is not Attention or getattr(block.attn, "gate", None):
+    for block in getattr(vit, "blocks", [vit]):
+        if type(block) is not Block or type(block.attn) is not Attention or block.attn.gate is not None:
             raise Unsupported("needs pre-norm blocks with plain attention")
 
 

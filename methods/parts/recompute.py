@@ -94,11 +94,11 @@ class Recomputing(nn.Module):
         for name in names:
             _replace(block, name, Remade(block.get_submodule(name), self._ledger))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **given: Tensor) -> Tensor:
         if not self.lean or torch.compiler.is_compiling() or not torch.is_grad_enabled() or _hooked():
-            return self.block(x)
+            return self.block(x, **given)
         with self._ledger.opened():
-            return self.block(x)
+            return self.block(x, **given)
 
     def unwrapped(self) -> nn.Module:
         """Return the block with its layers as they were."""

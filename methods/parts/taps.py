@@ -10,7 +10,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from methods.steps import pool
+from methods.backbones.chain import pool
 
 __all__ = ["ClassToken", "Taps", "pooled"]
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from timm.models import SwinTransformer
 from torch import nn
 from torch.nn import functional
 
+from bench.train.network import skeleton
 from methods import Network, Unsupported
+from methods.backbones.registry import find
+from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.small import batch, disturb, learning, network_of, plain
 
@@ -95,6 +97,5 @@ def test_dropout_has_a_mask_for_each_image_and_only_in_training(spec: str) -> No
 
 @pytest.mark.parametrize("name", BYPASSES)
 def test_needs_plain_blocks(name: str) -> None:
-    swin = SwinTransformer(img_size=32, patch_size=4, window_size=4, embed_dim=12, depths=(1, 1), num_heads=(1, 2))
-    with pytest.raises(Unsupported, match="needs"):
-        parse(name)[0].attach(swin)
+    with pytest.raises(Unsupported, match=r"is made for plain vision transformers.*, not for Swin"):
+        skeleton(find("random:tiny Swin"), parse(name)[0], 5, Recipe())

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from methods.backbones.chain import chain_of
-from methods.backbones.registry import BACKBONES, EMBEDDED, build, find, prepare
+from methods.backbones.families import FAMILIES
+from methods.backbones.registry import BACKBONES, EMBEDDED, find, listing, prepare, resized, search
 from methods.backbones.weights import WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,10 +47,14 @@ def test_a_row_is_found_by_its_name_and_by_its_architecture(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dmeo", "no backbone 'dmeo'; did you mean 'demo'? known: "),
+        ("dmeo", "no backbone 'dmeo'; did you mean 'demo'? see: python bench.py list backbones"),
         ("vit_base_patch16_224.orig_in21", "no backbone 'vit_base_patch16_224.orig_in21'; did you mean 'vit_base"),
-        ("resnet50=file.npz", "no backbone 'resnet50'; known: "),
-        ("", "no backbone ''; known: "),
+        ("resnet50=file.npz", "resnet50 is none of the transformers that methods can change; see: "),
+        (
+            "vit_base_patch16_xp_224",
+            "timm has no weights of vit_base_patch16_xp_224; write ",
+        ),
+        ("", "no backbone ''; see: "),
     ],
 )
 def test_an_unknown_backbone_is_named_with_the_closest(text: str, message: str) -> None:
@@ -57,17 +62,42 @@ def test_an_unknown_backbone_is_named_with_the_closest(text: str, message: str) 
         find(text)
 
 
-@pytest.mark.parametrize("architecture", ["vit_base_patch16_22", "resnet50", ""])
-def test_an_unknown_architecture_is_named_shortly(architecture: str) -> None:
-    with pytest.raises(ValueError, match=f"no architecture {architecture!r}; ") as caught:
-        find(f"random:{architecture}").load()
-    assert len(str(caught.value)) < 500
+@pytest.mark.parametrize("name", ["vit_base_patch16_22", "deit_tiny_distilled_patch16_224", "resnet50", ""])
+def test_an_unknown_network_is_named_shortly(name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(name)) as caught:
+        find(f"random:{name}").load()
+    assert "list backbones" in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
-def test_deit_is_a_plain_vision_transformer_unless_it_is_distilled() -> None:
-    assert len(build("deit_tiny_patch16_224").blocks) == 12
-    with pytest.raises(ValueError, match="deit_tiny_distilled_patch16_224 is no plain or Swin transformer"):
-        build("deit_tiny_distilled_patch16_224")
+def test_a_network_of_timm_is_named_with_its_weights() -> None:
+    assert find("vit_small_patch16_224").name == "vit_small_patch16_224.augreg_in21k_ft_in1k"
+    clip = find("vit_large_patch14_clip_224.openai")
+    assert (clip.name, clip.weights, clip.image_size) == ("vit_large_patch14_clip_224.openai", "timm", 224)
+    assert clip.statistics[0][0] == 0.48145466
+    assert find("vit_base_patch14_dinov2.lvd142m").image_size == 518
+    assert all(row.interpolation == "bicubic" for row in BACKBONES.values())
+    assert {find(name).interpolation for name, _ in search("flexivit_small.1200ep_in1k")} == {"bicubic"}
+
+
+def test_another_image_size_is_part_of_the_name_and_resizes_positions() -> None:
+    small = find("random:vit_small_patch14_dinov2@224")
+    assert (small.name, small.image_size) == ("random:vit_small_patch14_dinov2@224", 224)
+    assert resized(find("vit_small_patch14_dinov2"), 224) == find("vit_small_patch14_dinov2@224")
+    assert small.skeleton().pos_embed.shape == (1, 257, 384)
+    with pytest.raises(ValueError, match=r"images of 225 pixels do not fit .*, whose patches have 14; give 224"):
+        find("random:vit_small_patch14_dinov2@225").skeleton()
+    with pytest.raises(ValueError, match="has images of 224 pixels, not of 238; give one size"):
+        resized(small, 238)
+
+
+def test_the_listing_has_the_rows_first_and_an_example_that_exists_of_each_family() -> None:
+    names = [name for name, _ in listing()]
+    assert names[: len(BACKBONES)] == list(BACKBONES)
+    for family in FAMILIES:
+        found = [name.removeprefix("random:") for name, _ in search(family.search)]
+        assert family.example in found, family.title
+        assert family.example in names
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -13,11 +13,10 @@ from bench.cost.checkpointing import recompute
 from bench.cost.plan import plan
 from bench.train.network import count, skeleton
 from methods import Network, Unsupported
-from methods.backbones.chain import chain_of
+from methods.backbones.chain import chain_of, embed
 from methods.backbones.registry import find, prepare
 from methods.recipe import Recipe, load, resolve
 from methods.spec import parse
-from methods.steps import embed
 from tests.methods.golden import Case, cases
 from tests.methods.small import batch, disturb, learning, network_of, plain
 

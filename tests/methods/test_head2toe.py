@@ -13,13 +13,13 @@ from torch.nn import functional
 from bench.cost.plan import plan
 from bench.train.network import count, skeleton
 from methods import Unsupported
+from methods.backbones.chain import embed
 from methods.backbones.registry import ARCHITECTURES, Backbone, find
 from methods.head2toe import Head2Toe
 from methods.parts.selection import Probe, group_lasso, strongest
 from methods.parts.taps import Taps, pooled
 from methods.recipe import Recipe
 from methods.spec import parse
-from methods.steps import embed
 from tests.methods.golden import FOLDER, filled
 from tests.methods.small import CLASSES, batch, network_of, plain
 

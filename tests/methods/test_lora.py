@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from bench.train.network import count
 from methods import Network, Unsupported
+from methods.backbones.chain import embed
 from methods.spec import parse
-from methods.steps import embed
 from tests.methods.small import batch, disturb, network_of, plain
 
 WIDTH = 24

@@ -13,11 +13,11 @@ from torch.nn import functional
 from bench.cost.plan import plan
 from bench.train.network import count, skeleton
 from methods import Unsupported
+from methods.backbones.chain import embed
 from methods.backbones.registry import find, prepare
 from methods.parts.prune import chain_kept
 from methods.recipe import Recipe
 from methods.spec import parse
-from methods.steps import embed
 from tests.methods.golden import FOLDER, filled, vit_of
 from tests.methods.small import batch, disturb, network_of
 
@@ -194,9 +194,7 @@ def test_reduction_that_does_not_fit(reduction: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"init_values": 1e-5}, "plain pre-norm"),
         ({"qk_norm": True}, "plain pre-norm"),
-        ({"class_token": False, "global_pool": "avg"}, "class token"),
         ({"final_norm": False}, "final norm"),
     ],
 )

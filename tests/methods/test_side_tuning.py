@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import AlexNet_Weights
 
+from methods.backbones.chain import embed, pool
 from methods.backbones.weights import WeightsError
 from methods.side_tuning import SideNetwork
 from methods.spec import parse
-from methods.steps import embed, pool
 from tests.methods.small import batch, network_of, plain
 
 

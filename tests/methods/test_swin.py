@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from bench.train.network import skeleton
 from methods import METHODS, Unsupported
+from methods.backbones.chain import steps_of
 from methods.backbones.registry import Backbone, find, prepare
 from methods.backbones.weights import WeightsError
 from methods.recipe import Recipe
 from methods.spec import parse
-from methods.steps import steps_of
 from tests.methods.small import CLASSES, batch, learning
 
 TINY = "swin_tiny_patch4_window7_224"
@@ -57,7 +57,7 @@ def test_a_method_for_it_starts_as_the_backbone_and_learns(name: str, swin: Swin
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - set(HIERARCHICAL)))
 def test_the_others_say_so(name: str) -> None:
-    with pytest.raises(Unsupported, match="plain vision transformers"):
+    with pytest.raises(Unsupported, match="is made for plain vision transformers"):
         skeleton(find(f"random:{TINY}"), parse(name)[0], CLASSES, Recipe())
 
 

@@ -4,13 +4,11 @@ import math
 
 import pytest
 import torch
-from timm.models import VisionTransformer
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from methods import Network, Unsupported
-from methods.spec import parse
-from tests.methods.small import SIZE, batch, network_of
+from methods import Network
+from tests.methods.small import batch, network_of
 
 PATCHES, WIDTH, DEPTH, TOKENS = 16, 24, 12, 3
 DEEP, SHALLOW = f"vpt_deep:tokens={TOKENS}", f"vpt_shallow:tokens={TOKENS}"
@@ -118,11 +116,3 @@ def test_prompts_start_uniform_within_the_bound_of_the_source(spec: str) -> None
     assert values.abs().max() <= 1
     assert values.mean().item() == pytest.approx(0, abs=0.05)
     assert values.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
-
-
-@both
-@pytest.mark.parametrize("other", [{"class_token": False, "global_pool": "avg"}, {"reg_tokens": 2}])
-def test_needs_a_class_token_and_no_registers(spec: str, other: dict[str, object]) -> None:
-    vit = VisionTransformer(img_size=SIZE, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=5, **other)
-    with pytest.raises(Unsupported, match="needs a class token"):
-        parse(spec)[0].attach(vit)
