@@ -49,6 +49,8 @@ class Run:
     def preset(self) -> Preprocessing:
         """What is done to the images: the recipe's preset, and one's own images as a viewer shows them."""
         preset = PRESETS[self.recipe.preprocessing]
+        if preset.mean is None:  # as the checkpoint was trained
+            preset = dataclasses.replace(preset, interpolation=self.backbone.interpolation)
         return dataclasses.replace(preset, rendering="viewed") if self.task.viewed else preset
 
     def settings(self) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def grid(
     suite: options.Suite = "demo",
     tasks: options.Tasks = None,
     backbone: options.Backbone = None,
+    image_size: options.ImageSize = None,
     recipe: options.RecipeName = None,
     seeds: options.Seeds = "0",
     dry_run: options.DryRun = False,
@@ -125,6 +126,7 @@ def grid(
         optimizer=optimizer,
         optimizer_in_backward=optimizer_in_backward or None,
         set=tuple(set_ or ()),
+        image_size=image_size,
     ).absolute()
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image)
     launch = Launch(workers, shard, slurm_options(launcher, slurm, workers), device)
@@ -150,6 +152,7 @@ def cost(
     backbone: Annotated[
         str, typer.Option(help="As for training; no weights are read.")
     ] = "random:vit_base_patch16_224",
+    image_size: options.ImageSize = None,
     classes: Annotated[int, typer.Option(help="Outputs of the head.")] = 100,
     batch_size: Annotated[int, typer.Option(help="Images of a training step and of inference.")] = 64,
     precision: Annotated[options.Precision, typer.Option(help="Of matrix products; CUDA's autocast rules.")] = "fp32",
@@ -188,7 +191,7 @@ def cost(
 
     words = precision, attention, optimizer, checkpointing, autograd
     request = CostRequest(
-        methods, backbone, classes, batch_size, *words, ",".join(activations or ()), optimizer_in_backward
+        methods, backbone, classes, batch_size, *words, ",".join(activations or ()), optimizer_in_backward, image_size
     )
     answer = price(request, device, planned, explain, budget, results, console(stderr=True))
     if json_:
@@ -210,6 +213,9 @@ def list_(
             "[b]preprocessings[/b] or [b]reports[/b], or one name among them; all of them if left out.",
         ),
     ] = None,
+    word: Annotated[
+        str | None, typer.Argument(metavar="WORD", help="With [b]backbones[/b]: all names that have it in them.")
+    ] = None,
     json_: options.Json = False,
 ) -> None:
     """What can be named on the command line."""
@@ -217,9 +223,9 @@ def list_(
     from reports import REPORTS
 
     if json_:
-        typer.echo(document(name, REPORTS))
+        typer.echo(document(name, REPORTS, word))
         return
-    for table in catalogue(name, REPORTS):
+    for table in catalogue(name, REPORTS, word):
         console().print(table)
 
 

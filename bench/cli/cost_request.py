@@ -11,7 +11,7 @@ from bench.errors import WrongCall
 from bench.names import check
 from bench.train.network import skeleton
 from methods import Unsupported
-from methods.backbones.registry import find
+from methods.backbones.registry import find, resized
 from methods.backbones.weights import WeightsError
 from methods.recipe import Recipe
 from methods.spec import parse_list
@@ -39,6 +39,7 @@ class CostRequest:
     autograd: str = "current"
     activations: str = ""
     optimizer_in_backward: bool = False
+    image_size: int | None = None
 
 
 def cases_of(request: CostRequest) -> list[Case]:
@@ -49,7 +50,8 @@ def cases_of(request: CostRequest) -> list[Case]:
         known = list(RULES) if field == "autograd" else list(get_args(get_type_hints(Recipe)[field]))
         check(field, [value], known)
     try:
-        backbone, methods, recipe = find(request.backbone), parse_list(request.methods), _recipe(request)
+        backbone = resized(find(request.backbone), request.image_size)
+        methods, recipe = parse_list(request.methods), _recipe(request)
         cases = [
             Case(backbone, method, request.classes, recipe, request.checkpointing, RULES[request.autograd])
             for method in methods

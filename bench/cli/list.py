@@ -43,10 +43,13 @@ KINDS: dict[str, tuple[str, ...]] = {  # and the headings behind the name
 }  # fmt: skip
 
 
-def catalogue(name: str | None, reports: Mapping[str, str]) -> list[RenderableType]:
-    """The tables of a kind, of one name, or of everything. Raises WrongCall where nothing is named so."""
+def catalogue(name: str | None, reports: Mapping[str, str], word: str | None = None) -> list[RenderableType]:
+    """The tables of a kind, of one name, or of everything; of backbones with `word` in their names, where it is given.
+
+    Raises WrongCall where nothing is named so.
+    """
     shown: list[RenderableType] = []
-    for kind, rows in _found(name, reports).items():
+    for kind, rows in _found(name, reports, word).items():
         if kind != "methods":
             shown.append(_table(kind, rows))
         elif name in (None, kind):
@@ -56,13 +59,15 @@ def catalogue(name: str | None, reports: Mapping[str, str]) -> list[RenderableTy
     return shown
 
 
-def document(name: str | None, reports: Mapping[str, str]) -> str:
+def document(name: str | None, reports: Mapping[str, str], word: str | None = None) -> str:
     """The same as one JSON document: for each kind a list of objects, by name and heading. Raises WrongCall."""
-    return json.dumps(_found(name, reports), indent=1, ensure_ascii=False)
+    return json.dumps(_found(name, reports, word), indent=1, ensure_ascii=False)
 
 
-def _found(name: str | None, reports: Mapping[str, str]) -> dict[str, list[Row]]:
+def _found(name: str | None, reports: Mapping[str, str], word: str | None = None) -> dict[str, list[Row]]:
     """The rows of a kind, or all rows of that name, or everything, by kind."""
+    if word is not None:
+        return {"backbones": _searched(name, word)}
     if name is not None and name not in KINDS:
         return _named(name, reports)
     return {kind: _rows(kind, reports) for kind in KINDS if name in (None, kind)}
@@ -179,9 +184,19 @@ def _suite_rows() -> list[tuple[str, ...]]:
 
 
 def _backbone_rows() -> list[tuple[str, ...]]:
-    from methods.backbones.registry import BACKBONES
+    from methods.backbones.registry import listing
 
-    return [(row.name, row.note) for row in BACKBONES.values()]
+    return list(listing())
+
+
+def _searched(kind: str | None, word: str) -> list[Row]:
+    from methods.backbones.registry import search
+
+    if kind != "backbones":
+        raise WrongCall(f"{word!r} can be looked for among backbones alone; write: list backbones {word}")
+    if not (rows := search(word)):
+        raise WrongCall(f"no backbone has {word!r} in its name; see: python bench.py list backbones")
+    return [dict(zip(("name", *KINDS["backbones"]), row, strict=True)) for row in rows]
 
 
 def _recipe_rows() -> list[tuple[str, ...]]:

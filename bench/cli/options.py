@@ -37,8 +37,13 @@ Backbone = Annotated[
     str | None,
     _option(
         WHAT,
-        help="A row of [b]list backbones[/b], [b]NAME=FILE[/b], or [b]random:ARCHITECTURE[/b]; else the suite's own.",
+        help="Any of [b]list backbones[/b], [b]hf-hub:USER/NAME[/b], [b]NAME=FILE[/b] or [b]random:NAME[/b]; else the "
+        "suite's own.",
     ),
+]
+ImageSize = Annotated[
+    int | None,
+    _option(WHAT, min=1, metavar="PIXELS", help="Side of the images, if not the backbone's own; resizes positions."),
 ]
 RecipeName = Annotated[
     str | None,

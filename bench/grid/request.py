@@ -22,7 +22,7 @@ from datasets.files.copies import found_below
 from datasets.transforms.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbones.normalisation import parse_normalise
-from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path
+from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path, resized
 from methods.backbones.weights import WeightsError
 from methods.recipe import Context, NotHeld, is_file, resolve, settings_of
 from methods.spec import parse_list
@@ -59,6 +59,7 @@ class Request:
     optimizer: str | None = None
     optimizer_in_backward: bool | None = None
     set: tuple[str, ...] = ()  # recipe fields, "learning_rate=1e-4/1e-3"
+    image_size: int | None = None  # in pixels, where it is not the backbone's own
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
@@ -99,7 +100,7 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
     """The same, without trying whether every setting fits; raises WrongCall."""
     suite = suite_of(request.suite)
     try:
-        backbone = find(request.backbone or suite.backbone)
+        backbone = resized(find(request.backbone or suite.backbone), request.image_size)
         backbone.digest()  # so that a weight file that is not there is found now
         backbone = normalised(backbone, request.normalise)
         methods = parse_list(request.methods)
