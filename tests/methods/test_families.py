@@ -1,7 +1,5 @@
 """Every method on a tiny network of every family: it trains, leaves what is frozen, and says why where it cannot."""
 
-from contextlib import suppress
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,13 +9,14 @@ from bench.cost.plan import plan, training_peak
 from bench.train.loss import loss_of
 from bench.train.network import build, skeleton
 from bench.train.optimizers import optimizer_of
-from methods import METHODS, Network, Unsupported
+from methods import METHODS, Network
 from methods.backbones.chain import steps_of
 from methods.backbones.families import FAMILIES, Family
 from methods.backbones.registry import find
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.small import disturb
+from tools.backbones_table import PAGE, family_table, reason, written
 
 CLASSES, IMAGES = 3, 3
 SETTINGS = {
@@ -50,13 +49,7 @@ def batch(family: Family) -> tuple[Tensor, Tensor]:
 
 def carried(family: Family) -> list[str]:
     """The methods that run on it; the others give a reason, on the meta device, before any weights are there."""
-    runs = []
-    for name in METHODS:
-        backbone, (method,) = find(f"random:tiny {family.title}"), parse(name + SETTINGS.get(name, ""))
-        with suppress(Unsupported):
-            skeleton(backbone, method, CLASSES, Recipe())
-            runs.append(name)
-    return runs
+    return [name for name in METHODS if not reason(family.title, name)]
 
 
 @every_family
@@ -145,3 +138,9 @@ def test_planned_bytes_are_counted_bytes(family: Family, name: str) -> None:
     real = training_peak(network_of(family, name), *batch(family), recipe)
     bones = skeleton(find(f"random:tiny {family.title}"), parse(name + SETTINGS.get(name, ""))[0], CLASSES, recipe)
     assert plan(bones, family.settings["img_size"], recipe).breakdown() == real.breakdown()
+
+
+def test_the_page_has_todays_table() -> None:
+    """`python -m tools.backbones_table` writes it."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert written(page, {"families": family_table()}) == page
