@@ -94,13 +94,9 @@ def name_table() -> str:
 def written(page: str, tables: Mapping[str, str]) -> str:
     """The page with these tables between their marks."""
     for mark, table in tables.items():
-        before, start, rest = page.partition(f"<!-- {mark} -->
-")
+        before, start, rest = page.partition(f"<!-- {mark} -->\n")
         _, end, after = rest.partition(f"<!-- end of {mark} -->")
-        page = f"{before}{start}
-{table}
-
-{end}{after}"
+        page = f"{before}{start}\n{table}\n\n{end}{after}"
     return page
 
 
