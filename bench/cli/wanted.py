@@ -73,6 +73,12 @@ def _memory_ladder() -> list[Case]:
     return [*(Case(backbone, method) for method in parse_list("all")), *ladder]
 
 
+def _backbones() -> list[Case]:
+    """Every method on plain transformers of four sizes."""
+    names = ("vit_small_patch16_224", "vit_base_patch16_224", "vit_large_patch16_224", "vit_huge_patch14_224")
+    return [Case(find(f"random:{name}"), method) for name in names for method in parse_list("all")]
+
+
 WANTED: dict[str, Callable[[], list[Case]]] = {
     "memory_published": _memory_published,
     "lora_position": _lora_position,
@@ -80,4 +86,5 @@ WANTED: dict[str, Callable[[], list[Case]]] = {
     "inference_cost": lambda: published_cases("synqt"),
     "budget": _budget,
     "memory_ladder": _memory_ladder,
+    "backbones": _backbones,
 }
