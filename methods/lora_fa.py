@@ -129,7 +129,7 @@ class LoraFa(Method, name="lora_fa"):
         """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in network.vit.blocks:
-            for layer in ("attn.qkv", *OTHERS):
+            for layer in ("attn.qkv", *(OTHERS if self.target == "all" else ())):
                 if isinstance(updated := block.get_submodule(layer), lora.Adapted | Updated):
                     block.set_submodule(layer, updated.merged())
         return network

@@ -84,7 +84,7 @@ def test_every_method_trains_and_leaves_what_is_frozen(family: Family) -> None:
         for _ in range(2):
             loss = loss_of(network, network(images), labels)
             loss.backward()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             optimizer.step()
             optimizer.zero_grad()
         moved = {key for key, value in network.named_parameters() if not torch.equal(value, before[key])}

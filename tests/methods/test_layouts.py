@@ -179,6 +179,7 @@ def test_one_line_says_what_was_renamed_left_out_and_dropped(tmp_path: Path, cap
     assert "from below 'vit.', of 40 in the file, renamed from transformers; dropped: head.weight" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of timm's resizing of a bias by relative position
 @pytest.mark.parametrize("title", ["ViT", "DINOv2 reg", "SigLIP", "EVA-02", "BEiT"])
 def test_positions_of_another_size_are_resized_as_timm_does(title: str, tmp_path: Path) -> None:
     torch.save(source(title).state_dict(), tmp_path / "other.pth")

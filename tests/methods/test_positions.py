@@ -136,11 +136,11 @@ def test_layers_are_scaled_and_what_stands_beside_them_is_not(spec: str) -> None
 
 def test_a_side_network_of_scaled_layers_is_scaled_alike() -> None:
     vit = made(VisionTransformer, init_values=1.0)
-    scales = {float(value) for value in vit.blocks[0].ls1.gamma}
+    scales = {float(value) for value in vit.blocks[0].ls1.gamma.tolist()}
     network = parse("lst:reduction=2")[0].attach(vit)
     narrow = network.rungs[0].block.ls1.gamma
     assert len(narrow) == WIDTH // 2
-    assert {round(float(value), 5) for value in narrow} <= {round(value, 5) for value in scales}
+    assert {round(float(value), 5) for value in narrow.tolist()} <= {round(value, 5) for value in scales}
 
 
 def test_clip_is_normed_before_its_blocks_and_has_its_own_gelu() -> None:
