@@ -13,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.labels import make_room, name_ends
@@ -23,6 +24,7 @@ __all__ = ["MANY", "Curve", "draw_shots", "draw_training"]
 MEAN = "mean"  # the panel of the plain mean over all sets
 ACROSS, SET_HEIGHT = 3, 2.1  # panels in a row, and inches of a row
 MANY = 8  # methods; from more on, each family has a row of its own
+NAMED = 20  # methods of a row at most
 ROW, ALONE = 1.35, 2.5  # inches of a row of panels, and of one that is alone
 LOSS = "training loss"
 COLORS = [*sns.color_palette("dark"), *sns.color_palette("bright")]  # of the methods of one family
@@ -126,9 +128,13 @@ def _draw_line(axes: Axes, curve: Curve, line: Sequence[tuple[int, float, float]
 
 def _draw_training(axes: Axes, curves: Mapping[str, np.ndarray], own: Sequence[str], *, apart: bool) -> None:
     """The curves of some methods over all others in grey; `apart` gives each its own colour, not its family's."""
-    for method, points in curves.items():
-        if method not in own:
-            axes.plot(*points.T, color="0.88", linewidth=0.6, zorder=1)
+    others = [points.astype(float) for method, points in curves.items() if method not in own]
+    if others:
+        gap = np.full((1, 2), np.nan)
+        joined = np.vstack(
+            [part for points in others for part in (points, gap)]
+        )  # one artist is drawn sooner than many
+        axes.plot(*joined.T, color="0.88", linewidth=0.6, zorder=1)
     for place, method in enumerate(own):
         if method in curves:
             points = curves[method]
@@ -155,7 +161,10 @@ def _legend(row: Sequence[Axes], methods: Sequence[str]) -> None:
     handles: dict[str, Any] = {
         label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    named = {method: handles[method][0] for method in methods if method in handles}
+    known = [method for method in methods if method in handles]
+    named = {method: handles[method][0] for method in known[:NAMED]}
+    if len(known) > NAMED:
+        named[f"and {len(known) - NAMED} more"] = Line2D([], [], linestyle="")
     row[-1].legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
                    fontsize=LABEL, ncols=1 + (len(named) > MANY), labelspacing=0.25, handlelength=1.4,
                    columnspacing=0.8, handletextpad=0.4, borderpad=0)  # fmt: skip

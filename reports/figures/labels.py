@@ -63,7 +63,7 @@ def name_points(
         "margin": 0.006,  # of the axes, as are the distances
         "min_distance": 0.003,
         "max_distance": 0.5,
-        "nbr_candidates": 2000,
+        "nbr_candidates": 800,
         "zorder": 4,
         **words,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import rich.box
@@ -11,7 +12,7 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from reports.tables.table import Table
+from reports.tables.table import Cell, Column, Table
 
 __all__ = ["show"]
 
@@ -19,50 +20,68 @@ PADDING = 3  # rich leaves one space on either side of a column and draws a blan
 
 
 def show(table: Table, console: Console) -> None:
-    """Title, the parts of the table, caption and notes."""
+    """Print title, the parts of the table, caption and notes."""
     console.print(Text(table.name, style="bold"))
-    for places in _parts(table, console.width):
-        console.print(_part(table, places), "")
+    columns = [_laid_out(table, place) for place in range(len(table.columns))]
+    for places in _parts(table, columns, console.width):
+        console.print(_part(len(table.rows), [columns[0], *(columns[place] for place in places)]), "")
     console.print(Text(table.caption, style="dim"))
     for note in table.notes:
         console.print(Text(note, style="yellow"))
 
 
-def _parts(table: Table, width: int) -> Iterator[list[int]]:
+@dataclass(frozen=True)
+class LaidOut:
+    """A column with its cells as they are shown, and the width of the widest cell or word of its heading."""
+
+    block: str
+    label: str
+    cells: list[Text]
+    width: int
+
+
+def _laid_out(table: Table, place: int) -> LaidOut:
+    column, best = table.columns[place], table.best(place)
+    cells = [_cell(column, row[place], number in best) for number, row in enumerate(table.rows)]
+    words = [word for part in (column.block, column.label) for word in part.split()]
+    width = max(map(len, [*words, *(cell.plain for cell in cells)]), default=0)
+    return LaidOut(column.block, column.label, cells, width)
+
+
+def _parts(table: Table, columns: list[LaidOut], width: int) -> Iterator[list[int]]:
     """The places of the columns beside the first in each part: whole blocks while they fit, else what fits of one."""
-    room = width - _width(table, 0) - PADDING
+    room = width - columns[0].width - 2 * PADDING
+
+    def taken(places: list[int]) -> int:
+        return sum(columns[place].width + PADDING for place in places)
+
     part: list[int] = []
     for block in table.blocks()[1:]:
-        if part and sum(_width(table, place) for place in part + block) > room:
+        if part and taken(part + block) > room:
             yield part
             part = []
         for place in block:
-            if part and sum(_width(table, other) for other in [*part, place]) > room:
+            if part and taken([*part, place]) > room:
                 yield part
                 part = []
             part.append(place)
     yield part
 
 
-def _part(table: Table, places: list[int]) -> rich.table.Table:
+def _part(rows: int, columns: list[LaidOut]) -> rich.table.Table:
     part = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    headings = _headings(table, [0, *places])
-    for place, heading in zip([0, *places], headings, strict=True):
-        part.add_column(heading, justify="right" if place else "left", width=_width(table, place) - PADDING)
-    for row in range(len(table.rows)):
-        part.add_row(*(_cell(table, row, place) for place in [0, *places]))
+    for place, (column, heading) in enumerate(zip(columns, _headings(columns), strict=True)):
+        part.add_column(heading, justify="right" if place else "left", width=column.width)
+    for row in range(rows):
+        part.add_row(*(column.cells[row] for column in columns))
     return part
 
 
-def _headings(table: Table, places: list[int]) -> list[str]:
+def _headings(columns: list[LaidOut]) -> list[str]:
     """The name of a block above its first column, the labels below, all of one height."""
-    columns = [table.columns[place] for place in places]
-    labels = [
-        textwrap.wrap(column.label, _width(table, place) - PADDING)
-        for column, place in zip(columns, places, strict=True)
-    ]
-    firsts = ["", *(a.block if a.block != b.block else "" for b, a in pairwise(columns))]
-    blocks = [textwrap.wrap(block, _width(table, place) - PADDING) for block, place in zip(firsts, places, strict=True)]
+    labels = [textwrap.wrap(column.label, column.width) for column in columns]
+    firsts = ["", *(after.block if after.block != before.block else "" for before, after in pairwise(columns))]
+    blocks = [textwrap.wrap(block, column.width) for block, column in zip(firsts, columns, strict=True)]
     height = max(map(len, labels)) + max(map(len, blocks))
     return [
         "\n".join([*block, *[""] * (height - len(block) - len(label)), *label])
@@ -70,16 +89,7 @@ def _headings(table: Table, places: list[int]) -> list[str]:
     ]
 
 
-def _cell(table: Table, row: int, place: int) -> Text:
-    column, cell = table.columns[place], table.rows[row][place]
+def _cell(column: Column, cell: Cell, best: bool) -> Text:
     spread = column.spread(cell)
-    style = "bold green" if row in table.best(place) else "yellow" if cell.word and column.metric else ""
+    style = "bold green" if best else "yellow" if cell.word and column.metric else ""
     return Text.assemble((column.number(cell), style), (f"±{spread}" if spread else "", "dim"))
-
-
-def _width(table: Table, place: int) -> int:
-    """Of the widest cell or word of the heading."""
-    column = table.columns[place]
-    words = [word for part in (column.block, column.label) for word in part.split()]
-    cells = [_cell(table, row, place).plain for row in range(len(table.rows))]
-    return max(map(len, [*words, *cells])) + PADDING
