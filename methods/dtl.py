@@ -47,7 +47,7 @@ def depthwise(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class Disentangled(Network):
-    """The backbone beside its side path; `start` is the index of block M, the first whose output changes."""
+    """A frozen backbone with its side path; `start` is the index of block M, the first whose output changes."""
 
     def __init__(self, vit: nn.Module, reads: nn.ModuleDict, kernels: nn.ModuleDict, start: int, beta: float) -> None:
         super().__init__()
@@ -63,23 +63,23 @@ class Disentangled(Network):
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
-        """The classifier."""
+        """The trainable classifier."""
         return self.vit.get_classifier()
 
     def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
-        """What blocks 1..M read, where a state that is used needs it, and what block M wrote."""
+        """Return what blocks 1..M read, for those that a used state needs, and what block M wrote."""
         return self.features_of(self.observe(images))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The same by name."""
+        """Return these states by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
-        """The same from its names."""
+        """Return what `extract` returns, from the states."""
         return {i: states[name] for i, name in self.inputs.items()}, states[self.needs[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
-        """The first injection, then blocks M+1 and up with theirs, pooling and head.
+        """Inject into the output of block M, run the later blocks with their injections, pool and classify.
 
         Inputs are taken out of `features` as they are read: under autocast the backward pass needs but their casts.
         """
@@ -105,7 +105,7 @@ class Disentangled(Network):
         return x + checkpoint(self.update, code, *weights, use_reentrant=False, preserve_rng_state=False)
 
     def update(self, code: Tensor, ups: Tensor, kernel: Tensor | None) -> Tensor:
-        """T of the state that the codes side by side (…×K) and their matrices side by side (D×K) make."""
+        """Compute T of the state from the concatenated codes (…×K) and up-projections (D×K)."""
         state = functional.linear(code, ups)
         gated = state * torch.sigmoid(self.beta * state)
         if kernel is None:
@@ -125,7 +125,7 @@ class Disentangled(Network):
 
 
 def _step(chain: list[Link], block: int) -> int:
-    """The place of a block (from 0) among the steps of the backbone, the first of which is the embedding."""
+    """Return the index of a block's step (blocks from 0) among the steps of the backbone; step 0 is the embedding."""
     return 1 + block + sum(link.merge is not None for link in chain[: block + 1])
 
 

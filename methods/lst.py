@@ -31,7 +31,7 @@ TEMPERATURE = 0.1  # of the gates
 
 
 def projection(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that starts normal with deviation 0.01, its bias at zero."""
+    """Make a linear layer that starts normal with deviation 0.01, its bias at zero."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
@@ -39,7 +39,7 @@ def projection(inputs: int, outputs: int) -> nn.Linear:
 
 
 class Rung(nn.Module):
-    """Merges side tokens and projected backbone tokens by one gate, half and half at first; then the side block."""
+    """Mixes side tokens and projected backbone tokens by one gate, half and half at first, then runs the side block."""
 
     def __init__(self, width: int, narrow_width: int, block: nn.Module) -> None:
         super().__init__()
@@ -48,11 +48,11 @@ class Rung(nn.Module):
         self.block = block
 
     def forward(self, side: Tensor, tokens: Tensor) -> Tensor:
-        """Side tokens (B×N×D/r) from those before and the backbone's (B×N×D)."""
+        """Compute side tokens (B×N×D/r) from the previous ones and the backbone's (B×N×D)."""
         return self.block(self._merged(side, tokens))
 
     def first(self, side: Tensor, tokens: Tensor) -> Tensor:
-        """The first of them (B×1×D/r); where attention is fused, without attention and MLP of the others."""
+        """Compute the first side token (B×1×D/r); if attention is fused, without attention and MLP of the others."""
         merged = self._merged(side, tokens)
         return first_of(self.block, merged) if self.block.attn.fused_attn else self.block(merged)[:, :1]
 
@@ -76,19 +76,19 @@ class Ladder(SideNetwork):
         self.needs = tuple(written(i) for i in range(len(vit.blocks) + 1))
 
     def extract(self, images: Tensor) -> list[Tensor]:
-        """The embedding and what each block wrote."""
+        """Return the embedding and what each block wrote."""
         return self.features_of(self.observe(images))
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """The same by name."""
+        """Return these states by name."""
         return observe(self.vit, images, self.needs)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
-        """The same as a list."""
+        """Return these states as a list."""
         return [states[name] for name in self.needs]
 
     def adapt(self, features: list[Tensor]) -> Tensor:
-        """The ladder from the embedding up, and the head on one side token or on the mean of the patches."""
+        """Run the side network from the embedding up, and the head on its class token or the mean of its patches."""
         side = self.first(features[0])
         *rungs, last = self.rungs
         for rung, tokens in zip(rungs, features[1:-1], strict=True):

@@ -1,4 +1,4 @@
-"""Frozen states by name: what the steps of an unchanged backbone give for an image.
+"""Gives frozen states by name: what the steps of an unchanged backbone compute for an image.
 
 Equal names mean equal numbers, whichever method asks, so what was computed for one serves the others.
 """
@@ -18,18 +18,18 @@ IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
 
 
 def written(step: int) -> str:
-    """The name of what a step between embedding and pooling wrote: of a plain transformer, what block `step` wrote."""
+    """Return the name of what step `step` wrote: the embedding, 0, or a block of a plain transformer, from 1."""
     return f"step {step}" if step else EMBEDDED
 
 
 def named_steps(steps: Sequence[Step]) -> list[str]:
-    """The names of what the steps of a backbone write, in order: all but the head."""
+    """Return the names of what the steps of a backbone write, in order: all but the head."""
     return [*(written(i) for i in range(len(steps) - 2)), POOLED]
 
 
 @torch.no_grad()
 def observe(vit: Vit, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """The states of these names for normalised images (B×3×H×W), which are themselves one of them."""
+    """Return the states of these names for normalised images (B×3×H×W), which are themselves one of them."""
     steps, wanted = steps_of(vit), set(names)
     states, x = {IMAGES: images}, images
     for name, step in zip(named_steps(steps), steps, strict=False):
@@ -42,6 +42,6 @@ def observe(vit: Vit, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]
 
 
 def read_type(x: Tensor) -> torch.dtype:
-    """The number format in which matrix products read `x`: a lower one than its own under autocast."""
+    """Return the number format in which matrix products read `x`: a lower one than its own under autocast."""
     nothing = x.new_empty(0, 0)
     return (nothing @ nothing).dtype

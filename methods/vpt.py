@@ -61,7 +61,7 @@ def prompts_for(vit: VisionTransformer, tokens: int) -> nn.Parameter:
 
 
 def prompt_bound(vit: VisionTransformer) -> float:
-    """The bound of the uniform start of prompts."""
+    """Return the bound of the uniform start of prompts."""
     height, width = vit.patch_embed.patch_size
     return math.sqrt(6 / (3 * height * width + vit.embed_dim))
 

@@ -1,4 +1,4 @@
-"""Bypasses: small branches beside the halves of a transformer block, and what a block must be to have them."""
+"""Provides bypasses, small branches beside attention or MLP, and checks that a block can have them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRE_NORM = (Block, EvaBlock, BeitBlock)  # x + drop_path1(Attn(norm1 x)), then x
 
 
 class Bottleneck(nn.Module):
-    """Width to `units`, an activation, dropout on that code, and back."""
+    """Projects to `units`, applies an activation and dropout, and projects back."""
 
     def __init__(self, width: int, units: int, activation: nn.Module, dropout: float = 0.0, bias: bool = True) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Bottleneck(nn.Module):
 
 
 class Beside(nn.Module):
-    """`main(x) + scale · bypass(x)`; the sum is formed in the output of `main`, which nothing keeps."""
+    """Computes `main(x) + scale · bypass(x)`; the sum is formed in the output of `main`, which nothing keeps."""
 
     def __init__(self, main: nn.Module, bypass: nn.Module, scale: float) -> None:
         super().__init__()

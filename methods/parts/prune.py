@@ -25,7 +25,7 @@ Importance = Callable[[nn.Parameter], Tensor]  # of each scalar of a weight, in 
 
 @dataclass(frozen=True)
 class Kept:
-    """Channels that the narrow copy of a block has of the original, each ascending."""
+    """Lists the channels that the narrow copy of a block keeps of the original, each ascending."""
 
     read: Tensor  # of the block's input
     attended: Tensor  # of queries, keys and values alike, over all heads together
@@ -35,7 +35,7 @@ class Kept:
 
 
 def chain_kept(vit: Vit, reduction: int, importance: Importance = lambda weight: weight) -> list[Kept]:
-    """What to keep of each block, one of `reduction` channels; unless told otherwise, large weights are important.
+    """Choose what to keep of each block, one of `reduction` channels; by default large weights are important.
 
     For Fisher information, `importance` looks up the squared gradients of a weight.
     """
@@ -94,7 +94,7 @@ def narrow_block(source: nn.Module, kept: Kept) -> Block:
 
 
 def narrow_norm(source: nn.LayerNorm, rows: Tensor) -> nn.LayerNorm:
-    """A new norm of the kept channels."""
+    """Make a new norm of the kept channels."""
     norm = nn.LayerNorm(len(rows), source.eps)
     _copy(norm, source, rows)
     return norm
@@ -102,7 +102,7 @@ def narrow_norm(source: nn.LayerNorm, rows: Tensor) -> nn.LayerNorm:
 
 @torch.no_grad()
 def _copy(target: nn.Module, source: nn.Module, rows: Tensor, columns: Tensor | None = None) -> None:
-    """The kept rows (and columns) of a weight, and the kept rows of its bias if it has one."""
+    """Copy the kept rows (and columns) of a weight, and the kept rows of its bias if it has one."""
     weight = source.weight[rows]
     target.weight.copy_(weight if columns is None else weight[:, columns])
     if source.bias is not None:
@@ -128,7 +128,7 @@ def _scales(block: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 @torch.no_grad()
 def _largest(importance: Tensor, reduction: int) -> Tensor:
-    """The rows to keep; in float64, since a product of three squared gradients underflows in float32."""
+    """Return the rows to keep; in float64, since a product of three squared gradients underflows in float32."""
     scores = importance.double().abs().sum(dim=1)
     pruned = round((1 - 1 / reduction) * len(scores))
     return scores.argsort(stable=True)[pruned:].sort().values
