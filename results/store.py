@@ -63,7 +63,7 @@ def load_all(root: Path, paths: Iterable[Path] | None = None) -> tuple[list[Reco
 
 
 def set_aside(path: Path, why: str = "damaged") -> Path:
-    """Rename a record that is "damaged" or "stale", so that the run is done again and the file can be looked at.
+    """Rename a record, so that its run is done again and the file can be looked at; `why`: damaged, stale or forced.
 
     Returns the new path, which ends in `why`; what was set aside before is never replaced.
     """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results.claims import Holder, holder_of
+from filelock import OwnerRecord
+
+from results.claims import holder_of
 from results.costs import load_costs
 from results.kept import kept_paths
 from results.store import Damaged, load, path_of
@@ -24,6 +26,7 @@ class Findings:
     missing: dict[str, str] = field(default_factory=dict)  # kept files that are gone
     set_aside: list[str] = field(default_factory=list)  # damaged ones of which the run was done again
     stale: list[str] = field(default_factory=list)  # set aside, since settings or code changed
+    forced: list[str] = field(default_factory=list)  # set aside by --force
     leftovers: list[str] = field(default_factory=list)  # temporary files of processes that were killed
     claimed: dict[str, str] = field(default_factory=dict)  # runs that somebody is at, and who
 
@@ -42,11 +45,10 @@ def verify(root: Path) -> Findings:
     found.damaged |= dict(complaint.replace(f"{root}/", "").split(": ", 1) for complaint in complaints)
     found.set_aside = [_name(root, path) for path in sorted(root.rglob("*.damaged"))]
     found.stale = [_name(root, path) for path in sorted(root.rglob("*.stale"))]
+    found.forced = [_name(root, path) for path in sorted(root.rglob("*.forced"))]
     found.leftovers = [_name(root, path) for path in sorted(root.rglob(".*.tmp"))]
     for path in sorted((root / "claims").rglob("*.claim")):
-        holder = holder_of(path)
-        if holder is not None:
-            found.claimed[_name(root, path)] = _described(holder)
+        found.claimed[_name(root, path)] = _described(holder_of(path))
     return found
 
 
@@ -66,10 +68,10 @@ def _verify_record(root: Path, path: Path, found: Findings) -> None:
             found.missing[_name(root, kept)] = f"{_name(root, path)} vouches for it; --keep does the run again"
 
 
-def _described(holder: Holder) -> str:
-    if not holder.host:
+def _described(holder: OwnerRecord | None) -> str:
+    if holder is None:
         return "being written, or left by a process that was killed"
-    return f"process {holder.pid} on {holder.host}" + (", which has ended" if holder.gone() else "")
+    return f"by process {holder.pid} on {holder.hostname}; if that has ended, the next grid takes the run over"
 
 
 def _name(root: Path, path: Path) -> str:

@@ -82,7 +82,6 @@ def grid(
     out: options.Output = ROOT / "reports" / "out",
     keep: options.Keep = "",
     workers: options.Workers = None,
-    shard: options.Shard = None,
     launcher: options.Launcher = "local",
     slurm: options.Slurm = None,
     patience: options.Patience = 60.0,
@@ -96,12 +95,12 @@ def grid(
     if context.invoked_subcommand is not None:
         check_place(context)
         return
+    from bench.cli.grid import Launch
     from bench.cli.grid import grid as run_grid
     from bench.cli.speed_options import SpeedOptions
     from bench.cost.budget import bytes_of
-    from bench.grid.launch import Launch
     from bench.grid.request import Request, device_of
-    from bench.grid.slurm_options import slurm_options
+    from bench.grid.slurm import slurm_options
     from bench.runner.artifacts import kinds_of
     from bench.settings import Execution, Keep, Reading
     from reports import write_all
@@ -129,7 +128,7 @@ def grid(
         image_size=image_size,
     ).absolute()
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image)
-    launch = Launch(workers, shard, slurm_options(launcher, slurm, workers), device)
+    launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
     place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features, feature_limit, compile_).fields(launch.kind(place), results)
     kept = Keep(kinds_of(keep), results.absolute())

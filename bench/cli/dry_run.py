@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import track
 
 import results
 from bench.grid.estimate import Estimate, estimates, measured_rates, recorded_rates, with_workers
@@ -30,33 +28,33 @@ def preview(
     console.print(f"backbone {first.backbone.name}, recipe {first.recipe_name}, device {device.type}", soft_wrap=True)
     console.print(f"methods  {methods}\ntasks    {tasks}", soft_wrap=True)
     console.print(f"runs     {len(runs)}, of which {len(pending.finished)} are there and {len(left)} are left")
-    for line in _times(left, device, workers, root, console):
+    for line in _times(left, [run for run, _ in pending.finished], device, workers, root):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _times(left: Sequence[Run], device: torch.device, workers: int, root: Path, console: Console) -> list[str]:
-    """A line for this machine, where the numbers come from, and a line for each GPU that was measured."""
+def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, workers: int, root: Path) -> list[str]:
+    """Return a line for this machine, where the numbers come from, and a line for each GPU that was measured."""
     records, costs = results.load_all(root)[0], results.load_costs(root)[0]
     here = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     known = (measured_rates(left, costs, here) if here else {}) | recorded_rates(records, here or device.type)
-    found = [estimate for estimate in estimates(left, known, device, functools.partial(_timing, console)) if estimate]
-    unit = "GPU-hours" if here else None
-    lines = [f"time     about {_both(found, workers, unit)}", f"from     {_sources(left, found)}"]
+    found = [estimate for estimate in estimates(left, known, done) if estimate]
+    lines = []
+    if found or not left:
+        part = "" if len(found) == len(left) else f" for the {len(found)} runs that are known"
+        lines.append(f"time     about {_both(found, workers, 'GPU-hours' if here else None)}{part}")
+        lines.append(f"from     {_sources(left, found)}")
+    else:
+        lines.append(
+            f"time     not known: no record in {root} says how fast this machine is; do one run, and ask again"
+        )
     names = {record.where.device for record in records} | {row.where.device for row in costs}
     for name in sorted(name for name in names if name != here and not name.startswith("cpu")):
         rates = measured_rates(left, costs, name) | recorded_rates(records, name)
-        there = [estimate for estimate in estimates(left, rates, None) if estimate]
+        there = [estimate for estimate in estimates(left, rates, done) if estimate]
         if there:
             part = "" if len(there) == len(left) else f" for the {len(there)} runs that are known there"
             lines.append(f"on {name}: about {_both(there, workers, 'GPU-hours')}{part}, by {_sources(left, there)}")
     return lines
-
-
-def _timing(console: Console, runs: Sequence[Run]) -> Iterable[Run]:
-    """A bar over the runs of which steps are timed, or a line where there is no terminal."""
-    if runs and not console.is_terminal:
-        console.print(f"timing   a step of each of {len(runs)} methods on this machine")
-    return track(runs, "timing a step", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _both(found: Sequence[Estimate], workers: int, unit: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What the command line does when it is asked for a grid."""
+"""Carries out a grid: checks the call, says what is odd about it, and runs it here, by workers or on Slurm."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -19,12 +21,12 @@ from bench.cost.memory_options import say, say_gainless
 from bench.data.batches import statistics_of
 from bench.data.splits import check_files
 from bench.errors import WrongCall
-from bench.grid.grid import Outcome, Pending, look, run_grid
-from bench.grid.launch import Launch, crew_of, workers_of
-from bench.grid.longest import longest_first
+from bench.grid.estimate import longest_first
+from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
 from bench.grid.progress import Screen
 from bench.grid.request import Request, grid_of
-from bench.grid.shard import shard_of
+from bench.grid.slurm import SlurmOptions, run_on_slurm
+from bench.grid.workers import count_of, workers_of
 from bench.run import Run
 from bench.runner.stale import stale
 from bench.settings import Execution
@@ -32,15 +34,27 @@ from datasets.files.copies import check_call
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
-from results import path_of
 
-__all__ = ["grid"]
+__all__ = ["Launch", "grid"]
 
 TOY = (
     "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
     "photographs are near chance; for results leave --backbone out (ViT-B/16 pre-trained on ImageNet-21k, a download), "
     "or name a row of `python bench.py list backbones` or a file, --backbone NAME=FILE"
 )
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the runs of a grid are started, as a user words it."""
+
+    workers: int | None = None
+    slurm: SlurmOptions | None = None  # submit to Slurm instead
+    device: str = "auto"  # as worded, for nodes that choose their own
+
+    def kind(self, here: torch.device) -> str:
+        """Return the device that does the runs: cuda, cpu, or auto where only the node of a job knows."""
+        return self.slurm.device(self.device) if self.slurm else here.type
 
 
 def grid(
@@ -50,63 +64,49 @@ def grid(
     dry_run: bool,
     force: bool,
     console: Console,
-    launch: Launch | None = None,
+    launch: Launch = Launch(),
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
-    launch = launch or Launch()
     how = dataclasses.replace(how, features_since=time.time()) if force else how
     _log_to(console)
-    count = workers_of(how.device, launch.workers)
-    runs = shard_of(grid_of(request, on_paper=dry_run), launch.shard)
-    _say_sizes(request, runs, console)
-    _say_statistics(runs[0], console)
-    _say_understood(runs, console)
+    count = count_of(how.device, launch.workers)
+    runs = grid_of(request, on_paper=dry_run)
     pending = look(runs, root, force, how.keep.kinds, how.stale)
-    _complain(pending, console)
-    _say_again(pending, console)
-    _say_stale(pending, console)
-    if how.device.type == "cpu" and launch.slurm is None:
-        _say_slow(pending.left, console)
+    _comment(request, runs, pending, launch.kind(how.device), console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
-    say((run.recipe for run in runs), console)
-    say_gainless({(run.resolved, run.recipe): _case(run) for run in runs}.values(), console)
     if dry_run:
         preview(runs, pending, how.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     _check_files(request, pending.left, how)
+    if force:
+        set_old_aside(pending.left, root)
     if launch.slurm is not None:
-        from bench.grid.slurm import run_on_slurm  # here, because submitit takes a while and most calls do without
-
-        return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, force, console)
+        return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, console)
     if pending.finished and pending.left:
         console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
     if count > 1:
         pending.left[:] = longest_first(pending.left)
-    return _carried_out(request, root, runs, pending, how, launch, console, force)
-
-
-def _carried_out(
-    request: Request,
-    root: Path,
-    runs: list[Run],
-    pending: Pending,
-    how: Execution,
-    launch: Launch,
-    console: Console,
-    force: bool,
-) -> Outcome:
-    """Do what is left on this machine; after Ctrl-C, what is there by then."""
-    with Screen(runs, console, workers_of(how.device, launch.workers)) as screen:
-        crew = crew_of(request, root, how, launch.workers)
-        try:
-            outcome = run_grid(pending, root, how, screen, crew, force)
-        except KeyboardInterrupt:  # what is there is shown all the same
-            there = [path for run in runs if (path := path_of(root, run.identity())).is_file()]
-            return Outcome(0, len(there), [], there, stopped=True)
-    console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+    with Screen(runs, console, count) as screen:
+        outcome = run_grid(pending, root, how, screen, workers_of(request, pending.left, root, how, launch.workers))
+    if not outcome.stopped:
+        console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
+
+
+def _comment(request: Request, runs: list[Run], pending: Pending, kind: str, console: Console) -> None:
+    """Say how the call was understood, and what is unusual about it on this kind of device."""
+    _say_sizes(request, runs, console)
+    _say_statistics(runs[0], console)
+    _say_understood(runs, console)
+    _complain(pending, console)
+    _say_again(pending, console)
+    _say_stale(pending, console)
+    if kind == "cpu":
+        _say_slow(pending.left, console)
+    say((run.recipe for run in runs), console)
+    say_gainless({(run.resolved, run.recipe): _case(run) for run in runs}.values(), console)
 
 
 def _case(run: Run) -> Case:

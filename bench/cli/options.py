@@ -50,7 +50,7 @@ RecipeName = Annotated[
     _option(WHAT, "--recipe", help="How to train: of [b]list recipes[/b], or [b]FILE.toml[/b]; else the suite's own."),
 ]
 Seeds = Annotated[str, _option(WHAT, help="[b]0,1,2[/b] or [b]0..2[/b].")]
-Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already.")]
+Force = Annotated[bool, _option(WHAT, "--force", help="Run again what is there already; old records are renamed.")]
 Stale = Annotated[
     Literal["redo", "keep"],
     _option(
@@ -165,9 +165,6 @@ Keep = Annotated[
 Workers = Annotated[
     int | None, _option(START, help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")
 ]
-Shard = Annotated[
-    str | None, _option(START, metavar="K/N", help="[b]2/8[/b]: the second of eight equally long parts of the grid.")
-]
 Launcher = Annotated[
     Literal["local", "slurm"], _option(START, "--launcher", help="[b]slurm[/b] submits a job array and returns.")
 ]
@@ -176,7 +173,7 @@ Slurm = Annotated[
     _option(
         START,
         metavar="K=V,…",
-        help="[b]partition=gpu,time=4:00:00[/b], gpus=1, array=32 (jobs at once), chunk=4 (runs a job).",
+        help="[b]partition=gpu,time=4:00:00[/b], gpus=1, array=32 (jobs, which share the runs).",
     ),
 ]
 Patience = Annotated[

@@ -1,4 +1,4 @@
-"""The commands `results check`, `results merge` and `results export`."""
+"""The commands `results check` and `results export`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.guard import check_folder, console, guarded
+from bench.cli.guard import console, guarded
 from bench.cli.options import ROOT, Json, Results
 from bench.errors import WrongCall
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Check, merge and export folders of results.")
+app = typer.Typer(no_args_is_help=True, help="Check and export folders of results.")
 
 
 @app.command("check")
@@ -31,16 +31,6 @@ def check_results(
 ) -> None:
     """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
     raise typer.Exit(0 if _check(folder, json_, console()) else 1)
-
-
-@app.command("merge")
-@guarded
-def merge_results(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to take from; it stays as it is.")],
-    results: Results = ROOT / "results",
-) -> None:
-    """Bring what only another folder has into this one. A record never takes the place of another sound one."""
-    raise typer.Exit(0 if _merge(results, folder, console()) else 1)
 
 
 @app.command("export")
@@ -66,19 +56,6 @@ def _check(root: Path, as_json: bool, screen: Console) -> bool:
     return found.sound()
 
 
-def _merge(root: Path, other: Path, screen: Console) -> bool:
-    """Bring in what only `other` has; whether nothing there is damaged or contradicts what is here."""
-    from results.merging import merge
-
-    _must_exist(other)
-    check_folder(root)
-    merged = merge(root, other)
-    _list(screen, "damaged, not taken", merged.damaged)
-    _list(screen, "another result, ours was kept; delete one of the two", _pairs(merged.differing))
-    screen.print(f"{len(merged.taken)} taken, {merged.same} were here, {len(merged.differing)} differ", highlight=False)
-    return not (merged.damaged or merged.differing)
-
-
 def _export(root: Path, file: Path, screen: Console) -> bool:
     """Write every sound record into one table; whether none is damaged."""
     from results import load_all
@@ -102,9 +79,10 @@ def _show(found: Findings, screen: Console) -> None:
     screen.print(f"{found.records} records and {found.costs} rows of cost are sound", highlight=False)
     _list(screen, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
     _list(screen, "kept files that are gone", _pairs(found.missing))
-    _list(screen, "in the wrong place; `results merge` brings it to the right one", _pairs(found.misplaced))
+    _list(screen, "in the wrong place; move it to the right one", _pairs(found.misplaced))
     _list(screen, "set aside as damaged before", found.set_aside)
     _list(screen, "set aside, since its settings or the code of its method changed", found.stale)
+    _list(screen, "set aside by --force", found.forced)
     _list(screen, "left by a process that was killed; may be deleted while no grid runs", found.leftovers)
     _list(screen, "claimed", _pairs(found.claimed))
 

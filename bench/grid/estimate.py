@@ -1,23 +1,34 @@
-"""How long runs will take: from records of like runs, from measured costs, else from a step timed now."""
+"""How long runs take: from records of like runs and measured steps, and by planned FLOPs for methods that have none.
+
+Nothing is run for it. What neither source knows is None, and planning stops after a few seconds.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
-from bench.cost.step_time import seconds_of_an_image, stages_of
+from bench.cost.flops import ModuleMacs
 from bench.data.epochs import steps_in_epoch
 from bench.run import Run
+from bench.train.network import build, skeleton
 from datasets.transforms.preprocessing import PRESETS
-from methods import Unsupported
+from methods import Method, Unsupported
+from methods.backbones.registry import Backbone
+from methods.recipe import Recipe
 from results import CostRecord, Record
 
-__all__ = ["Estimate", "Rate", "estimates", "measured_rates", "recorded_rates", "with_workers"]
+__all__ = ["Estimate", "estimates", "longest_first", "measured_rates", "recorded_rates", "with_workers"]
+
+PLANNING_SECONDS = 2.0  # that `estimates` may take to plan; one method of a ViT-B/16 takes a fifth of a second
+
+Key = tuple[str, str, str, bool]  # backbone, method as resolved, precision, whether training images are augmented
 
 
 @dataclass(frozen=True)
@@ -37,44 +48,50 @@ class Estimate:
     source: str
 
 
-Key = tuple[str, str, str, bool]  # backbone, method as resolved, precision, whether training images are augmented
-Rates = dict[Key, Rate]
+def estimates(left: Sequence[Run], known: dict[Key, Rate], others: Sequence[Run] = ()) -> list[Estimate | None]:
+    """Return how long each of the runs takes, or None where nobody knows.
 
-
-def estimates(
-    runs: Sequence[Run],
-    known: Rates,
-    device: torch.device | None,
-    progress: Callable[[Sequence[Run]], Iterable[Run]] = iter,
-) -> list[Estimate | None]:
-    """One for each run. Like runs share a rate; what is unknown is timed on `device`, or None without one.
-
-    `progress` goes over the runs that are timed and may show how far it is.
+    A method without a rate goes at the median speed, in planned FLOPs, of the methods with one, which are looked for
+    among `left` and `others` (runs that are done).
     """
     rates = dict(known)
-    unknown = {key_of(run): run for run in reversed(runs) if key_of(run) not in rates}
-    for run in progress(list(reversed(unknown.values()))) if device is not None else ():
-        assert device is not None
-        rates[key_of(run)] = _timed(run, device)
-    return [_estimate(run, rates.get(key_of(run))) for run in runs]
+    examples = {key_of(run): run for run in reversed([*left, *others])}
+    if unknown := [key for key in dict.fromkeys(map(key_of, left)) if key not in rates]:
+        end = time.monotonic() + PLANNING_SECONDS
+        speeds: dict[tuple[str, bool], list[tuple[float, float]]] = {}  # by precision, and whether images are augmented
+        for key in [key for key in examples if key in known]:
+            if time.monotonic() < end and all(planned := _work_of_an_image(*_parts(examples[key]))):
+                pair = known[key].train / planned[0], known[key].test / planned[1]
+                speeds.setdefault(key[2:], []).append(pair)
+        for key in unknown:
+            if time.monotonic() < end and key[2:] in speeds:
+                train, test = map(statistics.median, zip(*speeds[key[2:]], strict=True))
+                planned = _work_of_an_image(*_parts(examples[key]))
+                rates[key] = Rate(planned[0] * train, planned[1] * test, "planned FLOPs at the speed of recorded runs")
+    return [_estimate(run, rates.get(key_of(run))) for run in left]
 
 
 def with_workers(seconds: Sequence[float], workers: int) -> float:
-    """When the last of so many workers is done, if the longest run that is left is always taken next."""
+    """Return when the last of so many workers is done, if the longest run that is left is always taken next."""
     ends = [0.0] * workers
     for run in sorted(seconds, reverse=True):
         heapq.heapreplace(ends, ends[0] + run)
     return max(ends)
 
 
+def longest_first(runs: Sequence[Run]) -> list[Run]:
+    """Sort runs by planned multiply-adds, so that no long one is left alone at the end; equals stay in order."""
+    return sorted(runs, key=_work, reverse=True)
+
+
 def key_of(run: Run) -> Key:
-    """What makes runs alike."""
+    """Return what makes runs alike."""
     augmented = PRESETS[run.recipe.preprocessing].augmentation is not None
     return run.backbone.name, str(run.resolved), run.recipe.precision, augmented
 
 
-def recorded_rates(records: Iterable[Record], device: str) -> Rates:
-    """Medians over records of runs that finished on the same kind of device ("cpu" or "cuda"), or on a named one."""
+def recorded_rates(records: Iterable[Record], device: str) -> dict[Key, Rate]:
+    """Return medians over records of runs that finished on a kind of device ("cpu" or "cuda"), or on a named one."""
     seen: dict[Key, list[tuple[float, float]]] = {}
     for record in records:
         cost, name = record.cost, record.where.device
@@ -90,8 +107,8 @@ def recorded_rates(records: Iterable[Record], device: str) -> Rates:
     return {key: _median(pairs, "records of runs") for key, pairs in seen.items()}
 
 
-def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str) -> Rates:
-    """From steps that `bench.py cost` measured on a device of that name, under the conditions of the runs."""
+def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str) -> dict[Key, Rate]:
+    """Return rates by steps that `bench.py cost` measured on a device of that name, under the runs' conditions."""
     speeds = {}
     for row in costs:
         asked, figures = row.conditions, row.figures
@@ -105,7 +122,7 @@ def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str
         for backbone in (run.backbone.name, f"random:{run.backbone.architecture}"):  # time does not depend on weights
             found = speeds.get((backbone, str(run.resolved), recipe.precision, recipe.batch_size, recipe.attention))
             if found is not None:
-                rates[key_of(run)] = Rate(stages_of(run) / found[0], 1 / found[1], "measured steps")
+                rates[key_of(run)] = Rate(_stages_of(run) / found[0], 1 / found[1], "measured steps")
     return rates
 
 
@@ -121,12 +138,37 @@ def _median(pairs: Sequence[tuple[float, float]], source: str) -> Rate:
     return Rate(statistics.median(steps), statistics.median(tests), source)
 
 
-def _timed(run: Run, device: torch.device) -> Rate:
-    """Nothing for what cannot run, or does not fit the device."""
+def _stages_of(run: Run) -> int:
+    """Return how often the method trains."""
+    if type(run.resolved).stages is Method.stages:
+        return 1
+    network = build(run.backbone, run.resolved, run.task.classes, run.recipe)
+    return sum(1 for _ in run.resolved.stages(network))
+
+
+def _work(run: Run) -> float:
+    train, test = _work_of_an_image(*_parts(run))
+    return train * run.task.sizes["train"] * run.recipe.epochs + test * run.task.sizes["test"]
+
+
+def _parts(run: Run) -> tuple[Backbone, Method, Recipe]:
+    return run.backbone, run.resolved, run.recipe
+
+
+@cache
+@torch.no_grad()
+def _work_of_an_image(backbone: Backbone, method: Method, recipe: Recipe) -> tuple[int, int]:
+    """Return planned multiply-adds of training, a backward pass counted as two forward, and of the test.
+
+    The classes of the head hardly matter. Nothing is planned for what cannot run.
+    """
     try:
-        unloaded = dataclasses.replace(run, backbone=dataclasses.replace(run.backbone, weights=None))
-        return Rate(*seconds_of_an_image(unloaded, device), "a step timed now")
+        network = skeleton(backbone, method, 2, recipe).eval()
     except Unsupported:
-        return Rate(0.0, 0.0, "nothing, since they cannot run")
-    except torch.OutOfMemoryError:
-        return Rate(0.0, 0.0, "nothing, since they do not fit the device")
+        return 0, 0
+    images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")
+    with ModuleMacs() as frozen:
+        features = network.extract(images)
+    with ModuleMacs() as trained:
+        network.adapt(features)
+    return frozen.total + 3 * trained.total, frozen.total + trained.total

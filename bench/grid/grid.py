@@ -1,33 +1,36 @@
-"""The grid: what is on disk is skipped, the rest is handed out to a crew, and nothing that finished is lost."""
+"""The grid: what is on disk is skipped, the rest is done here or by worker processes, and nothing finished is lost."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import functools
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 import results
-from bench.grid.backlog import Backlog
-from bench.grid.crew import Alone, Crew
-from bench.grid.interrupts import Interrupts
 from bench.grid.progress import Screen
+from bench.grid.request import record_of
+from bench.grid.workers import Workers, work
 from bench.run import Run
-from bench.runner.attempt import Event, Finished, Lost, log_path
-from bench.runner.perform import lacking
+from bench.runner.attempt import Event, Tries, log_path
+from bench.runner.stale import lacking
 from bench.settings import Execution
+from bench.train.loop import Epoch
 from results import Record
-from results.claims import Lookout
+from results.claims import Claims
 
-__all__ = ["Outcome", "Pending", "look", "run_grid"]
-
-POLL_SECONDS = 1.0  # between looks at what other processes hold
+__all__ = ["Outcome", "Pending", "look", "run_grid", "set_old_aside"]
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What a grid has on disk, what is left to do, and complaints about damaged records that were set aside."""
+    """What a grid has on disk, what is left to do, and complaints about damaged records that will be set aside."""
 
     finished: list[tuple[Run, Record]]
     left: list[Run]
@@ -77,66 +80,152 @@ def look(
     return pending
 
 
+def set_old_aside(runs: Sequence[Run], root: Path) -> None:
+    """Rename the records that these runs have (`--force`), so that every process finds the runs to be done."""
+    for path in (results.path_of(root, run.identity()) for run in runs):
+        if path.is_file():
+            results.set_aside(path, "forced")
+
+
 def run_grid(
-    pending: Pending, root: Path, how: Execution, screen: Screen, crew: Crew | None = None, force: bool = False
+    pending: Pending,
+    root: Path,
+    settings: Execution,
+    screen: Screen,
+    workers: Workers | None = None,
+    failed: Path | None = None,
 ) -> Outcome:
-    """Do what is left, by `crew` or else in this process. A run that fails is logged, tried again next time, and stops
-    nothing. After Ctrl-C, what is running is finished; KeyboardInterrupt says that something is left.
+    """Do what is left, in this process or by `workers`. A run that fails is logged and stops nothing.
+
+    After Ctrl-C, what is running is finished; after a second one nothing is. Grids that share a folder `failed` do not
+    try again what failed in one of them.
     """
-    outcome = Outcome(0, len(pending.finished), list(pending.unreadable), [])
-    for run, record in pending.finished:
-        screen.there(run, record)
-        outcome.records.append(results.path_of(root, run.identity()))
-    backlog, said = Backlog(pending.left, root, Lookout()), ""
-    with contextlib.closing(crew or Alone(root, how)) as crew, Interrupts(screen.say) as interrupts:
-        while crew.busy() or (backlog and not interrupts.asked):
-            if not interrupts.asked:
-                _hand_out(backlog, crew, screen, force)
-            if not crew.busy() and backlog and not said:  # nothing is left but what others hold
-                said = f"waiting for {len(backlog)} runs that other processes are at; see results check"
-                screen.say(said)
-            for place, run, event in crew.wait(POLL_SECONDS, screen.epoch):
-                screen.end(place)
-                _enter(run, event, backlog, root, outcome, screen)
-    if interrupts.asked and backlog:
-        raise KeyboardInterrupt
-    return outcome
+    tally = _Tally(pending, root, screen)
+    stopped = False
+    with _finishing(screen.say) as asked, tempfile.TemporaryDirectory(prefix="petl-bench-") as folder:
+        tries = Tries(Path(folder), failed or Path(folder, "failed"))
+        try:
+            if workers is None:
+                tell = functools.partial(tally.hear, tries, 0)
+                work(pending.left, root, settings, Claims(), tries, tell, asked.is_set)
+            elif pending.left:
+                with contextlib.closing(workers.messages(pending.left, tries, asked.is_set)) as messages:
+                    for message in messages:
+                        tally.hear(tries, *message)
+                        if tally.complete():
+                            break  # what a worker still does then, another did in its place
+        except KeyboardInterrupt:
+            stopped = True
+        stopped = stopped or (asked.is_set() and not tally.complete())
+    return tally.outcome(stopped)
 
 
-def _hand_out(backlog: Backlog, crew: Crew, screen: Screen, force: bool) -> None:
-    """Give every free place a run, as long as there are any."""
-    while (place := crew.free()) is not None and (turn := backlog.next()) is not None:
-        screen.begin(turn.run, place)
-        crew.start(place, turn.run, turn.over, force and not turn.was_held)
+class _Tally:
+    """Counts what becomes of the runs that are left, and shows it."""
+
+    def __init__(self, pending: Pending, root: Path, screen: Screen) -> None:
+        self._pending, self._runs, self._root, self._screen = pending, pending.left, root, screen
+        self._done, self._there, self._failed = set[int](), set[int](), dict[int, Path]()
+        self._at: dict[int, int] = {}  # the run that a worker is at
+        self._said = ""
+        for run, record in pending.finished:
+            screen.there(run, record)
+
+    def complete(self) -> bool:
+        """Return whether every run is done, was there or failed."""
+        return len(self._done | self._there | self._failed.keys()) == len(self._runs)
+
+    def hear(self, tries: Tries, worker: int, index: int, said: Event | Epoch) -> None:
+        """Take note of what a worker says of a run."""
+        if isinstance(said, Epoch):
+            self._screen.epoch(worker, said)
+        elif index < 0:
+            self._hear_of_none(said)
+        elif said.what == "begun":
+            self._at[worker] = index
+            self._screen.begin(self._runs[index], worker)
+        else:
+            if self._at.pop(worker, None) is not None:
+                self._screen.end(worker)
+            if index not in self._done:
+                self._enter(tries, index, said)
+
+    def outcome(self, stopped: bool) -> Outcome:
+        """Return what came of the grid; a run of which nothing was heard failed, unless the grid was stopped."""
+        silent = set(range(len(self._runs))) - self._done - self._there - self._failed.keys()
+        for index in sorted(silent if not stopped else ()):
+            if not self._read(index, "there"):
+                self._fail(index, "another process tried it in vain", log_path(self._root, self._runs[index]))
+        kept = [*(run for run, _ in self._pending.finished), *(self._runs[i] for i in sorted(self._done | self._there))]
+        failed = [*self._pending.unreadable, *self._failed.values()]
+        paths = [results.path_of(self._root, run.identity()) for run in kept]
+        return Outcome(len(self._done), len(paths) - len(self._done), failed, paths, stopped)
+
+    def _hear_of_none(self, said: Event) -> None:
+        """Show that a worker waits, unless it is for another of the same grid, or cannot start; each once."""
+        waits = said.what == "held"
+        if said.sentence and said.sentence != self._said and not (waits and self._at):
+            self._screen.say(said.sentence)
+            self._said = said.sentence
+
+    def _enter(self, tries: Tries, index: int, said: Event) -> None:
+        run = self._runs[index]
+        log = log_path(self._root, run)
+        if said.what in ("done", "there"):
+            self._read(index, said.what)
+        elif said.what == "failed":
+            self._fail(index, said.sentence, log)
+        elif said.what == "lost":
+            if tries.left(record_of(run)):
+                self._screen.say(f"{run.task.name} {run.method} is tried once more: {said.sentence}")
+            else:
+                self._fail(index, f"{said.sentence} (twice)", log)
+
+    def _read(self, index: int, what: str) -> bool:
+        """Show the record of a run; return whether there is one."""
+        run = self._runs[index]
+        path = results.path_of(self._root, run.identity())
+        try:
+            record = results.load(path)
+        except FileNotFoundError:
+            return False
+        except (results.Damaged, OSError) as error:  # what was written a moment ago
+            self._fail(index, f"its record cannot be read back: {error}", path)
+            return True
+        self._failed.pop(index, None)
+        if what == "done":
+            new = index not in self._there
+            self._there.discard(index)
+            self._done.add(index)
+            if new:
+                self._screen.done(run, record)
+        elif index not in self._there:
+            self._there.add(index)
+            self._screen.met(run, record)
+        return True
+
+    def _fail(self, index: int, sentence: str, log: Path) -> None:
+        if index not in self._failed:
+            self._failed[index] = log
+            self._screen.failed(self._runs[index], sentence, log)
 
 
-def _enter(run: Run, event: Event, backlog: Backlog, root: Path, outcome: Outcome, screen: Screen) -> None:
-    """Count what came of a run and show it."""
-    if isinstance(event, Finished):
-        _enter_finished(run, event, backlog, root, outcome, screen)
-    elif isinstance(event, Lost) and backlog.again(run):
-        screen.say(f"{run.task.name} {run.method} is tried once more: {event.sentence}")
-    else:
-        twice = " (twice)" if isinstance(event, Lost) else ""
-        outcome.failed.append(log_path(root, run))
-        screen.failed(run, event.sentence + twice, log_path(root, run))
+@contextlib.contextmanager
+def _finishing(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual."""
+    asked = threading.Event()
 
+    def hear(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        say("stopping when what is running now is finished; Ctrl-C again stops at once")
 
-def _enter_finished(run: Run, event: Finished, backlog: Backlog, root: Path, outcome: Outcome, screen: Screen) -> None:
-    if event.what == "held":
-        backlog.hold(run)
-        return
-    path = results.path_of(root, run.identity())
+    before = signal.getsignal(signal.SIGINT)
+    with contextlib.suppress(ValueError):  # outside the main thread nothing arrives
+        signal.signal(signal.SIGINT, hear)
     try:
-        record = results.load(path)
-    except (results.Damaged, OSError) as error:  # what was written a moment ago
-        outcome.failed.append(path)
-        screen.failed(run, f"its record cannot be read back: {error}", path)
-        return
-    outcome.records.append(path)
-    if event.what == "done":
-        outcome.done += 1
-        screen.done(run, record)
-    else:
-        outcome.there += 1
-        screen.met(run, record)
+        yield asked
+    finally:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""What a grid shows while it runs: a bar a worker, a table that fills below, or plain lines without a terminal."""
+"""Shows a grid while it runs: a bar a worker, a table that fills below, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Screen:
         self._total, self._count = len(runs), 0
         self._bars = _bars(console)
         self._all = self._bars.add_task("runs", total=len(runs), loss="")
-        self._places = [self._bars.add_task("", total=None, visible=False, loss="") for _ in range(workers)]
+        self._workers = [self._bars.add_task("", total=None, visible=False, loss="") for _ in range(workers)]
         self._live = Live(console=console, get_renderable=self._view, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Screen:
@@ -47,19 +47,19 @@ class Screen:
         self._count += 1
         self._bars.reset(self._all, total=self._total - self._count)
 
-    def begin(self, run: Run, place: int = 0) -> None:
-        """A run starts, in the worker of that place."""
+    def begin(self, run: Run, worker: int = 0) -> None:
+        """A run starts, in that worker."""
         label = f"{run.task.name} {run.method}" + (f" seed {run.seed}" if run.seed else "")
-        bar = self._places[place]
+        bar = self._workers[worker]
         self._bars.reset(bar, total=run.recipe.epochs, description=escape(label), visible=True, loss="")
 
-    def epoch(self, place: int, epoch: Epoch) -> None:
-        """An epoch of the run at that place is over."""
-        self._bars.update(self._places[place], completed=epoch.number, loss=f"loss {epoch.loss:.3f}")
+    def epoch(self, worker: int, epoch: Epoch) -> None:
+        """An epoch of that worker's run is over."""
+        self._bars.update(self._workers[worker], completed=epoch.number, loss=f"loss {epoch.loss:.3f}")
 
-    def end(self, place: int) -> None:
-        """The worker of that place has nothing to do."""
-        self._bars.update(self._places[place], visible=False)
+    def end(self, worker: int) -> None:
+        """That worker has nothing to do."""
+        self._bars.update(self._workers[worker], visible=False)
 
     def say(self, sentence: str) -> None:
         """Something that the user should read, above the live view."""

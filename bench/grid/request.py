@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import datasets
+import results
 from bench.data.batches import statistics_of
 from bench.errors import WrongCall
 from bench.names import check, suite_of
@@ -27,7 +28,9 @@ from methods.backbones.weights import WeightsError
 from methods.recipe import Context, NotHeld, is_file, resolve, settings_of
 from methods.spec import parse_list
 
-__all__ = ["OVERRIDES", "Request", "device_of", "grid_of", "normalised", "runs_of"]
+__all__ = [
+    "OVERRIDES", "OtherRuns", "Request", "device_of", "grid_of", "normalised", "record_of", "runs_at", "runs_of",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 DATA = Path(__file__).resolve().parent.parent.parent / "data"
@@ -120,6 +123,27 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         return runs
     except (ValueError, WeightsError) as error:
         raise WrongCall(str(error)) from error
+
+
+def record_of(run: Run) -> str:
+    """Return the path of the run's record below any folder of results, which names the run among processes."""
+    return str(results.path_of(Path(), run.identity()))
+
+
+class OtherRuns(ValueError):
+    """A request means other runs here than where it was made, as after a change of code or weights."""
+
+    def __init__(self, gone: Sequence[str]) -> None:
+        super().__init__(f"{gone[0]} is no run of this grid here; the code or the weights changed, call again")
+        self.gone = gone
+
+
+def runs_at(request: Request, records: Sequence[str]) -> list[Run]:
+    """Return the runs of a request whose records these are, in this order. Raises OtherRuns, WrongCall."""
+    known = {record_of(run): run for run in runs_of(request)}
+    if gone := [record for record in records if record not in known]:
+        raise OtherRuns(gone)
+    return [known[record] for record in records]
 
 
 def normalised(backbone: Backbone, words: str | None) -> Backbone:

@@ -1,177 +1,314 @@
-"""Worker processes: one for each device, persistent, replaced when they die or hang."""
+"""The loop that every process of a grid runs, and the parent's side of worker processes that run it.
+
+`work` walks a list of runs: what has a record is skipped, what can be claimed is done, what another process holds is
+looked at again at the end. No run is handed out; workers only tell the parent what they are at, each by a pipe of its
+own, since a process that is killed may hold the lock of a queue that it shares.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import faulthandler
+import functools
 import multiprocessing
 import os
+import re
 import signal
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from bench.grid.crew import Answer, Watch
-from bench.grid.patience import Patience, Silence
-from bench.grid.sent import Sent, record_of
-from bench.grid.worker import READY, Attempt, Order, attempt_sent, serve
+import torch
+
+from bench.data.ahead import end_with_parent
+from bench.errors import WrongCall
+from bench.grid.request import Request, record_of, runs_at
+from bench.machine import cores
 from bench.run import Run
-from bench.runner.attempt import Event, Lost, write_log
+from bench.runner.attempt import Event, Tries, attempt, write_log
 from bench.settings import Execution
 from bench.train.loop import Epoch
+from results.claims import Claims
 
-__all__ = ["Workers"]
+__all__ = ["Message", "Workers", "count_of", "work", "workers_of"]
+
+POLL_SECONDS = 1.0  # between looks at what other processes hold
+START_SECONDS = 600.0  # that a new process may take until it says something
+STARTS = 5  # of a worker in a row that end before a run
+PATIENCE_EPOCHS = (
+    20.0  # a worker hangs that is silent for so many of its longest epochs, and for the patience asked for
+)
+
+Message = tuple[int, int, Event | Epoch]  # which worker, which run of the list (-1: none), what has happened
+
+
+def work(
+    runs: Sequence[Run],
+    root: Path,
+    settings: Execution,
+    claims: Claims,
+    tries: Tries,
+    tell: Callable[[int, Event | Epoch], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Walk the list until every run has a record or was tried in vain, or `stopped` returns True."""
+    left = dict(enumerate(runs))
+    while left and not stopped():
+        started, begun = time.monotonic(), False
+        for index, run in list(left.items()):
+            if stopped():
+                return
+            event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
+            begun = begun or event.what in ("done", "failed", "lost")
+            if event.what != "held":
+                tell(index, event)
+            if event.what not in ("held", "lost"):
+                del left[index]
+        if left and not begun:
+            tell(-1, Event("held", f"waiting for {len(left)} runs that other processes are at; see results check"))
+            again = time.monotonic() + max(POLL_SECONDS, time.monotonic() - started)
+            while time.monotonic() < again and not stopped():
+                time.sleep(POLL_SECONDS / 4)
+
+
+def count_of(device: torch.device, asked: int | None) -> int:
+    """Return how many runs go on at once: as asked, else one a GPU, or one on a CPU. Raises WrongCall."""
+    if asked is not None and asked < 1:
+        raise WrongCall(f"--workers {asked} does nothing; give at least 1")
+    if asked is not None:
+        return asked
+    return torch.cuda.device_count() if device.type == "cuda" else 1
+
+
+def workers_of(
+    request: Request, runs: Sequence[Run], root: Path, settings: Execution, asked: int | None
+) -> Workers | None:
+    """Return the processes that do these runs of the request; None on a CPU when no number is asked for."""
+    if asked is None and settings.device.type == "cpu":
+        return None
+    count = count_of(settings.device, asked)
+    shares = [_share(settings, worker, count) for worker in range(count)]
+    plan = functools.partial(runs_at, request.absolute(), [record_of(run) for run in runs])
+    return Workers(plan, root, shares, max(1, torch.get_num_threads() // count))
+
+
+def _share(settings: Execution, worker: int, count: int) -> Execution:
+    """Return what one of `count` workers has of the machine: a device, and its part of the cores and of the memory."""
+    device = settings.device
+    if device.type == "cuda":  # one GPU after another; a CPU is shared
+        device = torch.device("cuda", worker % torch.cuda.device_count())
+    loader = settings.reading
+    if loader.workers is None:
+        loader = dataclasses.replace(loader, workers=max(1, cores() // count))
+    limits = dataclasses.replace(settings.cache_limits, processes=count)
+    return dataclasses.replace(settings, device=device, reading=loader, cache_limits=limits)
 
 
 @dataclass
-class Member:
-    """One live worker process, and what it is at."""
+class _Worker:
+    """The parent's view of one process."""
 
     process: SpawnProcess
     pipe: Connection
-    diary: Path
-    silence: Silence | None = None  # None: idle
-    ready: bool = False
-
-    def greet(self) -> None:
-        """It has started."""
-        self.ready = True
-        if self.silence:
-            self.silence.greeted()
-
-    def progress(self, epoch: Epoch) -> None:
-        """It has done an epoch."""
-        if self.silence:
-            self.silence.broken(epoch.seconds)
+    log: Path
+    started: float
+    at: int | None = None  # the run that it is at
+    heard: bool = False
+    ended: bool = False  # it has said that nothing is left for it
 
 
+@dataclass
 class Workers:
-    """One persistent process for each of `hows`; started when there is something to do, replaced when it is gone."""
+    """One process for each of `settings`; one that dies is replaced, and its run is tried twice at most.
 
-    def __init__(
-        self,
-        root: Path,
-        hows: Sequence[Execution],
-        threads: int,
-        request: str,
-        patience: Patience | None = None,
-        act: Attempt = attempt_sent,
-    ) -> None:
-        self._root, self._hows, self._threads, self._request = root, hows, threads, request
-        self._patience, self._act = patience or Patience(), act
-        self._members: dict[int, Member] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="petl-bench-", ignore_cleanup_errors=True)
+    `plan` makes the list of runs in each process, since images' sources do not travel.
+    """
 
-    def free(self) -> int | None:
-        """A place without a run."""
-        taken = {place for place, member in self._members.items() if member.silence}
-        return next((place for place in range(len(self._hows)) if place not in taken), None)
+    plan: Callable[[], Sequence[Run]]
+    root: Path
+    settings: Sequence[Execution]
+    threads: int
+    claims: Claims = field(default_factory=Claims)
+    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _vain: dict[int, int] = field(default_factory=dict)  # how often in a row a worker ended before a run
 
-    def busy(self) -> bool:
-        """Whether a run is on its way."""
-        return any(member.silence for member in self._members.values())
+    def messages(self, runs: Sequence[Run], tries: Tries, stopped: Callable[[], bool]) -> Generator[Message]:
+        """Yield what the workers tell about these runs, until all have ended.
 
-    def start(self, place: int, run: Run, over: str, force: bool) -> None:
-        """Hand a run to the worker of a place; one that is missing, or died while idle, is started first."""
-        if place in self._members and not self._members[place].process.is_alive():
-            self._bury(place)
-        if place not in self._members:
-            self._members[place] = self._hire(place)
-        member = self._members[place]
-        member.silence = Silence(run, self._patience, started=member.ready)
-        with contextlib.suppress(OSError):  # it died this instant, which `wait` finds out
-            member.pipe.send(Order(Sent(self._request, record_of(run)), over, force))
-
-    def wait(self, seconds: float, watch: Watch) -> list[Answer]:
-        """Listen for so long at most; what was answered, by workers or for those that died or hung."""
-        ready = wait([member.pipe for member in self._members.values()], seconds)
-        answers = []
-        for place, member in list(self._members.items()):
-            event = self._heard(place, member, watch) if member.pipe in ready else None
-            if event is None and member.silence and member.silence.over():
-                event = self._hung(place, member.silence.limit())
-            if event is not None and member.silence:
-                answers.append((place, member.silence.run, event))
-                member.silence = None
-        return answers
-
-    def close(self) -> None:
-        """Stop every worker now; those that are idle lose nothing."""
-        for place in list(self._members):
-            self._bury(place)
-        self._folder.cleanup()
-
-    def _heard(self, place: int, member: Member, watch: Watch) -> Event | None:
-        """The next thing a worker says; an end of the pipe says that it died."""
+        Once `stopped` returns True they finish what they are at. Whoever closes the iterator stops them now.
+        """
+        self._vain = dict.fromkeys(range(len(self.settings)), 0)
+        self._workers = {number: self._spawn(number, tries) for number in self._vain}
         try:
-            said = member.pipe.recv()
-        except (EOFError, OSError):
-            member.process.join(10)
-            return self._lost(place, f"the worker died ({_cause(member.process.exitcode)})")
-        if isinstance(said, Lost):
-            self._bury(place)  # a process that ran out of memory is not trusted with the next run
-        if said == READY:
-            member.greet()
-        elif isinstance(said, Epoch):
-            member.progress(said)
-            watch(place, said)
-        else:
-            return said
-        return None
+            while self._workers:
+                if stopped():
+                    self._ask_to_stop()
+                ready = wait([worker.pipe for worker in self._workers.values()], POLL_SECONDS)
+                for number, worker in list(self._workers.items()):
+                    if worker.pipe in ready:
+                        yield from self._heard(number, runs, tries, stopped)
+                    elif not worker.heard and time.monotonic() - worker.started > START_SECONDS:
+                        worker.process.kill()  # which ends its pipe
+        finally:
+            for number in list(self._workers):
+                _kill(self._workers.pop(number))
 
-    def _hung(self, place: int, seconds: float) -> Lost | None:
-        """Ask the process where it is, which goes to its diary, then kill it."""
-        process = self._members[place].process
-        if process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGUSR1)
-        process.join(1)
-        return self._lost(place, f"the worker hung (nothing was heard for {seconds:.0f} s) and was killed")
+    def _heard(self, number: int, runs: Sequence[Run], tries: Tries, stopped: Callable[[], bool]) -> Iterator[Message]:
+        """Yield the next thing that a worker says; one whose pipe has ended is replaced, unless nothing is left."""
+        worker = self._workers[number]
+        message = _received(worker)
+        if message is not None:
+            self._vain[number] *= worker.at is None
+            yield number, *message
+            return
+        self._vain[number] += worker.at is None
+        yield from self._buried(number, runs)
+        if not worker.ended and not stopped() and self._vain[number] < STARTS:
+            self._workers[number] = self._spawn(number, tries)
 
-    def _lost(self, place: int, sentence: str) -> Lost | None:
-        """The end of a worker; its run, if it had one, gets a log with its last words."""
-        member = self._members[place]
-        self._bury(place)
-        if member.silence is None:
-            return None
-        run = member.silence.run
-        words = member.diary.read_text(errors="replace") if member.diary.is_file() else ""
-        write_log(self._root, run, f"{sentence}\n{words}")
-        return Lost(sentence)
-
-    def _hire(self, place: int) -> Member:
-        """Spawned and not forked, since CUDA does not survive a fork."""
+    def _spawn(self, number: int, tries: Tries) -> _Worker:
+        """Start a process; it is spawned and not forked, since CUDA does not survive a fork."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        diary = Path(self._folder.name) / f"{place}.log"
-        diary.unlink(missing_ok=True)
-        words = theirs, self._root, self._hows[place], self._threads, diary, self._act
-        process = context.Process(target=serve, args=words, name=f"worker {place}")  # no daemon: it has decoders
-        with _inherited(self._threads):
+        log = tries.folder / f"worker-{number}.log"
+        log.unlink(missing_ok=True)
+        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log
+        process = context.Process(target=_serve, args=arguments, name=f"worker {number}")  # no daemon: it has children
+        with _inherited(self.threads):
             process.start()
         theirs.close()  # so that the pipe ends when the worker does
-        return Member(process, ours, diary)
+        return _Worker(process, ours, log, time.monotonic())
 
-    def _bury(self, place: int) -> None:
-        member = self._members.pop(place)
-        _end(member.process)
-        member.pipe.close()
+    def _ask_to_stop(self) -> None:
+        for worker in self._workers.values():
+            with contextlib.suppress(OSError):
+                worker.pipe.send("stop")
+
+    def _buried(self, number: int, runs: Sequence[Run]) -> Iterator[Message]:
+        """Remove a worker whose pipe has ended; its run, if it had one, gets a log with its last words."""
+        worker = self._workers.pop(number)
+        worker.process.join(10)
+        code = worker.process.exitcode
+        _kill(worker)
+        if worker.ended:
+            return
+        words = worker.log.read_text(errors="replace") if worker.log.is_file() else ""
+        hung = re.search(r"^Timeout \((.+)\)!", words, re.MULTILINE)  # as faulthandler writes it
+        cause = f"the worker hung (nothing was heard for {hung[1]})" if hung else f"the worker died ({_cause(code)})"
+        if worker.at is not None:
+            write_log(self.root, runs[worker.at], f"{cause}\n{words}")
+            yield number, worker.at, Event("lost", cause)
 
 
-def _end(process: SpawnProcess) -> None:
+def _received(worker: _Worker) -> tuple[int, Event | Epoch] | None:
+    """Return the next message of a worker; None at the end of its pipe."""
+    try:
+        index, said = worker.pipe.recv()
+    except (EOFError, OSError):
+        return None
+    worker.heard = True
+    if isinstance(said, Event):
+        worker.at = index if said.what == "begun" else None
+        worker.ended = worker.ended or (index, said) == ENDED
+    return index, said
+
+
+ENDED = (-1, Event("done"))  # what a worker says last
+
+
+def _serve(
+    pipe: Connection,
+    plan: Callable[[], Sequence[Run]],
+    root: Path,
+    settings: Execution,
+    threads: int,
+    claims: Claims,
+    tries: Tries,
+    log: Path,
+) -> None:
+    """Be a worker: work through the list, and say what happens."""
+    os.setsid()  # leads a group of its own, with the processes that decode for it, so that all end together
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone decides what Ctrl-C means
+    end_with_parent(functools.partial(os.killpg, 0, signal.SIGKILL))  # its claim is then that of a process that is gone
+    _write_to(log)
+    voice = _Voice(pipe, settings.patience_seconds)
+    voice.tell(-1, Event("held"))
+    try:
+        torch.set_num_threads(threads)
+        if settings.device.type == "cuda":
+            torch.cuda.set_device(settings.device)
+        voice.runs = plan()
+    except Exception as error:  # as in `attempt`; no run is at fault
+        voice.tell(-1, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
+    else:
+        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped)
+    voice.tell(*ENDED)
+
+
+@dataclass
+class _Voice:
+    """How a worker speaks to its parent; a worker that falls silent ends itself and leaves a traceback in its log."""
+
+    pipe: Connection
+    patience: float
+    runs: Sequence[Run] = ()
+    longest: float = 0.0  # epoch of the run, in seconds
+
+    def tell(self, index: int, said: Event | Epoch) -> None:
+        """Send a message; to a parent that was killed this instant nothing can be said, and no run may fail over it."""
+        if isinstance(said, Epoch):
+            self.longest = max(self.longest, said.seconds)
+        elif said.what == "begun":
+            self.longest = 0.0
+            os.ftruncate(sys.stderr.fileno(), 0)
+        self.watch(index)
+        try:
+            self.pipe.send((index, said))
+        except OSError:
+            os._exit(1)
+        if isinstance(said, Event) and said.what == "lost":
+            os._exit(1)  # a process that ran out of memory is not trusted with the next run
+
+    def stopped(self) -> bool:
+        """Return whether the parent has asked to stop, or is gone."""
+        self.watch(-1)
+        return self.pipe.poll()
+
+    def watch(self, index: int) -> None:
+        """Wait for the next word again; the test after the last epoch may have many more images than an epoch."""
+        sizes = self.runs[index].task.sizes if index >= 0 else {"test": 1, "train": 1}
+        epochs = PATIENCE_EPOCHS * max(1.0, sizes["test"] / sizes["train"])
+        faulthandler.dump_traceback_later(max(self.patience, epochs * self.longest), exit=True)
+
+
+def _write_to(log: Path) -> None:
+    """Send all that is printed to the log; a crash inside a library says there where it was."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(handle, stream.fileno())
+    os.close(handle)
+    faulthandler.enable()
+
+
+def _kill(worker: _Worker) -> None:
     """Kill a worker with all that it started, which outlives it; one that has just begun leads no group yet."""
-    if process.pid is not None:
+    if worker.process.pid is not None:
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
+            os.killpg(worker.process.pid, signal.SIGKILL)
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
 
 
 @contextlib.contextmanager
 def _inherited(threads: int) -> Iterator[None]:
-    """What a new process takes over: threads of every library, and deafness to Ctrl-C from its first instruction."""
+    """Set what a new process takes over: threads of every library, and deafness to Ctrl-C from the start."""
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, str(threads)))
     handler = signal.getsignal(signal.SIGINT)
@@ -187,7 +324,7 @@ def _inherited(threads: int) -> Iterator[None]:
 
 
 def _cause(code: int | None) -> str:
-    """How a process ended, in words."""
+    """Say how a process ended."""
     if code is None or code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name

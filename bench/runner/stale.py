@@ -1,4 +1,4 @@
-"""Whether a record is still what its run would give: the same settings, recipe and preprocessing, the same method code.
+"""Decides whether a record is still what its run would give: same settings, recipe, preprocessing and method code.
 
 The path of a record holds only what differs from the defaults, so that a new setting does not orphan old records. The
 price is that a default or a line of code that changes leaves the path as it was: that is found here.
@@ -9,20 +9,43 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from bench.data.splits import mended
 from bench.run import Run
+from bench.runner.artifacts import lacks
 from bench.runner.record import described
 from bench.source_digest import method_digest, planning_digest
+from datasets.transforms.preprocessing import PRESETS
 from methods.recipe import Recipe
 from methods.spec import parse
 from results import CostRecord, Record
 
-__all__ = ["current", "stale"]
+__all__ = ["current", "lacking", "stale"]
+
+
+def lacking(run: Run, record: Record, root: Path, keep: frozenset[str], old: Literal["redo", "keep"] = "redo") -> str:
+    """Return why a run that has a record is to be done again, or nothing where it is not.
+
+    A stale record may do (`old`).
+    """
+    if old == "redo" and (reason := stale(run, record)):
+        return reason
+    if lacks(root, record, keep):
+        return f"did not keep all of --keep {','.join(sorted(keep))}"
+    if mended(run.task, record.score.skipped_images):
+        return "left out damaged images, of which there are fewer or more now"
+    augmentation = PRESETS[run.recipe.preprocessing].augmentation
+    if record.preprocessing.get("augmentation") != (augmentation and augmentation.words):
+        return "were trained on images that their preprocessing now augments otherwise"
+    if record.preprocessing and record.preprocessing.get("rendering", "stored") != run.preset.rendering:
+        return "were trained on pixels as stored, where images are now turned upright and laid over white"
+    return ""
 
 
 def stale(run: Run, record: Record) -> str:
-    """Why the record is not that of the run as it is today, as the end of "they …"; empty where it is.
+    """Return why the record is not that of the run as it is today, as the end of "they …"; empty where it is.
 
     A field that the record does not know counts as its default was then; records of before digests were kept have none
     and are compared by their settings alone.
@@ -56,6 +79,6 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any], absent: Mapping[st
     found = []
     for key, value in now.items():
         old = then.get(key, absent.get(key, value))
-        if old != value and key != "augmentation":  # which has a sentence of its own (bench/runner/perform.py)
+        if old != value and key != "augmentation":  # which has a sentence of its own (`lacking`)
             found.append(f"{key}={old} (now {value})")
     return found

@@ -1,7 +1,5 @@
 """Claims: one holder at a time, taken over only from the dead, whatever clocks say and whoever is killed when."""
 
-import dataclasses
-import json
 import multiprocessing
 import os
 import subprocess
@@ -9,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 from results import claims
-from results.claims import Lookout, claim_path, holder_of, take
+from results.claims import Claim, Claims, claim_path, holder_of
 
 
 class Stopwatch:
@@ -24,147 +23,154 @@ class Stopwatch:
 
 
 @pytest.fixture
-def head(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     return claim_path(tmp_path, tmp_path / "runs" / "vit" / "lora.json")
 
 
-@pytest.fixture
-def elsewhere(head: Path) -> str:
-    """The token of a claim of a process on another machine, which this one cannot look up."""
-    claim = take(head)
+def take(path: Path) -> Claim:
+    claim = Claims().take(path)
     assert claim is not None
-    holder = holder_of(head)
-    assert holder is not None
-    head.write_text(json.dumps(dataclasses.asdict(dataclasses.replace(holder, place="another"))))
-    return claim.token
+    return claim
 
 
-def of_the_dead(head: Path) -> None:
-    """Leave a claim of a process of this machine that was killed."""
-    lines = "import os, sys", "from pathlib import Path", "from results.claims import take", "take(Path(sys.argv[1]))"
-    program = "\n".join([*lines, "os._exit(1)"])
-    root = Path(claims.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", program, str(head)], cwd=root, capture_output=True)
-    assert done.returncode != 0
-    assert head.is_file()
-
-
-def test_a_claim_is_exclusive_until_it_is_released(head: Path) -> None:
-    first = take(head)
-    assert first is not None
-    assert take(head) is None
-    with first:
-        assert take(head) is None
-        assert first.ours()
-    second = take(head)
-    assert second is not None
-    assert not first.ours()
-    second.release()
-    assert not list(head.parent.iterdir())
-
-
-def test_a_claim_says_who_holds_it(head: Path) -> None:
-    take(head)
-    holder = holder_of(head)
-    assert holder is not None
-    assert holder.pid == os.getpid()
-    assert holder.host
-    assert not holder.gone()
-
-
-def test_a_claim_of_a_killed_process_is_taken_over_at_once(head: Path) -> None:
-    of_the_dead(head)
-    claim = take(head)
+def leave_from_elsewhere(path: Path, lease_seconds: float = claims.LEASE_SECONDS) -> None:
+    """Leave a claim as a process on another machine does that then falls silent."""
+    claim = Claims(lease_seconds, lease_seconds / 5).take(path)
     assert claim is not None
-    assert take(head) is None
+    host = claim.lease.owner.hostname  # type: ignore[union-attr]
     with claim:
-        pass
-    assert not list(head.parent.iterdir())
+        text = path.read_text()
+    path.write_text(text.replace(f"host={host}\n", "host=another\n"))
+    assert holder_of(path).hostname == "another"  # type: ignore[union-attr]
 
 
-def test_a_silent_claim_from_elsewhere_is_taken_over_after_a_lease(head: Path, elsewhere: str) -> None:
-    watch = Stopwatch()
-    lookout = Lookout(lease_seconds=100, clock=watch)
-    assert lookout.opening(head) is None
-    watch.now = 99
-    assert lookout.opening(head) is None
-    watch.now = 101
-    assert lookout.opening(head) == elsewhere
-    assert take(head) is None  # only for who has seen that it is stale
-    assert take(head, over=elsewhere) is not None
-    assert take(head, over=elsewhere) is None
+def leave_from_the_dead(path: Path) -> None:
+    """Leave a claim of a process of this machine that was killed."""
+    program = "import os, sys; from pathlib import Path; from results.claims import Claims\n"
+    program += "claim = Claims().take(Path(sys.argv[1])); os._exit(1)"
+    root = Path(claims.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", program, str(path)], cwd=root).returncode == 1
+    assert path.is_file()
+
+
+def test_a_claim_is_exclusive_names_its_holder_and_leaves_nothing(path: Path) -> None:
+    others = Claims()
+    with take(path) as claim:
+        assert others.take(path) is None
+        assert claim.ours()
+        assert holder_of(path).pid == os.getpid()  # type: ignore[union-attr]
+    assert not claim.ours()
+    with take(path):
+        assert others.take(path) is None
+    assert not list(path.parent.iterdir())
+
+
+def test_a_claim_of_a_killed_process_is_taken_over_at_once(path: Path) -> None:
+    leave_from_the_dead(path)
+    with take(path):
+        assert Claims().take(path) is None
+    assert not list(path.parent.iterdir())
+
+
+def test_a_silent_claim_from_elsewhere_is_taken_over_after_a_lease(path: Path) -> None:
+    leave_from_elsewhere(path, 0.5)
+    onlooker = Claims(0.5, 0.1)
+    assert onlooker.take(path) is None
+    while (claim := onlooker.take(path)) is None:
+        time.sleep(0.05)
+    with claim:
+        assert Claims(0.5, 0.1).take(path) is None
 
 
 @pytest.mark.parametrize("clock", [-1e9, -3600, 3600, 1e9])
-def test_a_touched_claim_is_held_whatever_the_clock_says(head: Path, elsewhere: str, clock: float) -> None:
+def test_a_touched_claim_is_held_whatever_clocks_say_and_a_silent_one_is_not(path: Path, clock: float) -> None:
+    leave_from_elsewhere(path)
     watch = Stopwatch()
-    lookout = Lookout(lease_seconds=100, clock=watch)
+    onlooker = Claims(clock=watch)
     for beat in range(20):
-        os.utime(head, (time.time() + clock + beat,) * 2)
-        watch.now = 90.0 * beat
-        assert lookout.opening(head) is None
+        os.utime(path, (time.time() + clock + beat,) * 2)
+        watch.now = 110.0 * beat
+        assert onlooker.take(path) is None
+    watch.now += 119
+    assert onlooker.take(path) is None
+    watch.now += 2
+    assert onlooker.take(path) is not None
 
 
-@pytest.mark.parametrize("clock", [-1e9, 3600])
-def test_a_clock_set_back_keeps_no_stale_claim_alive(head: Path, elsewhere: str, clock: float) -> None:
-    os.utime(head, (time.time() + clock,) * 2)
+@pytest.mark.parametrize("content", [b"", b"{", b"filelock/2\npid=", b"filelock/2\npid=7\nhost=x\nmode=new\n"])
+def test_a_claim_that_says_nothing_is_held_for_a_lease_and_then_free(path: Path, content: bytes) -> None:
+    """A kill or a power cut leaves an empty file, and filelock leaves that for ever."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
     watch = Stopwatch()
-    lookout = Lookout(lease_seconds=100, clock=watch)
-    assert lookout.opening(head) is None
-    watch.now = 100
-    assert lookout.opening(head) == elsewhere
+    onlooker = Claims(clock=watch)
+    assert onlooker.take(path) is None
+    watch.now = 119
+    assert onlooker.take(path) is None
+    watch.now = 121
+    with onlooker.take(path) as claim:  # type: ignore[union-attr]
+        assert claim.ours()
+    assert not list(path.parent.iterdir())
 
 
-def test_the_holder_touches_its_claim(head: Path) -> None:
-    claim = take(head)
+def test_the_dead_are_buried_where_two_names_cannot_be_exchanged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS, where filelock takes over nothing."""
+    monkeypatch.setattr(filelock._soft, "exchange_names", lambda *_: False)
+    monkeypatch.setattr(filelock._util, "exchange_names", lambda *_: False)
+    leave_from_the_dead(path)
+    watch = Stopwatch()
+    onlooker = Claims(clock=watch)
+    assert onlooker.take(path) is None
+    watch.now = 121
+    with onlooker.take(path) as claim:  # type: ignore[union-attr]
+        assert claim.ours()
+    assert not list(path.parent.iterdir())
+
+
+def test_whoever_is_late_to_a_burial_puts_the_new_claim_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look and its rename another has buried the dead and claimed the run."""
+    leave_from_elsewhere(path)
+    old = claims._state_of(path)
+    assert old is not None
+    path.unlink()
+    with take(path) as claim:
+        look, states = claims._state_of, iter([old])
+        monkeypatch.setattr(claims, "_state_of", lambda at: next(states, None) or look(at))
+        claims._bury(path, old)
+        assert claim.ours()
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_claim_of_a_version_with_another_lease_is_respected(path: Path) -> None:
+    watch = Stopwatch()
+    onlooker = Claims(60, clock=watch)
+    with take(path) as claim:
+        assert onlooker.take(path) is None
+        assert claim.ours()
+
+
+def test_the_holder_touches_its_claim(path: Path) -> None:
+    claim = Claims(beat_seconds=0.01).take(path)
     assert claim is not None
-    claim.beat_seconds = 0.01
-    os.utime(head, (0, 0))
+    os.utime(path, (0, 0))
     with claim:
-        while head.stat().st_mtime == 0:
+        while path.stat().st_mtime == 0:
             time.sleep(0.01)
 
 
-def test_a_holder_that_was_overtaken_knows_and_leaves_the_other_alone(head: Path, elsewhere: str) -> None:
-    sleeper = claims.Claim(head, head, elsewhere)
-    other = take(head, over=elsewhere)
-    assert other is not None
-    assert not sleeper.ours()
-    sleeper.release()
-    assert other.ours()
+def test_a_holder_that_was_overtaken_knows_and_leaves_the_other_alone(path: Path) -> None:
+    sleeper = take(path)
+    path.unlink()
+    with take(path) as other:
+        with sleeper:
+            assert not sleeper.ours()
+        assert other.ours()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"token": "x", "strange": 1}'])
-def test_a_half_written_claim_is_held_for_a_lease_and_then_free(head: Path, content: bytes) -> None:
-    head.parent.mkdir(parents=True)
-    head.write_bytes(content)
-    watch = Stopwatch()
-    lookout = Lookout(lease_seconds=100, clock=watch)
-    assert take(head) is None
-    assert lookout.opening(head) is None
-    watch.now = 100
-    token = lookout.opening(head)
-    assert token
-    assert take(head, over=token) is not None
-
-
-def test_a_late_follower_of_a_chain_that_was_given_up_gets_nothing(head: Path, elsewhere: str) -> None:
-    """Between its look and its file another has taken over, finished and released, and a third has begun anew."""
-    follower = claims.Claim(head, head.with_name(f"{head.name}.{elsewhere}"), "late")
-    other = take(head, over=elsewhere)
-    assert other is not None
-    other.release()
-    third = take(head)
-    assert third is not None
-    claims._write(follower)
-    assert not follower.ours()
-    assert third.ours()
-
-
-def _strive(head: str, inside: str, won: str) -> None:
-    wins = 0
+def _strive(path: str, inside: str, won: str) -> None:
+    wins, striver = 0, Claims()
     while wins < 20:
-        claim = take(Path(head))
+        claim = striver.take(Path(path))
         if claim is None:
             continue
         with claim:
@@ -175,10 +181,10 @@ def _strive(head: str, inside: str, won: str) -> None:
         wins += 1
 
 
-def test_processes_that_strive_are_never_in_at_once(head: Path, tmp_path: Path) -> None:
-    of_the_dead(head)
+def test_processes_that_strive_are_never_in_at_once(path: Path, tmp_path: Path) -> None:
+    leave_from_the_dead(path)
     context = multiprocessing.get_context("spawn")
-    words = str(head), str(tmp_path / "inside"), str(tmp_path / "won")
+    words = str(path), str(tmp_path / "inside"), str(tmp_path / "won")
     processes = [context.Process(target=_strive, args=words) for _ in range(4)]
     for process in processes:
         process.start()
@@ -186,4 +192,4 @@ def test_processes_that_strive_are_never_in_at_once(head: Path, tmp_path: Path) 
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     assert len((tmp_path / "won").read_text()) == 80
-    assert not list(head.parent.iterdir())
+    assert not list(path.parent.iterdir())

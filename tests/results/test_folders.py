@@ -1,8 +1,9 @@
-"""Folders of results: checked file by file, merged without loss, exported as one table."""
+"""Folders of results: checked file by file, exported as one table."""
 
 import csv
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,8 @@ from pyarrow import parquet
 
 import results
 from results import Record, Score
-from results.claims import claim_path, take
+from results.claims import Claims, claim_path
 from results.exporting import export
-from results.merging import merge
 from results.verify import verify
 
 
@@ -38,48 +38,17 @@ def test_everything_odd_is_named_and_nothing_is_touched(tmp_path: Path, record: 
     moved.rename(moved.with_name("elsewhere.json"))
     (kept.parent / f".{kept.name}-x1.tmp").write_text("half")
     (kept.parent / "old.json.damaged").write_text("half")
-    take(claim_path(tmp_path, running))
-    before = files(tmp_path)
-    found = verify(tmp_path)
+    (kept.parent / "older.json.forced").write_text("{}")
+    with Claims().take(claim_path(tmp_path, running)):  # type: ignore[union-attr]
+        before = files(tmp_path)
+        found = verify(tmp_path)
+        assert files(tmp_path) == before
     assert not found.sound()
     assert found.records == 2
     assert list(found.damaged) == [str(cut.relative_to(tmp_path))]
     assert [moved.name in reason for reason in found.misplaced.values()] == [True]
-    assert (len(found.leftovers), len(found.set_aside), len(found.claimed)) == (1, 1, 1)
-    assert files(tmp_path) == before
-
-
-def test_merging_takes_what_is_not_here_and_nothing_twice(tmp_path: Path, record: Record) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    results.save(ours, seeded(record, 0))
-    for seed in (0, 1, 2):
-        results.save(theirs, seeded(record, seed))
-    merged = merge(ours, theirs)
-    assert (len(merged.taken), merged.same, merged.differing, merged.damaged) == (2, 1, {}, [])
-    assert verify(ours).records == 3
-    assert merge(ours, theirs).same == 3
-
-
-def test_another_result_of_the_same_run_never_takes_its_place(tmp_path: Path, record: Record) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    results.save(ours, seeded(record, 0, 0.25))
-    results.save(theirs, seeded(record, 0, 0.75))
-    before = files(ours)
-    merged = merge(ours, theirs)
-    assert files(ours) == before
-    assert list(merged.differing.values()) == ["ok 25.00 % of 2025-01-01 here, ok 75.00 % of 2025-01-01 there"]
-
-
-def test_a_damaged_record_is_not_taken_and_gives_way(tmp_path: Path, record: Record) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    broken = results.save(ours, seeded(record, 0))
-    broken.write_text("half a rec")
-    results.save(theirs, seeded(record, 0))
-    results.save(theirs, seeded(record, 1)).write_text("{}")
-    merged = merge(ours, theirs)
-    assert (len(merged.taken), len(merged.damaged)) == (1, 1)
-    assert results.load(broken).score.test_accuracy == 0.5
-    assert broken.with_name(broken.name + ".damaged").read_text() == "half a rec"
+    assert (len(found.leftovers), len(found.set_aside), len(found.forced)) == (1, 1, 1)
+    assert [f"by process {os.getpid()} on " in who for who in found.claimed.values()] == [True]
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ import torch
 from rich.console import Console
 
 import results
-from bench.cli.grid import grid
+from bench.cli.grid import Launch, grid
 from bench.errors import WrongCall
 from bench.grid.grid import Outcome
-from bench.grid.launch import Launch
 from bench.grid.request import Request
-from bench.grid.slurm_options import SlurmOptions
+from bench.grid.slurm import SlurmOptions
 from bench.settings import Execution
 from results import Record
 from tests.slurm import cluster
@@ -48,9 +47,9 @@ def _started(folder: Path) -> Iterator[str]:
     os.environ.pop("SLURM_CONF") if before is None else os.environ.update(SLURM_CONF=before)
 
 
-def call(root: Path, methods: str, chunk: int, **words: object) -> tuple[Outcome, str]:
+def call(root: Path, methods: str, jobs: int, **words: object) -> tuple[Outcome, str]:
     console = Console(file=io.StringIO(), width=200)
-    options = SlurmOptions(time="30", array=2, chunk=chunk, passed=WHERE)
+    options = SlurmOptions(time="30", array=jobs, passed=WHERE)
     request = Request(methods=methods, tasks="digits", **{"epochs": 1, **words})
     return grid(request, root, CPU, False, False, console, Launch(slurm=options, device="cpu")), console.file.getvalue()
 
@@ -72,14 +71,14 @@ def jobs() -> list[str]:
 
 
 def test_a_grid_is_submitted_once_and_collected_by_later_calls(slurm: str, tmp_path: Path) -> None:
-    outcome, shown = call(tmp_path, "linear,bitfit", 1)
+    outcome, shown = call(tmp_path, "linear,bitfit", 2)
     assert (outcome.done, outcome.there) == (0, 0)
-    assert "2 runs submitted in 2 jobs" in shown
-    outcome, shown = call(tmp_path, "linear,bitfit,lora", 1)
-    assert "1 runs submitted in 1 jobs" in shown
+    assert "2 runs submitted to 2 jobs" in shown
+    outcome, shown = call(tmp_path, "linear,bitfit,lora", 2)
+    assert "1 runs submitted to 1 jobs" in shown
     assert "2 were on their way before" in shown
     until(lambda: len(records(tmp_path)) == 3 and not jobs())
-    outcome, shown = call(tmp_path, "linear,bitfit,lora", 1)
+    outcome, shown = call(tmp_path, "linear,bitfit,lora", 2)
     assert (outcome.there, len(outcome.records)) == (3, 3)
     assert "submitted" not in shown
     assert not list((tmp_path / "slurm").glob("*.json"))
@@ -88,7 +87,7 @@ def test_a_grid_is_submitted_once_and_collected_by_later_calls(slurm: str, tmp_p
 
 
 def test_a_preempted_job_is_queued_again_and_keeps_what_it_had(slurm: str, tmp_path: Path) -> None:
-    call(tmp_path, "linear,lora:rank=2", 2, epochs=4)
+    call(tmp_path, "linear,lora:rank=2", 1, epochs=4)
     (job,) = jobs()
     until(lambda: len(records(tmp_path)) == 1 and bool(list((tmp_path / "claims").rglob("*.claim"))))
     before = records(tmp_path)

@@ -2,53 +2,55 @@
 
 import contextlib
 import functools
-import json
 import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+import bench.runner.attempt
 import bench.runner.execute
-import bench.runner.perform
-from bench.grid.worker import Order
+from bench.grid.request import record_of
 from bench.run import Run
-from bench.runner.attempt import Event, attempt
 from bench.runner.execute import execute
 from bench.settings import Execution
 from bench.train.loop import Epoch
 from results import Cost, Record
+from tests.bench.tiny import runs
+
+METHODS = "linear,lora,bitfit,partial"
 
 
-@functools.cache
-def known(words: str) -> dict[str, Run]:
-    from tests.trials.grid import asked
-
-    given = json.loads(words)
-    return asked(given["seeds"], given["epochs"], given["methods"])
+def asked(seeds: int, epochs: int, methods: str = METHODS) -> dict[str, Run]:
+    """Two tasks, so many seeds; each by the path of its record."""
+    grid = runs(methods, tasks=2, seeds=tuple(range(seeds)), epochs=epochs)
+    return {record_of(run): run for run in grid}
 
 
-def act(order: Order, root: Path, how: Execution, watch: Callable[[Epoch], None]) -> Event:
+def planned(
+    root: Path, records: Sequence[str], seeds: int, epochs: int, methods: str, fault: str, seconds: float
+) -> list[Run]:
+    """Make the list of runs in a worker, whose runs then go wrong, or take a while."""
     bench.runner.execute.planned_cost = lambda *_: Cost()  # planning takes most of the time, and is tested elsewhere
-    run = known(order.sent.request)[order.sent.record]
-    fault = json.loads(order.sent.request)["fault"]
-    mark = root / "tried" / order.sent.record.replace("/", "-")
+    bench.runner.attempt.execute = functools.partial(executed, root, fault, seconds)
+    known = asked(seeds, epochs, methods)
+    return [known[record] for record in records]
+
+
+def executed(
+    root: Path, fault: str, least: float, run: Run, settings: Execution, watch: Callable[[Epoch], None]
+) -> Record:
+    """Execute a run and keep how long that took, without claim, record and everything around it."""
+    mark = root / "tried" / record_of(run).replace("/", "-")
     if fault and run.seed == 0 and not mark.exists():
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         watch = functools.partial(FAULTS[fault], watch)
-    bench.runner.perform.execute = functools.partial(timed, root, json.loads(order.sent.request)["seconds"])
-    return attempt(run, root, how, watch, order.over, order.force)
-
-
-def timed(root: Path, least: float, *words: Any) -> Record:
-    """Execute a run and keep how long that took, without claim, record and everything around it."""
     started = time.perf_counter()
-    record = execute(*words)
+    record = execute(run, settings, watch)
     time.sleep(max(0.0, started + least - time.perf_counter()))
     with contextlib.suppress(OSError), (root / "seconds").open("a") as file:  # some trials fill the disk
         file.write(f"{time.perf_counter() - started}\n")

@@ -13,26 +13,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-import bench.grid.grid
 from bench.grid.grid import look, run_grid
-from bench.grid.patience import Patience
 from bench.grid.progress import Screen
-from bench.grid.sent import record_of
+from bench.grid.request import record_of
 from bench.grid.workers import Workers
-from bench.run import Run
 from bench.settings import Execution
-from results.claims import Lookout
-from tests.bench.tiny import runs
-from tests.trials.act import act
+from results.claims import Claims
+from tests.trials.act import METHODS, asked, planned
 
-CPU = Execution(torch.device("cpu"))
-METHODS = "linear,lora,bitfit,partial"
-
-
-def asked(seeds: int, epochs: int, methods: str = METHODS) -> dict[str, Run]:
-    """Two tasks, so many seeds; each by the path of its record."""
-    grid = runs(methods, tasks=2, seeds=tuple(range(seeds)), epochs=epochs)
-    return {record_of(run): run for run in grid}
+CPU = Execution(torch.device("cpu"), patience_seconds=12)
+LEASE = 4.0  # seconds, in place of two minutes
 
 
 def main() -> None:
@@ -44,18 +34,17 @@ def main() -> None:
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--fault", default="", help="what goes wrong in every first try of seed 0")
     parser.add_argument("--seconds", type=float, default=0.0, help="that every run takes at least")
-    parser.add_argument("--lease", type=float, default=4.0)
     options = parser.parse_args()
-    bench.grid.grid.Lookout = functools.partial(Lookout, lease_seconds=options.lease)  # type: ignore[misc]
     grid = list(asked(options.seeds, options.epochs, options.methods).values())
-    words = json.dumps({key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")})
-    crew = Workers(options.root, [CPU] * options.workers, 1, words, Patience(seconds=12), act)
+    pending = look(grid, options.root, False)
+    words = {key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")}
+    plan = functools.partial(planned, options.root, [record_of(run) for run in pending.left], **words)
+    workers = Workers(plan, options.root, [CPU] * options.workers, 1, Claims(LEASE, LEASE / 3))
     started = time.perf_counter()
     console = Console(width=200)
-    try:
-        with Screen(grid, console, options.workers) as screen:
-            outcome = run_grid(look(grid, options.root, False), options.root, CPU, screen, crew)
-    except KeyboardInterrupt:
+    with Screen(grid, console, options.workers) as screen:
+        outcome = run_grid(pending, options.root, CPU, screen, workers)
+    if outcome.stopped:
         sys.exit(130)
     counts = {"done": outcome.done, "there": outcome.there, "failed": len(outcome.failed)}
     console.file.write(json.dumps({**counts, "seconds": time.perf_counter() - started}) + "\n")

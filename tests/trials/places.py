@@ -1,15 +1,15 @@
 """What can go wrong with the folder of results: full, read-only, truncated records, clocks that differ."""
 
 import contextlib
-import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from results.claims import claim_path, take
-from tests.trials.grid import asked
+from results.claims import Claims, claim_path, holder_of
+from tests.trials.act import asked
+from tests.trials.grid import LEASE
 from tests.trials.processes import Trial, finish, lost, records, start
 
 
@@ -52,11 +52,11 @@ def read_only(folder: Path, like: Path, seeds: int) -> Trial:
         while not list(disk.glob("runs/**/*.json")):
             assert process.poll() is None, "the grid ended before its folder could be made read-only"
             time.sleep(0.05)
-        while subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True).returncode:
-            time.sleep(0.01)  # refused as long as a file is open for writing
+        subprocess.run(["mount", "--bind", str(disk), str(disk)], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)  # whatever is open stays open
         first = finish(process)
         before = len(records(disk))
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        subprocess.run(["umount", str(disk)], check=True)
         second = finish(start(disk, "--seeds", seeds))
         held = first["failed"] > 0 and before == first["done"] and not second["failed"]
         note = f"{first['failed']:.0f} of {8 * seeds} runs failed with a sentence, {second['done']:.0f} done afterwards"
@@ -82,11 +82,12 @@ def clock_set_back(root: Path, like: Path, seeds: int) -> Trial:
     """Claims of another machine, dead, whose clock was ahead, behind, or as ours: taken over after a lease."""
     shifts = (86_400, 0, -86_400)
     for record, shift in zip(asked(seeds, 4), shifts, strict=False):
-        head = claim_path(root, root / record)
-        take(head)
-        said = json.loads(head.read_text())
-        head.write_text(json.dumps(said | {"place": "another", "host": "another"}))
-        os.utime(head, (time.time() + shift,) * 2)
+        path = claim_path(root, root / record)
+        with Claims(LEASE, LEASE / 3).take(path) as claim:
+            said = path.read_text().replace(f"host={claim.lease.owner.hostname}", "host=another")
+        path.write_text(said)
+        assert holder_of(path).hostname == "another"
+        os.utime(path, (time.time() + shift,) * 2)
     end = finish(start(root, "--seeds", seeds))
     survived = len(shifts) if end["done"] == 8 * seeds else 0
     return Trial("clock set back or ahead a day", len(shifts), survived, lost(root, like, seeds, 4), "stale claims")

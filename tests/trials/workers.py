@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tests.trials.grid import asked
+from tests.trials.act import asked
 from tests.trials.processes import Trial, children, finish, lost, records, start, wait_until_at_work
 
 NAMES = {"hang": "worker that hangs", "crash": "segmentation fault", "memory": "out of memory on the CPU (ulimit)"}

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import bench.train.compile
+from bench.cli.grid import Launch
 from bench.cli.speed_options import SpeedOptions
 from bench.errors import WrongCall
-from bench.grid.launch import Launch
-from bench.grid.slurm_options import SlurmOptions
+from bench.grid.slurm import SlurmOptions
 from bench.runner.execute import execute
 from bench.settings import CacheLimits, Execution
 from results import Cost

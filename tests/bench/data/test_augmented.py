@@ -23,8 +23,8 @@ from bench.data.recent import load
 from bench.data.seeded import seeded
 from bench.run import Run, plan_grid
 from bench.runner.execute import execute
-from bench.runner.perform import lacking
 from bench.runner.record import Trace, recorded
+from bench.runner.stale import lacking
 from bench.settings import Execution, Reading
 from datasets import Split, Task, locate, suite
 from datasets.transforms.decoding import BadImage

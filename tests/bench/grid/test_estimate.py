@@ -1,22 +1,19 @@
-"""The expected time: from like runs on a like device where there are some, else from a timed step."""
+"""The expected time: from like runs on a like device where there are some, else by planned FLOPs, else unknown."""
 
 import dataclasses
 
 import pytest
-import torch
 
-from bench.cost.step_time import seconds_of_an_image, stages_of
-from bench.grid.estimate import Rate, estimates, measured_rates, recorded_rates, with_workers
+from bench.grid import estimate
+from bench.grid.estimate import estimates, measured_rates, recorded_rates, with_workers
 from bench.run import Run
 from methods.backbones.registry import ARCHITECTURES, find
 from results import Conditions, Cost, CostRecord, Figures, Record, Score, Where
-from tests.bench.tiny import run, runs
-
-CPU = torch.device("cpu")
+from tests.bench.tiny import run
 
 
-def expected_seconds(asked: list[Run], records: list[Record], device: torch.device) -> float:
-    found = estimates(asked, recorded_rates(records, device.type), device)
+def expected_seconds(asked: list[Run], records: list[Record]) -> float:
+    found = estimates(asked, recorded_rates(records, "cpu"))
     return sum(estimate.seconds for estimate in found if estimate)
 
 
@@ -39,20 +36,20 @@ def record(of: Run, train_seconds: float, test_seconds: float, status: str = "ok
 def test_time_scales_with_the_images_of_like_runs() -> None:
     asked = run("linear", epochs=7)  # seven epochs of 12 images, and a test of 10
     records = [record(asked, train_seconds=100.0, test_seconds=5.0)]
-    assert expected_seconds([asked, asked], records, CPU) == pytest.approx(2 * (7 * 12 * 1.0 + 10 * 0.1))
+    assert expected_seconds([asked, asked], records) == pytest.approx(2 * (7 * 12 * 1.0 + 10 * 0.1))
 
 
 @pytest.mark.parametrize("batch_size", [8, 2048])
 def test_a_batch_that_is_not_full_takes_its_share(batch_size: int) -> None:
     asked = run("linear", epochs=1, batch_size=batch_size)
     another = record(run("linear", epochs=1, batch_size=4), 100.0, 0.0)
-    assert expected_seconds([asked], [another], CPU) == pytest.approx(12.0)
+    assert expected_seconds([asked], [another]) == pytest.approx(12.0)
 
 
 def test_the_median_of_like_runs_is_taken() -> None:
     asked = run("linear", epochs=1)
     records = [record(asked, seconds, 0.0) for seconds in (100.0, 200.0, 90_000.0)]
-    assert expected_seconds([asked], records, CPU) == pytest.approx(24.0)
+    assert expected_seconds([asked], records) == pytest.approx(24.0)
 
 
 @pytest.mark.parametrize(
@@ -65,57 +62,54 @@ def test_the_median_of_like_runs_is_taken() -> None:
         {"of": dataclasses.replace(run(), backbone=find("random:demo"))},
     ],
 )
-def test_unlike_runs_say_nothing_and_a_step_is_timed(unlike: dict[str, object]) -> None:
+def test_unlike_runs_say_nothing(unlike: dict[str, object]) -> None:
     asked = run("linear", epochs=1)
     records = [record(**{"of": asked, "train_seconds": 1e9, "test_seconds": 0.0, **unlike})]
-    (found,) = estimates([asked], recorded_rates(records, "cpu"), CPU)
-    assert found is not None
-    assert found.source == "a step timed now"
-    assert found.seconds > 0
+    assert estimates([asked], recorded_rates(records, "cpu")) == [None]
 
 
-def test_each_method_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[str] = []
-    monkeypatch.setattr(
-        "bench.grid.estimate._timed", lambda run, _: timed.append(str(run.method)) or Rate(1.0, 0.0, "")
-    )
-    expected_seconds(runs("linear,lora", tasks=2, seeds=(0, 1)), [], CPU)
-    assert timed == ["linear", "lora"]
+def test_a_method_without_records_goes_at_the_speed_of_the_others_by_planned_flops() -> None:
+    done, asked = run("lora", epochs=1), run("lora:layer=4", epochs=1)  # which has less to do, and the same test
+    rates = recorded_rates([record(done, train_seconds=100.0, test_seconds=5.0)], "cpu")
+    same, less = estimates([done, asked], rates)
+    (alone,) = estimates([asked], rates, [done])
+    assert same is not None
+    assert less is not None
+    assert less == alone
+    assert "planned FLOPs" in less.source
+    assert 1.0 < less.seconds < same.seconds == pytest.approx(12 * 1.0 + 10 * 0.1)
+
+
+def test_planning_stops_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "PLANNING_SECONDS", 0.0)
+    rates = recorded_rates([record(run("linear"), 1.0, 1.0)], "cpu")
+    assert estimates([run("lora")], rates, [run("linear")]) == [None]
 
 
 def test_what_cannot_run_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARCHITECTURES, "average", ARCHITECTURES["small"] | {"class_token": False, "global_pool": "avg"})
-    asked = dataclasses.replace(run("vpt_deep"), backbone=find("random:average"))
-    assert expected_seconds([asked], [], CPU) == 0
-
-
-def test_what_does_not_fit_the_device_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> tuple[float, float]:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr("bench.grid.estimate.seconds_of_an_image", full)
-    (found,) = estimates([run("linear")], {}, CPU)
+    asked, done = (dataclasses.replace(run(name), backbone=find("random:average")) for name in ("vpt_deep", "linear"))
+    (found,) = estimates([asked], recorded_rates([record(done, 1.0, 1.0)], "cpu"), [done])
     assert found is not None
-    assert (found.seconds, found.source) == (0, "nothing, since they do not fit the device")
+    assert found.seconds == 0
 
 
 def test_nothing_left_takes_no_time() -> None:
-    assert expected_seconds([], [], CPU) == 0
+    assert expected_seconds([], []) == 0
 
 
 def test_every_stage_counts() -> None:
     """A record has the epochs of all stages; those of the recipe are what the next run is asked for."""
     asked = run("head2toe", epochs=5)
     there = record(asked, train_seconds=100.0, test_seconds=0.0)  # two stages of 50 s: 1 s an image in both together
-    assert expected_seconds([asked], [there], CPU) == pytest.approx(5 * 12 * 1.0)
+    assert expected_seconds([asked], [there]) == pytest.approx(5 * 12 * 1.0)
 
 
 @pytest.mark.parametrize(("method", "stages"), [("linear", 1), ("head2toe", 2), ("vqt", 1), ("vqt:keep=0.5", 3)])
-def test_stages_are_counted_and_timed(monkeypatch: pytest.MonkeyPatch, method: str, stages: int) -> None:
+def test_every_stage_takes_its_time_on_a_measured_device(method: str, stages: int) -> None:
     asked = run(method)
-    monkeypatch.setattr("bench.cost.step_time._train_seconds", lambda *_: 2.0)
-    assert stages_of(asked) == stages
-    assert seconds_of_an_image(asked, CPU)[0] == 2.0 * stages
+    (rate,) = measured_rates([asked], [measured(asked)], "NVIDIA H200").values()
+    assert rate.train == pytest.approx(stages / 400)
 
 
 def measured(of: Run, device: str = "NVIDIA H200", **changes: object) -> CostRecord:
@@ -131,7 +125,7 @@ def measured(of: Run, device: str = "NVIDIA H200", **changes: object) -> CostRec
 def test_measured_steps_are_used_for_the_device_they_were_measured_on() -> None:
     asked = run("head2toe", epochs=10)
     rates = measured_rates([asked], [measured(asked)], "NVIDIA H200")
-    (found,) = estimates([asked], rates, None)
+    (found,) = estimates([asked], rates)
     assert found is not None
     assert found.seconds == pytest.approx(10 * 12 * 2 / 400 + 10 / 1000)
     assert found.source == "measured steps"
@@ -141,7 +135,7 @@ def test_measured_steps_are_used_for_the_device_they_were_measured_on() -> None:
 def test_steps_under_other_conditions_say_nothing(changes: dict[str, object]) -> None:
     asked = run("lora")
     rates = measured_rates([asked], [measured(asked, **changes)], "NVIDIA H200")
-    assert estimates([asked], rates, None) == [None]
+    assert estimates([asked], rates) == [None]
 
 
 def test_workers_take_the_longest_first() -> None:

@@ -1,8 +1,8 @@
 """The grid: what is there is skipped, what fails stops nothing, what was finished is never lost."""
 
+import dataclasses
 import functools
 import io
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -14,18 +14,19 @@ import torch
 from rich.console import Console
 
 import bench.grid.grid
+import bench.grid.workers
+import bench.runner.attempt
 import bench.runner.execute
-import bench.runner.perform
 import results
-from bench.grid.grid import Outcome, Pending, look, run_grid
+from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
 from bench.grid.progress import Screen
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.runner.perform import perform
 from bench.settings import Execution
 from results import Cost, Record
-from results.claims import Lookout, claim_path, take
+from results.claims import LEASE_SECONDS, Claims, claim_path
 from tests.bench.tiny import runs
+from tests.results.test_claims import leave_from_elsewhere
 
 CPU = Execution(torch.device("cpu"))
 
@@ -33,8 +34,11 @@ CPU = Execution(torch.device("cpu"))
 def go(asked: list[Run], root: Path, force: bool = False) -> tuple[Outcome, str]:
     """Do the grid; what came of it, and what was shown."""
     console = Console(file=io.StringIO(), width=200)
+    pending = look(asked, root, force)
+    if force:
+        set_old_aside(pending.left, root)
     with Screen(asked, console) as screen:
-        outcome = run_grid(look(asked, root, force), root, CPU, screen, force=force)
+        outcome = run_grid(pending, root, CPU, screen)
     return outcome, console.file.getvalue()
 
 
@@ -61,7 +65,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         seen.append(run)
         return execute(run, *arguments)
 
-    monkeypatch.setattr(bench.runner.perform, "execute", watched)
+    monkeypatch.setattr(bench.runner.attempt, "execute", watched)
     return seen
 
 
@@ -75,7 +79,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run, BaseException], N
                 raise error
             return execute(run, *arguments)
 
-        monkeypatch.setattr(bench.runner.perform, "execute", run_or_fail)
+        monkeypatch.setattr(bench.runner.attempt, "execute", run_or_fail)
 
     return install
 
@@ -115,6 +119,8 @@ def test_force_runs_again_and_gives_the_same(tmp_path: Path, executed: list[Run]
     assert go(asked, tmp_path, force=True)[0].done == 1
     assert executed == 2 * asked
     assert results.load(path(tmp_path, asked[0])).score == score
+    (old,) = tmp_path.rglob("*.forced")
+    assert results.load(old).score == score
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_failed_run_is_tried_again_next_time(
     asked = runs("linear,lora")
     failing(asked[1], ValueError("not today"))
     go(asked, tmp_path)
-    monkeypatch.setattr(bench.runner.perform, "execute", execute)
+    monkeypatch.setattr(bench.runner.attempt, "execute", execute)
     assert look(asked, tmp_path, force=False).left == asked[1:]
     outcome, _ = go(asked, tmp_path)
     assert (outcome.done, outcome.there, outcome.failed) == (1, 1, [])
@@ -152,8 +158,9 @@ def test_a_failed_run_is_tried_again_next_time(
 def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, failing: Callable[..., None]) -> None:
     asked = runs("linear,lora")
     failing(asked[1], KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        go(asked, tmp_path)
+    outcome, _ = go(asked, tmp_path)
+    assert (outcome.stopped, outcome.done, outcome.failed, len(outcome.records)) == (True, 1, [], 1)
+    assert not list(tmp_path.rglob("*.claim"))
     assert look(asked, tmp_path, force=False).left == asked[1:]
 
 
@@ -220,11 +227,10 @@ def test_a_record_that_cannot_be_read_is_reported_and_left(tmp_path: Path, monke
     assert sick.read_bytes() == before
 
 
-def held_elsewhere(root: Path, run: Run) -> Path:
+def held_elsewhere(root: Path, run: Run, lease_seconds: float = LEASE_SECONDS) -> Path:
     """A claim as a process on another machine leaves it."""
     head = claim_path(root, path(root, run))
-    take(head)
-    head.write_text(json.dumps(json.loads(head.read_text()) | {"place": "another", "host": "another"}))
+    leave_from_elsewhere(head, lease_seconds)
     return head
 
 
@@ -233,7 +239,7 @@ def test_what_another_process_holds_is_waited_for_and_not_done_twice(
 ) -> None:
     asked = runs("linear,lora")
     head = held_elsewhere(tmp_path, asked[0])
-    monkeypatch.setattr(bench.grid.grid, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(bench.grid.workers, "POLL_SECONDS", 0.05)
     other = execute(asked[0], CPU)
 
     def finish() -> None:
@@ -255,25 +261,63 @@ def test_what_another_process_holds_is_waited_for_and_not_done_twice(
 
 def test_a_run_whose_holder_is_gone_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = runs("linear,lora")
-    held_elsewhere(tmp_path, asked[0])
-    monkeypatch.setattr(bench.grid.grid, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(bench.grid.grid, "Lookout", functools.partial(Lookout, lease_seconds=0.3))
+    held_elsewhere(tmp_path, asked[0], 0.3)
+    monkeypatch.setattr(bench.grid.workers, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(bench.grid.grid, "Claims", functools.partial(Claims, 0.3, 0.1))
     outcome, _ = go(asked, tmp_path)
     assert (outcome.done, outcome.there, outcome.failed) == (2, 0, [])
     assert not [file for file in (tmp_path / "claims").rglob("*") if file.is_file()]
 
 
-def test_a_result_is_not_saved_over_that_of_who_took_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process stood still for longer than a lease, and another has begun the run again."""
+def test_a_result_is_not_saved_over_that_of_who_took_over(
+    tmp_path: Path, executed: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process stood still for longer than a lease, and another began the run again and finished it."""
     asked = runs("linear")
     head = claim_path(tmp_path, path(tmp_path, asked[0]))
 
     def overtaken(run: Run, *arguments: Any) -> Record:
+        record = execute(run, *arguments)
         head.unlink()
-        held_elsewhere(tmp_path, run)
+        with Claims().take(head) as claim:  # type: ignore[union-attr]
+            assert claim.ours()
+            results.save(tmp_path, dataclasses.replace(record, reason="of the other"))
+        return record
+
+    monkeypatch.setattr(bench.runner.attempt, "execute", overtaken)
+    outcome, _ = go(asked, tmp_path)
+    assert (outcome.done, outcome.there) == (0, 1)
+    assert results.load(path(tmp_path, asked[0])).reason == "of the other"
+
+
+def test_what_has_no_memory_left_is_tried_twice_and_what_fails_once(
+    tmp_path: Path, failing: Callable[..., None], executed: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, tried = runs("linear,lora,bitfit"), list[Run]()
+
+    def broken(run: Run, *arguments: Any) -> Record:
+        tried.append(run)
+        if run == asked[0]:
+            raise MemoryError
+        if run == asked[1]:
+            raise ValueError("no")
         return execute(run, *arguments)
 
-    monkeypatch.setattr(bench.runner.perform, "execute", overtaken)
-    assert perform(asked[0], tmp_path, CPU, lambda _: None) == "held"
-    assert not path(tmp_path, asked[0]).exists()
-    assert head.exists()
+    monkeypatch.setattr(bench.runner.attempt, "execute", broken)
+    outcome, shown = go(asked, tmp_path)
+    assert tried == [*asked, asked[0]]
+    assert (outcome.done, len(outcome.failed)) == (1, 2)
+    assert "colours linear is tried once more: out of memory on the CPU" in shown
+    assert "colours linear failed: out of memory on the CPU; use fewer workers or a smaller batch (twice)" in shown
+
+
+def test_what_failed_in_one_job_of_an_array_is_not_tried_by_the_next(
+    tmp_path: Path, failing: Callable[..., None], executed: list[Run]
+) -> None:
+    asked = runs("linear,lora")
+    failing(asked[0], ValueError("no"))
+    for done, failed in ((1, 1), (0, 1)):
+        with Screen(asked, Console(file=io.StringIO())) as screen:
+            outcome = run_grid(look(asked, tmp_path, False), tmp_path, CPU, screen, failed=tmp_path / "failed")
+        assert (outcome.done, len(outcome.failed)) == (done, failed)
+    assert len(list((tmp_path / "logs").rglob("*.log"))) == 1

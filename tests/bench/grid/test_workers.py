@@ -1,7 +1,9 @@
 """Worker processes: every run is done once, and one that dies, hangs or runs out of memory ends no grid."""
 
 import dataclasses
+import functools
 import io
+import multiprocessing
 import re
 from pathlib import Path
 
@@ -12,18 +14,17 @@ from rich.console import Console
 import results
 from bench.errors import WrongCall
 from bench.features.store import store_of
+from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, look, run_grid
-from bench.grid.launch import crew_of, workers_of
-from bench.grid.longest import longest_first
-from bench.grid.patience import Patience, Silence
 from bench.grid.progress import Screen
-from bench.grid.request import Request
-from bench.grid.workers import Workers
+from bench.grid.request import Request, record_of, runs_of
+from bench.grid.workers import Workers, _Voice, count_of, workers_of
 from bench.machine import cores
 from bench.run import Run
 from bench.runner.attempt import log_path
 from bench.settings import CacheLimits, Execution
-from tests.bench.faulty import act
+from bench.train.loop import Epoch
+from tests.bench.faulty import planned
 from tests.bench.tiny import run, runs
 
 CPU = Execution(torch.device("cpu"))
@@ -31,9 +32,10 @@ CPU = Execution(torch.device("cpu"))
 
 def go(asked: list[Run], root: Path) -> tuple[Outcome, str]:
     console = Console(file=io.StringIO(), width=200)
-    crew = Workers(root, [CPU, CPU], 1, "", Patience(seconds=8), act)
+    settings = dataclasses.replace(CPU, patience_seconds=8)
+    workers = Workers(functools.partial(planned, root, list(map(record_of, asked))), root, [settings] * 2, 1)
     with Screen(asked, console, 2) as screen:
-        outcome = run_grid(look(asked, root, False), root, CPU, screen, crew)
+        outcome = run_grid(look(asked, root, False), root, CPU, screen, workers)
     return outcome, console.file.getvalue()
 
 
@@ -61,7 +63,7 @@ def test_the_grid_goes_on(survived: tuple[Path, Outcome, str]) -> None:
         ("lora", "tried once more: the worker died \\(SIGKILL; out of memory, or somebody killed it\\)"),
         ("bitfit", "failed: the worker died \\(SIGSEGV\\).*\\(twice\\)"),
         ("partial", "tried once more: out of memory on the CPU; use fewer workers"),
-        ("vqt", "tried once more: the worker hung \\(nothing was heard for 8 s\\)"),
+        ("vqt", "tried once more: the worker hung \\(nothing was heard for 0:00:08\\)"),
     ],
 )
 def test_what_went_wrong_is_a_sentence(survived: tuple[Path, Outcome, str], method: str, said: str) -> None:
@@ -90,25 +92,22 @@ def test_workers_give_what_one_process_gives(survived: tuple[Path, Outcome, str]
     assert results.load(path(root, "linear")).score == results.load(path(tmp_path, "linear")).score
 
 
-def test_patience_grows_with_what_an_epoch_takes() -> None:
-    silence = Silence(run(), Patience(seconds=100, factor=5))
-    assert silence.limit() == 100
-    silence.broken(0.001)  # from cached features; the test decodes images and runs the whole network all the same
-    assert silence.limit() == 100
-    silence.broken(40.0)
-    silence.broken(2.0)
-    assert silence.limit() == 200
-    assert not silence.over()
-    silence.since -= 201
-    assert silence.over()
-
-
-def test_patience_waits_for_a_test_that_is_longer_than_an_epoch() -> None:
+@pytest.mark.parametrize(
+    ("epochs", "test", "seconds"), [([], 10, 100), ([0.001], 10, 100), ([40.0, 2.0], 12, 800), ([3.0], 1200, 6000)]
+)
+def test_patience_grows_with_what_an_epoch_and_a_test_take(
+    epochs: list[float], test: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cached features make epochs quick; the test decodes images and runs the whole network all the same."""
+    armed: list[float] = []
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda seconds, exit: armed.append(seconds))
     asked = run()
-    task = dataclasses.replace(asked.task, sizes={"train": 10, "test": 1000})
-    silence = Silence(dataclasses.replace(asked, task=task), Patience(seconds=1, factor=2))
-    silence.broken(3.0)
-    assert silence.limit() == 600
+    asked = dataclasses.replace(asked, task=dataclasses.replace(asked.task, sizes={"train": 12, "test": test}))
+    voice = _Voice(multiprocessing.Pipe()[1], 100, [asked])
+    for number, taken in enumerate(epochs):
+        voice.tell(0, Epoch(number + 1, 0.0, 0.0, taken))
+    voice.watch(0)
+    assert armed[-1] == seconds
 
 
 def test_the_longest_run_is_first() -> None:
@@ -121,17 +120,29 @@ def test_the_longest_run_is_first() -> None:
 
 def test_the_number_of_workers() -> None:
     cpu = torch.device("cpu")
-    assert (workers_of(cpu, None), workers_of(cpu, 3)) == (1, 3)
+    assert (count_of(cpu, None), count_of(cpu, 3)) == (1, 3)
     with pytest.raises(WrongCall, match="at least 1"):
-        workers_of(cpu, 0)
+        count_of(cpu, 0)
 
 
 def test_workers_share_the_machine(tmp_path: Path) -> None:
-    crew = crew_of(Request(methods="linear"), tmp_path, CPU, 2)
-    assert isinstance(crew, Workers)
-    for how in crew._hows:
-        assert how.cache_limits.processes == 2
-        assert how.reading.workers == max(1, cores() // 2)
-    crew.close()
+    asked = Request(methods="linear", tasks="digits")
+    assert workers_of(asked, runs_of(asked), tmp_path, CPU, None) is None
+    workers = workers_of(asked, runs_of(asked), tmp_path, CPU, 2)
+    assert workers is not None
+    assert workers.plan() == runs_of(asked)
+    for settings in workers.settings:
+        assert settings.cache_limits.processes == 2
+        assert settings.reading.workers == max(1, cores() // 2)
     whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
     assert half.shelf.limit == whole.shelf.limit // 2
+
+
+def test_a_worker_that_cannot_start_ends_no_grid_in_silence(tmp_path: Path) -> None:
+    asked = runs("linear")
+    console = Console(file=io.StringIO(), width=200)
+    with Screen(asked, console) as screen:
+        workers = Workers(functools.partial(planned, tmp_path, ["gone"]), tmp_path, [CPU], 1)
+        outcome = run_grid(look(asked, tmp_path, False), tmp_path, CPU, screen, workers)
+    assert (outcome.done, len(outcome.failed)) == (0, 1)
+    assert "a worker cannot start: KeyError: 'gone'" in console.file.getvalue()

@@ -16,7 +16,7 @@ from bench.cli.grid import _say_again, _say_stale
 from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen
 from bench.run import Run
-from bench.runner import perform, stale
+from bench.runner import attempt, stale
 from bench.settings import Execution, Keep
 from results import Cost, Record, load_costs
 from results.verify import verify
@@ -131,7 +131,7 @@ def test_a_stale_record_stays_where_it_is_until_the_run_has_another(
     def broken(*_: object) -> Record:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(perform, "execute", broken)
+    monkeypatch.setattr(attempt, "execute", broken)
     with pytest.raises(AssertionError):
         go([run], tmp_path)
     assert results.load(results.path_of(tmp_path, run.identity())) == old
