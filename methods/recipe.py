@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -271,8 +272,8 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
     The suite's own preprocessing wins over tables that are not for the suite by name.
     """
     tables = load(name)
-    own = [Table.of(key, table) for key, table in tables.items() if isinstance(table, dict)]
-    own = [table for table in own if table.method == method.name]
+    mine = {key: table for key, table in tables.items() if re.split("[@:]", key)[0] == method.name}
+    own = [Table.of(key, table) for key, table in mine.items() if isinstance(table, dict)]
     if tables.get("complete") and not own:
         raise NotHeld(f"recipe {name} has no entry for {method.name}; use another --recipe")
     merged = {key: value for key, value in tables.items() if not isinstance(value, dict) and key not in ABOUT}

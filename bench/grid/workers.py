@@ -119,6 +119,7 @@ class _Worker:
     started: float
     at: int | None = None  # the run that it is at
     heard: bool = False
+    stopping: bool = False  # it was asked to end after its run
     ended: bool = False  # it has said that nothing is left for it
 
 
@@ -186,8 +187,10 @@ class Workers:
 
     def _ask_to_stop(self) -> None:
         for worker in self._workers.values():
-            with contextlib.suppress(OSError):
-                worker.pipe.send("stop")
+            if not worker.stopping:
+                worker.stopping = True
+                with contextlib.suppress(OSError):
+                    worker.pipe.send("stop")
 
     def _buried(self, number: int, runs: Sequence[Run]) -> Iterator[Message]:
         """Remove a worker whose pipe has ended; its run, if it had one, gets a log with its last words."""

@@ -33,7 +33,7 @@ def test_hours_on_a_gpu_come_from_steps_that_were_measured_there(tmp_path: Path)
 
 
 def test_a_gpu_that_knows_only_some_runs_says_so(tmp_path: Path) -> None:
-    asked = runs("linear,lora", epochs=10)
+    asked = [*runs("linear", epochs=10), *runs("linear", epochs=10, precision="bf16")]
     results.save_cost(tmp_path, measured(asked[0]))
     assert "for the 1 runs that are known there" in shown(asked, look(asked, tmp_path, False), tmp_path, 1)
 
