@@ -16,7 +16,7 @@ from typing import Literal
 import results
 from bench.grid.progress import Screen
 from bench.grid.request import record_of
-from bench.grid.workers import Workers, work
+from bench.grid.workers import NONE, Workers, work
 from bench.run import Run
 from bench.runner.attempt import Event, Tries, log_path
 from bench.runner.stale import lacking
@@ -139,7 +139,7 @@ class _Tally:
         """Take note of what a worker says of a run."""
         if isinstance(said, Epoch):
             self._screen.epoch(worker, said)
-        elif index < 0:
+        elif index == NONE:
             self._hear_of_none(said)
         elif said.what == "begun":
             self._at[worker] = index

@@ -35,7 +35,7 @@ from bench.settings import Execution
 from bench.train.loop import Epoch
 from results.claims import Claims
 
-__all__ = ["Message", "Workers", "count_of", "work", "workers_of"]
+__all__ = ["NONE", "Message", "Workers", "count_of", "work", "workers_of"]
 
 POLL_SECONDS = 1.0  # between looks at what other processes hold
 START_SECONDS = 600.0  # that a new process may take until it says something
@@ -44,7 +44,10 @@ PATIENCE_EPOCHS = (
     20.0  # a worker hangs that is silent for so many of its longest epochs, and for the patience asked for
 )
 
-Message = tuple[int, int, Event | Epoch]  # which worker, which run of the list (-1: none), what has happened
+NONE = -1  # no run of the list
+READY, ENDED = (NONE, Event("there")), (NONE, Event("done"))  # what a worker says first and last
+
+Message = tuple[int, int, Event | Epoch]  # which worker, which run of the list, what has happened
 
 
 def work(
@@ -70,7 +73,7 @@ def work(
             if event.what not in ("held", "lost"):
                 del left[index]
         if left and not begun:
-            tell(-1, Event("held", f"waiting for {len(left)} runs that other processes are at; see results check"))
+            tell(NONE, Event("held", f"waiting for {len(left)} runs that other processes are at; see results check"))
             again = time.monotonic() + max(POLL_SECONDS, time.monotonic() - started)
             while time.monotonic() < again and not stopped():
                 time.sleep(POLL_SECONDS / 4)
@@ -221,9 +224,6 @@ def _received(worker: _Worker) -> tuple[int, Event | Epoch] | None:
     return index, said
 
 
-ENDED = (-1, Event("done"))  # what a worker says last
-
-
 def _serve(
     pipe: Connection,
     plan: Callable[[], Sequence[Run]],
@@ -240,14 +240,14 @@ def _serve(
     end_with_parent(functools.partial(os.killpg, 0, signal.SIGKILL))  # its claim is then that of a process that is gone
     _write_to(log)
     voice = _Voice(pipe, settings.patience_seconds)
-    voice.tell(-1, Event("held"))
+    voice.tell(*READY)
     try:
         torch.set_num_threads(threads)
         if settings.device.type == "cuda":
             torch.cuda.set_device(settings.device)
         voice.runs = plan()
     except Exception as error:  # as in `attempt`; no run is at fault
-        voice.tell(-1, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
+        voice.tell(NONE, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
     else:
         work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped)
     voice.tell(*ENDED)
@@ -279,12 +279,12 @@ class _Voice:
 
     def stopped(self) -> bool:
         """Return whether the parent has asked to stop, or is gone."""
-        self.watch(-1)
+        self.watch(NONE)
         return self.pipe.poll()
 
     def watch(self, index: int) -> None:
         """Wait for the next word again; the test after the last epoch may have many more images than an epoch."""
-        sizes = self.runs[index].task.sizes if index >= 0 else {"test": 1, "train": 1}
+        sizes = self.runs[index].task.sizes if index != NONE else {"test": 1, "train": 1}
         epochs = PATIENCE_EPOCHS * max(1.0, sizes["test"] / sizes["train"])
         faulthandler.dump_traceback_later(max(self.patience, epochs * self.longest), exit=True)
 
