@@ -104,16 +104,18 @@ def run_grid(
     stopped = False
     with _finishing(screen.say) as asked, tempfile.TemporaryDirectory(prefix="petl-bench-") as folder:
         tries = Tries(Path(folder), failed or Path(folder, "failed"))
+
+        def over() -> bool:
+            return asked.is_set() or tally.complete()
+
         try:
             if workers is None:
                 tell = functools.partial(tally.hear, tries, 0)
                 work(pending.left, root, settings, Claims(), tries, tell, asked.is_set)
             elif pending.left:
-                with contextlib.closing(workers.messages(pending.left, tries, asked.is_set)) as messages:
+                with contextlib.closing(workers.messages(pending.left, tries, over)) as messages:
                     for message in messages:
                         tally.hear(tries, *message)
-                        if tally.complete():
-                            break  # what a worker still does then, another did in its place
         except KeyboardInterrupt:
             stopped = True
         stopped = stopped or (asked.is_set() and not tally.complete())
@@ -171,7 +173,7 @@ class _Tally:
     def _enter(self, tries: Tries, index: int, said: Event) -> None:
         run = self._runs[index]
         log = log_path(self._root, run)
-        if said.what in ("done", "there"):
+        if said.what == "done" or (said.what == "there" and index not in self._at.values()):
             self._read(index, said.what)
         elif said.what == "failed":
             self._fail(index, said.sentence, log)
