@@ -109,7 +109,7 @@ def test_a_job_does_the_runs_and_the_next_finds_them_done(request_: Request, tmp
     Job()(words(request_, tmp_path, keep=Keep(frozenset({"weights"}), tmp_path)))
     record = results.load(tmp_path / record_of(run))
     assert results.has_kept(tmp_path, record, "weights")
-    assert record.where.command == "bench.py"
+    assert record.where.command == "python bench.py"
 
 
 def test_a_run_that_is_none_any_more_has_a_log_and_the_others_are_done(request_: Request, tmp_path: Path) -> None:

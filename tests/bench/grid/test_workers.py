@@ -103,11 +103,13 @@ def test_patience_grows_with_what_an_epoch_and_a_test_take(
     monkeypatch.setattr("faulthandler.dump_traceback_later", lambda seconds, exit: armed.append(seconds))
     asked = run()
     asked = dataclasses.replace(asked, task=dataclasses.replace(asked.task, sizes={"train": 12, "test": test}))
-    voice = _Voice(multiprocessing.Pipe()[1], 100, [asked])
+    parent, child = multiprocessing.Pipe()
+    voice = _Voice(child, 100, [asked])
     for number, taken in enumerate(epochs):
         voice.tell(0, Epoch(number + 1, 0.0, 0.0, taken))
     voice.watch(0)
     assert armed[-1] == seconds
+    assert parent.poll() == bool(epochs)
 
 
 def test_the_longest_run_is_first() -> None:
