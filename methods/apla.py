@@ -74,7 +74,7 @@ class Apla(Method, name="apla"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Write the learned rows into the projections; the architecture is the backbone's. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in network.vit.blocks:

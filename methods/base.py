@@ -155,7 +155,7 @@ class Method:
         """
         raise NotImplementedError
 
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Return an equal network that is cheaper at inference, where the paper has one; else the network itself."""
         return network
 

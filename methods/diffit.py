@@ -4,7 +4,7 @@
 
 beside every parameter that has "bias" or "norm" in its name, that of the patch projection included. A scale multiplies
 the output of the branch's last layer, with its bias, before layer scale and stochastic depth, which is the same
-function. It keeps that output. Both scales merge into the rows of their layers: `fold`. See docs/methods/diffit.md.
+function. It keeps that output. Both scales merge into the rows of their layers: `merge`. See docs/methods/diffit.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class DiffFit(Method, name="diffit"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Merge the scales into their layers; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in network.vit.blocks:

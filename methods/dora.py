@@ -125,7 +125,7 @@ class Dora(Method, name="dora"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Put the weights in place of the frozen ones; the architecture is the backbone's. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):

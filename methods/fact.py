@@ -62,7 +62,7 @@ class FactTt(Method, name="fact_tt"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):

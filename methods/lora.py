@@ -180,7 +180,7 @@ class Lora(Method, name="lora"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
         for module in list(network.modules()):
             if isinstance(getattr(module, "qkv", None), Adapted):

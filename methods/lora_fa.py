@@ -125,7 +125,7 @@ class LoraFa(Method, name="lora_fa"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in network.vit.blocks:

@@ -5,7 +5,7 @@ A and d have 2·rank rows (methods/vera.py); with x a token (D) that attention p
     mean, v = d * (A x), cut in two      z = mean + noise · exp(v/2)      y += alpha · b * (B z)
 
 with noise ~ N(0, 1) anew for each token. In evaluation z = mean, and the second half of d has no gradient; the mean
-merges into the projection: `fold`. With `kl_divisor` the loss has a term besides, the divergence from N(0, 1)
+merges into the projection: `merge`. With `kl_divisor` the loss has a term besides, the divergence from N(0, 1)
 
     Σ over blocks of the mean over targets of mean(½ (mean² + exp v − 1 − v)) / kl_divisor
 

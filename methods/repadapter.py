@@ -9,7 +9,7 @@ g·units/G … of the code alone. There is no activation, so with U the block-di
 
     W ← W (I + scale · U Down),   bias ← bias + scale · W (U a + b)
 
-of the projection to queries, keys and values (and of fc1) is the same network: `fold`. The normalised tokens are made
+of the projection to queries, keys and values (and of fc1) is the same network: `merge`. The normalised tokens are made
 again in the backward pass, so that an adapter keeps its code alone. See docs/methods/repadapter.md.
 """
 
@@ -111,7 +111,7 @@ class RepAdapter(Method, name="repadapter"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Merge into the frozen layers; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):

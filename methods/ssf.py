@@ -4,7 +4,7 @@
 
 after the patch projection (D), in each block after LN1 (D), the projection to queries, keys and values (3D), the
 attention's output (D), LN2 (D), fc1 (4D, before GELU) and fc2 (D), and after the final norm (D). It merges into the
-layers: `fold`. Norms and the patch projection run with merged weights in training too, so that they keep nothing; of
+layers: `merge`. Norms and the patch projection run with merged weights in training too, so that they keep nothing; of
 linear layers the output before the scale is kept, and the one after it made again. See docs/methods/ssf.md.
 """
 
@@ -88,7 +88,7 @@ class Ssf(Method, name="ssf"):
         return Entangled(vit)
 
     @torch.no_grad()
-    def fold(self, network: Network) -> Network:
+    def merge(self, network: Network) -> Network:
         """Merge into the frozen layers; the architecture is the backbone's again. `network` is used up."""
         assert isinstance(network, Entangled)
         network.vit.blocks = nn.Sequential(*(block.unwrapped() for block in network.vit.blocks))

@@ -38,16 +38,16 @@ class Case:
         return recompute(network) if self.checkpointing else network
 
     def inference(self) -> Network:
-        """The network as it is used when training is over, folded, on the meta device."""
+        """The network as it is used when training is over, merged, on the meta device."""
         with torch.device("meta"):
             network = skeleton(self.backbone, self.method, self.classes, self.recipe)
-            return self.method.fold(network)
+            return self.method.merge(network)
 
-    def real(self, device: torch.device, folded: bool) -> Network:
+    def real(self, device: torch.device, merged: bool) -> Network:
         """The same with random weights, which cost what others do, on `device`."""
         backbone = dataclasses.replace(self.backbone, weights=None)
         network = build(backbone, self.method, self.classes, self.recipe)
-        network = self.method.fold(network) if folded else recompute(network) if self.checkpointing else network
+        network = self.method.merge(network) if merged else recompute(network) if self.checkpointing else network
         return network.to(device)
 
     @property

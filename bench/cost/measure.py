@@ -102,7 +102,7 @@ def _train(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[T
 
 
 def _step_of(case: Case, device: torch.device) -> Callable[[], None]:
-    return training_step(case.real(device, folded=False), *_batch(case, device), case.recipe, case.rules)
+    return training_step(case.real(device, merged=False), *_batch(case, device), case.recipe, case.rules)
 
 
 def steps_peaks(make: Callable[[], Callable[[], None]], device: torch.device) -> Peaks:
@@ -125,7 +125,7 @@ def _train_peaks(step: Callable[[], None], device: torch.device) -> Peaks:
 
 def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[Timing, Peaks]:
     _clear(device)
-    network, (images, _) = case.real(device, folded=True).eval(), _batch(case, device)
+    network, (images, _) = case.real(device, merged=True).eval(), _batch(case, device)
     if case.rules == TODAY:
         lower_frozen(network, case.recipe.precision)
 

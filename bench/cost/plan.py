@@ -38,7 +38,7 @@ def plan(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY
 
 
 def plan_inference(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
-    """Peak of a forward pass without a graph, on a network from `skeleton` that may have been folded."""
+    """Peak of a forward pass without a graph, on a network from `skeleton` that may have been merged."""
     with FakeTensorMode():
         materialise(network)
         return inference_peak(network, torch.empty(recipe.batch_size, 3, image_size, image_size), recipe, rules)

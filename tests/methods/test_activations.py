@@ -150,7 +150,7 @@ def test_a_network_with_ms_ln_folds(spec: str) -> None:
     disturb(network)
     images = batch()[0].double()
     expected = network(images)
-    torch.testing.assert_close(parse(spec)[0].fold(network)(images), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(parse(spec)[0].merge(network)(images), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("spec", ["bitfit", "vpt_deep", "linear", "lst", "dtl", "adaptformer"])

@@ -98,9 +98,9 @@ def test_fold_keeps_the_outputs_and_adds_nothing(spec: str) -> None:
     disturb(network)
     images = batch()[0].double()
     expected, size = network(images), count(network).total
-    folded = parse(spec)[0].fold(network).eval()
-    torch.testing.assert_close(folded(images), expected, rtol=1e-10, atol=1e-10)
-    assert count(folded).total <= size
+    merged = parse(spec)[0].merge(network).eval()
+    torch.testing.assert_close(merged(images), expected, rtol=1e-10, atol=1e-10)
+    assert count(merged).total <= size
 
 
 @every_method

@@ -34,14 +34,14 @@ def probe(tensor: Tensor) -> float:
 
 @pytest.mark.parametrize("spec", MERGED)
 def test_merging_leaves_the_layers_of_the_backbone(spec: str) -> None:
-    folded = parse(spec)[0].fold(network_of(spec))
-    found = {name: value.shape for name, value in folded.vit.state_dict().items() if not name.startswith("head")}
+    merged = parse(spec)[0].merge(network_of(spec))
+    found = {name: value.shape for name, value in merged.vit.state_dict().items() if not name.startswith("head")}
     assert found == {name: value.shape for name, value in plain().state_dict().items()}
 
 
 @pytest.mark.parametrize("case", [case for case in cases() if case.file in ("repadapter", "dora")], ids=str)
 def test_merged_weights_are_those_of_the_published_code(case: Case) -> None:
-    block = case.method().fold(case.network()).vit.blocks[0]
+    block = case.method().merge(case.network()).vit.blocks[0]
     qkv, fc1, checks = block.attn.qkv, block.mlp.fc1, case.values["checks"]
     found = {"folded_qkv_weight_probe": probe(qkv.weight), "folded_qkv_bias_probe": probe(qkv.bias)}
     found |= {"folded_fc1_weight_probe": probe(fc1.weight), "folded_fc1_bias_probe": probe(fc1.bias)}
@@ -184,7 +184,7 @@ def test_decay_touches_only_the_rows_that_learn(rows: int) -> None:
         functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
-    after = parse(spec)[0].fold(network).vit
+    after = parse(spec)[0].merge(network).vit
     for i, block in enumerate(after.blocks):
         old = before.blocks[i].attn.proj
         moved = (block.attn.proj.weight != old.weight).any(dim=1)

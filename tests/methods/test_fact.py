@@ -73,8 +73,8 @@ def test_the_start() -> None:
 
 @both
 def test_folding_leaves_the_architecture_of_the_backbone(name: str) -> None:
-    folded = parse(name)[0].fold(network_of(name))
-    names = {key: value.shape for key, value in folded.vit.state_dict().items() if not key.startswith("head")}
+    merged = parse(name)[0].merge(network_of(name))
+    names = {key: value.shape for key, value in merged.vit.state_dict().items() if not key.startswith("head")}
     assert names == {key: value.shape for key, value in plain().state_dict().items()}
 
 

@@ -126,7 +126,7 @@ def test_methods_start_as_the_backbone_and_merge_into_it(family: Family) -> None
             torch.testing.assert_close(network(images), vit.double()(images), rtol=1e-6, atol=1e-6, msg=name)
         disturb(network, 0.1)
         expected = network(images)
-        torch.testing.assert_close(method.fold(network).eval()(images), expected, rtol=1e-6, atol=1e-6, msg=name)
+        torch.testing.assert_close(method.merge(network).eval()(images), expected, rtol=1e-6, atol=1e-6, msg=name)
 
 
 @every_family

@@ -109,9 +109,9 @@ def test_dropout_has_a_mask_for_each_image(target: str) -> None:
 def test_folding_leaves_the_layers_of_the_backbone(spec: str) -> None:
     network = network_of(spec)
     head = sum(p.numel() for p in network.head.parameters())
-    folded = parse(spec)[0].fold(network)
-    assert all(type(projection(folded, i)) is nn.Linear for i in range(12))
-    assert count(folded).total - head == sum(p.numel() for p in plain().parameters())
+    merged = parse(spec)[0].merge(network)
+    assert all(type(projection(merged, i)) is nn.Linear for i in range(12))
+    assert count(merged).total - head == sum(p.numel() for p in plain().parameters())
 
 
 def test_needs_one_projection_to_queries_keys_and_values() -> None:

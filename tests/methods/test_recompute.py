@@ -130,4 +130,4 @@ def test_other_backbones(spec: str, kind: dict[str, object]) -> None:
     network(images).square().sum().backward()
     assert all(parameter.grad is not None for parameter in learning(network))
     expected = network.eval()(images)
-    torch.testing.assert_close(method.fold(network).eval()(images), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(method.merge(network).eval()(images), expected, rtol=1e-9, atol=1e-9)

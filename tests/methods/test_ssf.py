@@ -38,8 +38,8 @@ def test_merged_weights_in_training_are_the_layer_and_then_the_scale() -> None:
 
 
 def test_folding_leaves_the_architecture_of_the_backbone() -> None:
-    folded = parse("ssf")[0].fold(network_of("ssf"))
-    names = {name: value.shape for name, value in folded.vit.state_dict().items() if not name.startswith("head")}
+    merged = parse("ssf")[0].merge(network_of("ssf"))
+    names = {name: value.shape for name, value in merged.vit.state_dict().items() if not name.startswith("head")}
     assert names == {name: value.shape for name, value in plain().state_dict().items()}
 
 

@@ -131,7 +131,7 @@ def _of(session: Session, case: Case, compiled: bool) -> Row:
     }
     if compiled:
         return row
-    forward = _timed_forward(session, case.method.fold(network).eval(), images, case.recipe)
+    forward = _timed_forward(session, case.method.merge(network).eval(), images, case.recipe)
     return row | {**_rates("inference", forward, size), "inference_unstable": forward.unstable}
 
 

@@ -63,7 +63,7 @@ def by_fvcore(network: nn.Module) -> tuple[int, int, set[str]]:
 def test_two_counters_agree(spec: str, kernel: str) -> None:
     case = Case(SMALL, parse(spec)[0], CLASSES, Recipe(attention=kernel))
     ours = inference_macs(case.inference(), SIZE)
-    network = case.real(torch.device("cpu"), folded=True).eval()  # frozen as in use: the lean forms depend on it
+    network = case.real(torch.device("cpu"), merged=True).eval()  # frozen as in use: the lean forms depend on it
     total, layers, unknown = by_fvcore(network)
     if spec.startswith("synqt") and (kernel == "eager" or "trainable" in spec):
         assert ours > (

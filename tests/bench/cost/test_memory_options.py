@@ -88,7 +88,7 @@ def test_fp16_is_refused_with_steps_in_the_backward_pass() -> None:
 
 def test_a_measured_step_takes_the_option() -> None:
     case = Case(run().backbone, parse("full")[0], CLASSES, Recipe(batch_size=2, **IN_BACKWARD))
-    network = case.real(torch.device("cpu"), folded=False)
+    network = case.real(torch.device("cpu"), merged=False)
     before = [p.detach().clone() for p in learning(network)]
     training_step(network, torch.randn(2, 3, SIZE, SIZE), torch.tensor([0, 1]), case.recipe)()
     assert not any(map(torch.equal, before, learning(network)))

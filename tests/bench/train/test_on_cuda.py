@@ -75,11 +75,11 @@ def test_a_step_with_all_options_stays_on_the_device(spec: str, monkeypatch: pyt
 def test_a_folded_network_stays_on_the_device(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of(spec)
     with pretended(monkeypatch) as device:
-        folded, normalise = parse(spec)[0].fold(network.to(CUDA)), normaliser()
+        merged, normalise = parse(spec)[0].merge(network.to(CUDA)), normaliser()
         device.crossings.clear()
-        accuracy(folded, split("cpu"), normalise, recipe("bf16"), CUDA)
+        accuracy(merged, split("cpu"), normalise, recipe("bf16"), CUDA)
         assert dict(device.crossings) == SCORING
-        assert {tensor.device.type for tensor in folded.state_dict().values()} == {"cuda"}
+        assert {tensor.device.type for tensor in merged.state_dict().values()} == {"cuda"}
 
 
 @pytest.mark.parametrize("spec", ["linear", "dtl", "vqt", "side_tuning"])
