@@ -33,13 +33,13 @@ class Network(nn.Module):
     """A network whose forward pass is `adapt` after `extract`; only `adapt` builds a graph.
 
     Subclasses have a `head`, the trainable classifier, whose parameters the papers leave out of their counts.
-    Those that say which states of the backbone they need (`needs`, methods/states.py), and make features of them,
-    let a run compute the states once: `features_of(observe(images))` is `extract(images)`.
+    Those that name the states of the backbone they read (`required_states`, methods/states.py), and make features of
+    them, let a run compute the states once: `features_of(observe(images))` is `extract(images)`.
     """
 
     head: nn.Module
     rate: float = 1.0  # share of the recipe's learning rate at which it is trained
-    needs: tuple[str, ...] = (IMAGES,)  # names of the states that `features_of` reads
+    required_states: tuple[str, ...] = (IMAGES,)  # names of the states that `features_of` reads
     printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 
     def extract(self, images: Tensor) -> Any:
@@ -47,11 +47,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the states in `needs` of normalised images, by name: what may be kept of an image."""
+        """Return the states in `required_states` of normalised images, by name: what may be kept of an image."""
         return {IMAGES: images}
 
     def features_of(self, states: Mapping[str, Tensor]) -> Any:
-        """Return what `extract` returns, from the states in `needs`; cheap, and may be random in training."""
+        """Return what `extract` returns, from the states in `required_states`; cheap, and may be random in training."""
         return self.extract(states[IMAGES])
 
     def adapt(self, features: Any) -> Tensor:
@@ -82,7 +82,7 @@ class Entangled(Network):
         self.vit = vit
         steps = self._steps()
         self.frozen_steps = leading_frozen(steps)
-        self.needs = ((IMAGES, *named_steps(steps))[self.frozen_steps],)
+        self.required_states = ((IMAGES, *named_steps(steps))[self.frozen_steps],)
 
     def _steps(self) -> list[Step]:
         return steps_of(self.vit)
@@ -98,11 +98,11 @@ class Entangled(Network):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return that output by its name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return the one state that is needed."""
-        return states[self.needs[0]]
+        return states[self.required_states[0]]
 
     def adapt(self, features: Tensor) -> Tensor:
         """Run the remaining steps."""

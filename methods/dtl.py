@@ -59,7 +59,7 @@ class Disentangled(Network):
         chain = chain_of(vit)
         below = [i for i in range(start + 1) if str(i) in reads and chain[i].stage == chain[start].stage]
         self.inputs = {str(i): written(_step(chain, i) - 1) for i in below}  # a state ends with its stage
-        self.needs = (*self.inputs.values(), written(_step(chain, start)))
+        self.required_states = (*self.inputs.values(), written(_step(chain, start)))
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
@@ -72,11 +72,11 @@ class Disentangled(Network):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return these states by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
         """Return what `extract` returns, from the states."""
-        return {i: states[name] for i, name in self.inputs.items()}, states[self.needs[-1]]
+        return {i: states[name] for i, name in self.inputs.items()}, states[self.required_states[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:
         """Inject into the output of block M, run the later blocks with their injections, pool and classify.

@@ -73,7 +73,7 @@ class Ladder(SideNetwork):
         self.side_norm = norm
         self.up = projection(width, vit.embed_dim)
         self.pool = pool
-        self.needs = tuple(written(i) for i in range(len(vit.blocks) + 1))
+        self.required_states = tuple(written(i) for i in range(len(vit.blocks) + 1))
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """Return the embedding and what each block wrote."""
@@ -81,11 +81,11 @@ class Ladder(SideNetwork):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return these states by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return these states as a list."""
-        return [states[name] for name in self.needs]
+        return [states[name] for name in self.required_states]
 
     def adapt(self, features: list[Tensor]) -> Tensor:
         """Run the side network from the embedding up, and the head on its class token or the mean of its patches."""

@@ -51,7 +51,7 @@ class Bypassed(SideNetwork):
         self.vit = vit
         self.lateral = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
         self.vertical = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
-        self.needs = tuple(written(i) for i in range(depth + 1))
+        self.required_states = tuple(written(i) for i in range(depth + 1))
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:
@@ -64,11 +64,11 @@ class Bypassed(SideNetwork):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return the embedding and what each block wrote, all tokens, by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
-        return [self._needed(states[name]) for name in self.needs]
+        return [self._needed(states[name]) for name in self.required_states]
 
     def adapt(self, features: list[Tensor]) -> Tensor:
         """Run the bypass from the embedding up, the final norm and the head."""

@@ -54,7 +54,7 @@ class Synthesized(SideNetwork):
         self.out = nn.Linear(width, vit.embed_dim)
         self.out_norm = nn.LayerNorm(vit.embed_dim, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
-        self.needs = tuple(written(i) for i in range(depth))
+        self.required_states = tuple(written(i) for i in range(depth))
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Tensor]:
@@ -67,11 +67,11 @@ class Synthesized(SideNetwork):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return the embedding and what each block but the last wrote, by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
-        *rest, last = (states[name] for name in self.needs)
+        *rest, last = (states[name] for name in self.required_states)
         return [*(state.to(read_type(state)) for state in rest), last]
 
     def adapt(self, features: list[Tensor]) -> Tensor:

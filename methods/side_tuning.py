@@ -48,7 +48,7 @@ class SideNetwork(nn.Module):
 class SideTuned(Network):
     """Mixes the features of the frozen backbone and of the side network."""
 
-    needs = POOLED, IMAGES
+    required_states = POOLED, IMAGES
 
     def __init__(self, vit: Vit, side: SideNetwork) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class SideTuned(Network):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return both by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return both as a pair, from their names."""

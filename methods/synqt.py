@@ -40,7 +40,7 @@ class Synthesised(Network):
         assert isinstance(norm, nn.LayerNorm)
         self.vit = vit
         self.trains_blocks = method.kem == "trainable"
-        self.needs = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
+        self.required_states = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
         self.tokens = nn.Parameter(torch.empty(depth, method.tokens, width).uniform_(-1, 1))
         self.carry_scale = nn.Parameter(torch.full((1,), method.carry_scale))
         self.attention_scales, self.ffn_scales = (
@@ -66,13 +66,13 @@ class Synthesised(Network):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return what each block read, by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
         """Return what `extract` returns, from the states."""
         if self.trains_blocks:
             return states[EMBEDDED]
-        return [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=True)]
+        return [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.required_states, strict=True)]
 
     def adapt(self, features: list[Kept] | Tensor) -> Tensor:
         """Run queries through the synthesis and the frozen blocks, and the head."""

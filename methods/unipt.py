@@ -46,7 +46,7 @@ class ParallelTuned(SideNetwork):
         self.anchor = nn.Linear(vit.embed_dim, width)
         self.gate = nn.Linear(width, 1)
         self.up = nn.Linear(width, vit.embed_dim)
-        self.needs = (*(written(i) for i in range(states)), POOLED)
+        self.required_states = (*(written(i) for i in range(states)), POOLED)
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
@@ -62,12 +62,12 @@ class ParallelTuned(SideNetwork):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states as they are, and the pooled feature, by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     @torch.no_grad()
     def features_of(self, states: Mapping[str, Tensor]) -> Features:
         """Return what `extract` returns, from the states, which are shared and stay as they are."""
-        return [_rectified(states[name]) for name in self.needs[:-1]], states[POOLED]
+        return [_rectified(states[name]) for name in self.required_states[:-1]], states[POOLED]
 
     def adapt(self, features: Features) -> Tensor:
         """Pool each state under the anchor's query, weigh the results, and classify their sum with the feature."""

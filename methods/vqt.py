@@ -41,7 +41,7 @@ class Reader(nn.Module):
         self.weights = nn.Parameter(torch.ones(shape[:2])) if method.pool == "weighted" else None
         self.dropout = nn.Dropout(method.dropout)
         self.pool, self.normalize = method.pool, method.normalize
-        self.needs = (*(written(i) for i in range(shape[0])), POOLED)
+        self.required_states = (*(written(i) for i in range(shape[0])), POOLED)
         self.width = vit.embed_dim * (1 + shape[0] * (method.tokens if method.pool == "none" else 1))
 
     @torch.no_grad()
@@ -52,12 +52,14 @@ class Reader(nn.Module):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return what each block read, and the backbone's own feature, by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     @torch.no_grad()
     def keep_of(self, states: Mapping[str, Tensor]) -> Features:
         """Return what `keep` returns, from the states."""
-        kept = [kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.needs, strict=False)]
+        kept = [
+            kept_of(block, states[name]) for block, name in zip(self.vit.blocks, self.required_states, strict=False)
+        ]
         return kept, self._unit(states[POOLED])
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
@@ -94,7 +96,7 @@ class Queried(Network):
         super().__init__()
         self.reader = reader
         self.head = head
-        self.needs = reader.needs
+        self.required_states = reader.required_states
 
     def extract(self, images: Tensor) -> Features:
         """Return what queries read of each block, and the backbone's own feature."""

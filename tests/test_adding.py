@@ -21,7 +21,7 @@ from methods.states import POOLED, observe
 class Beside(Network):
     """What the backbone gives, and a bottleneck of it."""
 
-    needs = (POOLED,)
+    required_states = (POOLED,)
 
     def __init__(self, vit: VisionTransformer, units: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Beside(Network):
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """The same by name."""
-        return observe(self.vit, images, self.needs)
+        return observe(self.vit, images, self.required_states)
 
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
         """The same."""

@@ -69,7 +69,7 @@ class Feed:
         """The test split: states are kept where it is scored more than once, by this run or by those on its images."""
         if self._how.cache_features == "off" or not self._wanted.pays or self._tested is False:
             return split
-        if isinstance(split, Streamed) and IMAGES in network.needs:
+        if isinstance(split, Streamed) and IMAGES in network.required_states:
             return split  # images are needed besides, and those are not in memory
         key = key_of(self._run, "test", split, self._how.device)
         if not self._store.asked_before(key) and not 0 < self._run.recipe.evaluate_every < self._run.recipe.epochs:
@@ -138,7 +138,7 @@ class Feed:
         return None
 
     def _stored(self, kept: Kept, network: Network, split: Split | Streamed) -> Stored:
-        pixels = split.images if IMAGES in network.needs and isinstance(split, Split) else None
+        pixels = split.images if IMAGES in network.required_states and isinstance(split, Split) else None
         rows = Rows(kept.states, self._how.device, pixels, self._normalise)
         return Stored(rows, split.labels.to(self._how.device))
 

@@ -34,9 +34,9 @@ class Probe(Network):
         return self.source(images)
 
     @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+    def required_states(self) -> tuple[str, ...]:  # type: ignore[override]
         """The names of the states that the source reads."""
-        return self.source.needs
+        return self.source.required_states
 
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states that the source reads, by name."""
@@ -68,7 +68,7 @@ class Picked(nn.Module):
     def __init__(self, source: nn.Module, order: Tensor) -> None:
         super().__init__()
         self.source = source
-        self.needs = source.needs
+        self.required_states = source.required_states
         self.register_buffer("order", order)
 
     def forward(self, images: Tensor) -> Tensor:

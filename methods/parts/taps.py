@@ -27,7 +27,7 @@ class Taps(nn.Module):
         self.vit, self.size, self.class_token = vit, size, class_token
         self.widths = self._sizes()  # features of each group
         self.counts = self.widths  # those of them that stay
-        self.needs = (f"taps {size} {class_token}",)
+        self.required_states = (f"taps {size} {class_token}",)
         self.register_buffer("order", None)  # those that stay, counted from the start of their group
 
     @torch.no_grad()
@@ -37,12 +37,12 @@ class Taps(nn.Module):
     @torch.no_grad()
     def observe(self, images: Tensor) -> dict[str, Tensor]:
         """Return all pooled features (B×M) under one name."""
-        return {self.needs[0]: torch.cat(list(self._groups(images)), dim=1)}
+        return {self.required_states[0]: torch.cat(list(self._groups(images)), dim=1)}
 
     @torch.no_grad()
     def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return what `forward` returns, from these features."""
-        return self._normalised(iter(states[self.needs[0]].split(self.widths, dim=1)))
+        return self._normalised(iter(states[self.required_states[0]].split(self.widths, dim=1)))
 
     @torch.no_grad()
     def narrow(self, selected: Tensor) -> None:

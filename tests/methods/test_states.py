@@ -33,7 +33,7 @@ def test_features_of_states_are_what_is_extracted(spec: str, attention: str) -> 
 def test_states_are_named_as_they_are_needed_and_build_no_graph(spec: str) -> None:
     network, (images, _) = network_of(spec), batch()
     states = network.observe(images)
-    assert tuple(states) == network.needs
+    assert tuple(states) == network.required_states
     assert not any(state.requires_grad for state in states.values())
     assert all(len(state) == len(images) for state in states.values())
 
@@ -41,13 +41,13 @@ def test_states_are_named_as_they_are_needed_and_build_no_graph(spec: str) -> No
 @every_method
 def test_states_of_one_name_are_those_of_the_unchanged_backbone(spec: str) -> None:
     network, (images, _) = network_of(spec).eval(), batch()
-    shared = [name for name in network.needs if not name.startswith("taps")]
+    shared = [name for name in network.required_states if not name.startswith("taps")]
     assert same({name: network.observe(images)[name] for name in shared}, observe(plain().eval(), images, shared))
 
 
 @every_method
 def test_what_is_frozen_beyond_the_embedding_is_needed_by_name(spec: str) -> None:
-    assert (not {"embedded", IMAGES}.issuperset(network_of(spec).needs)) == (spec in KEEPS)
+    assert (not {"embedded", IMAGES}.issuperset(network_of(spec).required_states)) == (spec in KEEPS)
 
 
 def test_a_network_that_says_nothing_needs_the_images() -> None:

@@ -71,7 +71,7 @@ def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
         )
         assert cached.score == plain.score, spec
         assert plain.speedups == Speedups(feature_cache_reason="switched off")
-        learns = "images" in network_of(spec).needs and len(network_of(spec).needs) == 1
+        learns = "images" in network_of(spec).required_states and len(network_of(spec).required_states) == 1
         assert cached.speedups.feature_cache == (None if learns else "device"), spec
         assert cached.speedups.feature_cache_same is (None if learns else True), spec
 

@@ -95,7 +95,9 @@ def test_states_beside_the_device_are_sent_once_each(monkeypatch: pytest.MonkeyP
     with pretended(monkeypatch) as device:
         read = stored(network, "cpu")
         found = epoch(network, read, "fp32", device)
-        assert found == TRAINING | {"_to_copy": 1 + len(network.needs)}  # the order of the labels alone, and the states
+        assert found == TRAINING | {
+            "_to_copy": 1 + len(network.required_states)
+        }  # the order of the labels alone, and the states
 
 
 def test_a_batch_is_mixed_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
