@@ -89,5 +89,5 @@ def test_needs_a_whole_number_of_slices(name: str) -> None:
 def test_needs_linear_layers(name: str) -> None:
     vit = plain()
     vit.blocks[0].attn.qkv = nn.Identity()
-    with pytest.raises(Unsupported, match="one linear projection"):
+    with pytest.raises(Unsupported, match="one linear layer as"):
         parse(name)[0].attach(vit)
