@@ -89,8 +89,8 @@ class Disentangled(Network):
         codes = {i: self.reads[i].down(inputs.pop(i)) for i in list(inputs)}
         x = self._inject(x, codes, chain[self.start])
         for i, link in enumerate(chain[self.start + 1 :], start=self.start + 1):
-            if link.merge is not None:
-                x, codes = link.merge(x), {}
+            if link.downsample is not None:
+                x, codes = link.downsample(x), {}
             codes[str(i)] = self.reads[str(i)].down(x)
             x = self._inject(link.run(x), codes, link)
         return self._classify(x)
@@ -126,7 +126,7 @@ class Disentangled(Network):
 
 def _step(chain: list[Link], block: int) -> int:
     """Return the index of a block's step (blocks from 0) among the steps of the backbone; step 0 is the embedding."""
-    return 1 + block + sum(link.merge is not None for link in chain[: block + 1])
+    return 1 + block + sum(link.downsample is not None for link in chain[: block + 1])
 
 
 class Dtl(Method, name="dtl"):

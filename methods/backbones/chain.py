@@ -29,7 +29,7 @@ KINDS = (*PLAIN, *HIERARCHICAL)
 
 @dataclass(frozen=True)
 class Link:
-    """A block with its stage (from 0), its width, and what merges patches before it: None inside a stage.
+    """A block with its stage (from 0), its width, and what downsamples its patches before it: None inside a stage.
 
     `positions` gives what timm's block is given beside its tokens: rotary positions in Eva, a bias in Beit.
     """
@@ -37,7 +37,7 @@ class Link:
     block: nn.Module
     stage: int
     width: int
-    merge: nn.Module | None = None
+    downsample: nn.Module | None = None
     positions: Callable[[], dict[str, Tensor]] = dict
 
     @property
@@ -77,7 +77,7 @@ def steps_of(vit: Vit) -> list[Step]:
     between: list[tuple[Callable[[Tensor], Tensor], nn.Module]] = []
     for link in chain:
         *parts, block = link.block if isinstance(link.block, nn.Sequential) else (link.block,)
-        before = [link.merge, *parts] if link.merge is not None else parts
+        before = [link.downsample, *parts] if link.downsample is not None else parts
         between += [*((module, module) for module in before), (link.with_positions(block), block)]
     return [
         Step(lambda images: embed(vit, images), lambda: _others(vit, [*(m for _, m in between), *after, head])),
