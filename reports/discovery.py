@@ -59,7 +59,7 @@ PUBLISHED = [name for name in REPORTS if "\ndef published(" in (VIEWS / f"{name}
 
 
 def pick(names: Sequence[str] | None) -> list[str]:
-    """The names in order, all reports for None; raises ValueError with one sentence on an unknown one."""
+    """Return the names in order, all reports for None; raise ValueError with one sentence on an unknown one."""
     for name in names or ():
         if name not in REPORTS:
             raise ValueError(f"no report {name!r}; known: {', '.join(REPORTS)}")
@@ -67,18 +67,18 @@ def pick(names: Sequence[str] | None) -> list[str]:
 
 
 def find(name: str) -> Report:
-    """The function of one report; imports it, and pandas or matplotlib with it."""
+    """Import one report, and pandas or matplotlib with it, and return its function."""
     report: Report = importlib.import_module(f"reports.views.{name}").report
     return report
 
 
 def published(name: str) -> Sequence[Table]:
-    """The papers' tables of one report among PUBLISHED."""
+    """Return the papers' tables of one report among PUBLISHED."""
     tables: Sequence[Table] = importlib.import_module(f"reports.views.{name}").published()
     return tables
 
 
 def why_nothing(name: str) -> str | None:
-    """What a report that gave nothing says of it, if anything."""
+    """Return the sentence that says why a report has nothing to show, if it has one."""
     sentence: str | None = getattr(importlib.import_module(f"reports.views.{name}"), "NOTHING", None)
     return sentence

@@ -33,7 +33,7 @@ class Bubble:
 
     @property
     def width(self) -> float:
-        """Of the marker, in points."""
+        """The width of the marker in points, whose square is in proportion to memory."""
         return sqrt(AREA * self.memory)
 
 

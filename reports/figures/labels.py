@@ -97,7 +97,7 @@ def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, floa
 
 
 def height_for(names: int, least: float) -> float:
-    """Inches of a figure in which so many names stand above each other."""
+    """Return the height of a figure, in inches, in which so many names stand above each other."""
     return max(least, STEP * names / 72 + AROUND)
 
 
@@ -110,7 +110,7 @@ def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
 
 
 def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
-    """Places at least `step` from each other, near the wanted ones, in their order, inside the limits if they fit."""
+    """Move places until they are `step` apart: in their order, near where they were, inside the limits if they fit."""
     order = sorted(range(len(wanted)), key=lambda place: wanted[place])
     groups: list[tuple[int, float]] = []  # of neighbours that touch: how many, and the middle of all
     for place in order:

@@ -56,7 +56,7 @@ def draw(panels_: Sequence[Panel], score: str) -> Drawing:
 
 
 def crowds(points: Sequence[Point]) -> list[list[Point]]:
-    """The methods with more settings than can be told apart by labels; the points of each by rising cost."""
+    """Find methods with more settings than labels can tell apart; return the points of each by rising cost."""
     methods: dict[str, list[Point]] = {}
     for point in sorted(points, key=lambda point: (point.cost, point.score)):
         methods.setdefault(re.split(r"[: (]", point.label)[0], []).append(point)
@@ -71,7 +71,7 @@ def frontier(runs: pd.DataFrame, cost: str, score: str) -> pd.DataFrame:
 
 
 def staircase(points: Sequence[Point], end: float) -> list[tuple[float, float]]:
-    """The corners of the frontier: the best score to be had at each cost, on to the right end."""
+    """Return the corners of the frontier: the best score to be had at each cost, on to the right end."""
     best = frontier(pd.DataFrame(points), "cost", "score")
     corners: list[tuple[float, float]] = []
     for cost, score in zip(best["cost"], best["score"], strict=True):
@@ -81,7 +81,7 @@ def staircase(points: Sequence[Point], end: float) -> list[tuple[float, float]]:
 
 
 def around(values: Sequence[float]) -> tuple[float, float]:
-    """Limits a sixth of the range, or at least a little, beyond the values."""
+    """Return the limits of an axis that reach a sixth of the range, or at least a little, beyond the values."""
     room = (max(values) - min(values)) / 6 or 0.1
     return min(values) - room, max(values) + room
 

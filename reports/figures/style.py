@@ -137,7 +137,7 @@ class Look:
 
 
 def look(method: str) -> Look:
-    """The look that a method has in every figure, by its name; its settings change nothing."""
+    """Return how a method looks in every figure, by its name; its settings change nothing."""
     name = re.split(r"[: (]", method)[0]
     for family, (color, markers) in FAMILIES.items():
         if name in markers:
@@ -147,7 +147,7 @@ def look(method: str) -> Look:
 
 
 def family_of(method: str) -> str:
-    """The family of a method in words."""
+    """Return the family of a method in words."""
     return look(method).family
 
 
@@ -281,13 +281,13 @@ def logarithmic(axes: Axes, which: str, values: Sequence[float] = (), *, base: f
 
 @cache
 def family() -> list[str]:
-    """The fonts in their order: matplotlib's own, then those of this machine that have many scripts, widest first."""
+    """List the fonts: matplotlib's own, then those of this machine that have many scripts, widest first."""
     there = sorted({font.name for font in font_manager.fontManager.ttflist})
     return [FIRST, *(name for start in SCRIPTS for name in there if name.startswith(start))][:8]
 
 
 def shown(text: str) -> str:
-    """The text with plain characters in place of those that no font here has.
+    """Replace the characters that no font here has by plain ones.
 
     Names of classes and folders may be in any script. A character without a glyph loses its accent or becomes its
     number, `<5DE6>`, so that two names never look the same and none is a row of boxes.

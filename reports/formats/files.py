@@ -13,7 +13,7 @@ __all__ = ["write"]
 
 
 def write(item: Table | Figure, folder: Path) -> list[Path]:
-    """A table as .md, .tex and .csv, a figure as .png, .pdf and, with its caption, .tex; returns the paths."""
+    """Write a table as .md, .tex and .csv, a figure as .png, .pdf and, with its caption, .tex; return the paths."""
     contents = _texts(item) if isinstance(item, Table) else _images(item)
     paths = [folder / f"{item.name}{suffix}" for suffix in contents]
     for path, content in zip(paths, contents.values(), strict=True):

@@ -17,7 +17,7 @@ Write = Callable[[Column, Cell, bool], str]  # the text of a cell; True where it
 
 
 def raw(table: Table) -> pd.DataFrame:
-    """Numbers in stored units, under the keys of the columns, and empty where nothing is known.
+    """Return the numbers in stored units under the keys of the columns, empty where nothing is known.
 
     A column that has deviations is followed by `<key>_std`, and one that has words in place of numbers by
     `<key>_status`.
@@ -40,7 +40,7 @@ def raw(table: Table) -> pd.DataFrame:
 
 
 def shown(table: Table, write: Write, heading: Callable[[Column], tuple[str, str]]) -> pd.DataFrame:
-    """The text of every cell; the first column is the index, the others stand below their block and label.
+    """Return the text of every cell; the first column is the index, the others stand below their block and label.
 
     Without blocks there are labels alone. `heading` gives both as the format writes them.
     """
@@ -59,12 +59,12 @@ def shown(table: Table, write: Write, heading: Callable[[Column], tuple[str, str
 
 
 def csv(table: Table) -> str:
-    """The raw numbers in full precision, for other programs."""
+    """Write the raw numbers in full precision, for other programs."""
     return raw(table).to_csv(index=False, lineterminator="\n")
 
 
 def markdown(table: Table) -> str:
-    """Caption, table and notes; the best of a column is bold."""
+    """Write caption, table and notes; the best of a column is bold."""
     headings = ["<br>".join(part for part in _heading(column) if part) for column in table.columns]
     frame = shown(table, _cell, _heading).reset_index().set_axis(headings, axis=1)
     alignment = ["left", *["right"] * (len(headings) - 1)]

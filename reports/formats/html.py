@@ -53,17 +53,17 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
 
 
 def table(item: Table) -> Markup:
-    """The table as HTML, with the blocks of columns above their labels, each label a button that sorts."""
+    """Write the table as HTML, with blocks of columns above their labels, each label a button that sorts."""
     return Markup(frames.shown(item, _cell, _heading).style.to_html(exclude_styles=True))
 
 
 def prose(text: str) -> Markup:
-    """The text with words between backticks as code."""
+    """Write text as HTML, with words between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 def title(name: str) -> str:
-    """The name of a report as a heading: `lora_position` is LoRA position."""
+    """Turn the name of a report into a heading: `lora_position` becomes LoRA position."""
     first, *others = name.split("_")
     return " ".join([SPELLED.get(first, first.capitalize()), *(SPELLED.get(word, word) for word in others)])
 

@@ -52,18 +52,18 @@ ENVIRONMENT = Environment(variable_start_string="<<", variable_end_string=">>", 
 
 
 def table(item: Table) -> str:
-    """A whole `table*` environment, made to fit the width of the page."""
+    """Write a whole `table*` environment, made to fit the width of the page."""
     caption = escaped(" ".join([item.caption, *item.notes]))
     return _filled(TABLE, item.name, caption=caption, tabular=_tabular(item))
 
 
 def figure(item: Figure) -> str:
-    """A `figure*` environment that includes the PDF of the same name, which lies beside it."""
+    """Write a `figure*` environment that includes the PDF of the same name, which lies beside it."""
     return _filled(FIGURE, item.name, caption=escaped(item.caption))
 
 
 def escaped(plain: str) -> str:
-    """One line in which no character is a command, and words between backticks are in type of one width."""
+    """Escape text: one line in which no character is a command, with words between backticks in typewriter type."""
     pieces = re.split(r"`([^`]+)`", " ".join(plain.split()))
     return "".join(
         rf"\texttt{{{_literal(piece)}}}" if place % 2 else _literal(piece) for place, piece in enumerate(pieces)

@@ -42,23 +42,23 @@ UNUSUAL = {
 
 @dataclass(frozen=True)
 class Alike:
-    """Rows that differ in the method, and in the fields that were set apart, alone."""
+    """Holds rows of cost records that share all conditions but the method and the fields that were set apart."""
 
     rows: pd.DataFrame
 
     @property
     def conditions(self) -> str:
-        """Network, batch, precision and the rest; then how it was planned or measured."""
+        """The conditions in a sentence: network, batch, precision and the rest; then how it was planned or measured."""
         return f"{', '.join(_said(self.rows))}. {provenance(self.rows)}."
 
     @property
     def name(self) -> str:
-        """Fit for a file name."""
+        """The conditions as a part of a file name."""
         return "-".join(slug(part.replace(" ", "-")) for part in _said(self.rows))
 
 
 def alike(costs: pd.DataFrame, *apart: str) -> Iterator[Alike]:
-    """The rows of no publication's protocol by their conditions, `apart` from some of them."""
+    """Group our rows (not those made for a publication's protocol) by all conditions but those in `apart`."""
     own = costs[costs["protocol"] == ""]
     fields = [field for field in CONDITIONS if field not in apart and field in own]
     for _, rows in own.groupby(fields, sort=False, dropna=False):
@@ -66,7 +66,7 @@ def alike(costs: pd.DataFrame, *apart: str) -> Iterator[Alike]:
 
 
 def provenance(rows: pd.DataFrame) -> str:
-    """Devices where something was measured, the version of torch, the commit."""
+    """Say on which devices something was measured, with which torch, at which commit."""
     measured = rows[rows["peak_bytes"].notna() | rows["train_images_per_second"].notna()]
     devices = values(measured, "where_device")
     versions = sorted({str(known.get("torch")) for known in rows["where_versions"]})
@@ -77,7 +77,7 @@ def provenance(rows: pd.DataFrame) -> str:
 
 
 def number(value: object) -> float | None:
-    """A number of a frame, or None where there is none."""
+    """Return a number of a data frame, or None where it is missing."""
     return float(value) if isinstance(value, int | float) and value == value else None
 
 
@@ -99,7 +99,7 @@ def _said(rows: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class PrintedCost:
-    """One number of a publication, as text, and our rows for it: one for each value of its setting."""
+    """Holds one printed number, as text, and our rows for it: one for each value of its setting."""
 
     method: str
     setting: str
@@ -123,7 +123,7 @@ class PrintedCost:
         return ":".join(filter(None, (self.method, self.setting)))
 
     def ours(self, field: str, **conditions: str) -> float | None:
-        """Our number under the rules that `conditions` name; a mean where there are several tasks."""
+        """Return our number under the rules that `conditions` name; a mean where there are several tasks."""
         rows = self.rows
         for key, wanted in conditions.items():
             rows = rows[rows[key] == wanted]
@@ -136,13 +136,13 @@ class PrintedCost:
         return fmean(by_value[value] for value in wanted_values)
 
     def rounds_to(self, value: float) -> bool:
-        """Whether `value` would be printed_costs with the same digits."""
+        """Return whether `value` rounds to the printed digits."""
         digits = len(self.text.partition(".")[2])
         return f"{value:.{digits}f}" == self.text
 
 
 def printed_costs(protocol: str, costs: pd.DataFrame) -> Iterator[PrintedCost]:
-    """What a publication printed_costs, with our rows; those of a method that is not there have no rows."""
+    """Give each cost that a publication printed, with our rows for it; a method that was not run has no rows."""
     ours = costs[(costs["protocol"] == protocol) & (costs["status"] == "ok")]
     names = ours["method"].str.partition(":")[0] if len(ours) else ours["method"]
     for line in quoted("cost").query("protocol == @protocol").itertuples():

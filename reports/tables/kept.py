@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def kept_by_line(comparison: Comparison, wanted: Callable[[str], bool]) -> dict[str, dict[str, Arrays]]:
-    """By line and by task, in their order, what the first seed that kept features kept, of lines whose label fits.
+    """Read the kept features of the first seed that has any, by line and task, for the lines that are `wanted`.
 
     A file that is gone or is not the record's is passed over; the record is still sound.
     """
@@ -31,7 +31,7 @@ def kept_by_line(comparison: Comparison, wanted: Callable[[str], bool]) -> dict[
 
 
 def pick(labels: np.ndarray, count: int) -> np.ndarray:
-    """At most so many images, at equal distances through the kept ones, in the order of their classes."""
+    """Pick at most `count` images evenly from the kept ones, and order them by class."""
     chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
     return chosen[labels[chosen].argsort(kind="stable")]
 

@@ -27,7 +27,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Place:
-    """A column and what stands in it: the score of a task, the mean of a group, or an average by its convention."""
+    """Holds a column and what it shows: the score of a task, the mean of a group, or an average by its convention."""
 
     kind: Literal["task", "group", "mean"]
     name: str
@@ -35,7 +35,7 @@ class Place:
     whole: bool = True  # of an average: all of its tasks are among the columns
 
     def ours(self, line: Summary) -> Cell:
-        """The cell of a line of ours; an average over a part of its tasks is none."""
+        """Return the cell of a line of ours; an average of which some tasks have no column is empty."""
         if self.kind == "task":
             return line.tasks[self.name]
         if not self.whole:
@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """Tasks by group, and which averages are shown: of one group there is only the plain mean over tasks.
+    """Holds the tasks by group and says which averages are shown; one group alone has only the mean over tasks.
 
     `sizes` is how many tasks the suite has in each group: where some were never run there is no average over them.
     Without `tasks` there are means alone, without `averages` only those of groups.
@@ -60,7 +60,7 @@ class Layout:
     labels: Mapping[str, str] = field(default_factory=dict)  # of tasks whose name is not what a column shows
 
     def places(self) -> list[Place]:
-        """From left to right."""
+        """Return the columns of scores from left to right."""
         found: list[Place] = []
         for group, tasks in self.groups.items():
             shown = tasks if self.tasks else ()
@@ -72,7 +72,7 @@ class Layout:
         return [*found, *(self._averages() if self.averages else ())]
 
     def means(self) -> list[Place]:
-        """The averages, then the means of groups, all in one block."""
+        """Return the averages, then the means of groups, all in one block."""
         return sorted(replace(self, tasks=False).places(), key=lambda place: place.kind == "group")
 
     def _column(self, task: str, group: str) -> Column:
@@ -92,12 +92,12 @@ class Layout:
 
 
 def named(lines: Sequence[Summary]) -> Filled:
-    """The first column."""
+    """Return the first column, which names the lines."""
     return Column("method", "method"), [Cell(word=line.label) for line in lines]
 
 
 def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
-    """The costs, the conditions that are not the same in all lines, the number of runs."""
+    """Return the columns of costs, of conditions that differ between lines, and of the number of runs."""
     conditions = [f"recipe_{field}" for field in comparison.differing] + _devices(comparison.runs)
     costs = [name for name in COSTS if any(line.costs[name] != Cell() for line in lines)]
     return [
@@ -126,7 +126,7 @@ def _finished(line: Summary) -> Cell:
 
 
 def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str]) -> Table:
-    """Lines in the order of the published tables."""
+    """Make the table of our runs, with lines in the order of the published tables."""
     lines = summaries(comparison)
     filled = [named(lines), *_filled(layout.means(), lines), *about(comparison, lines)]
     filled += [(Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
@@ -145,7 +145,7 @@ def _filled(places: Sequence[Place], lines: Sequence[Summary]) -> list[Filled]:
 
 
 def seeds(line: Summary) -> str:
-    """A range where there are more than two in a row: `0..4`."""
+    """Write the seeds of a line: `0, 2`, or `0..4` where there are more than two in a row."""
     known = values(line.runs, "seed")
     whole = len(known) > 2 and int(known[-1]) - int(known[0]) == len(known) - 1
     return f"{known[0]}..{known[-1]}" if whole else ", ".join(known)

@@ -82,12 +82,12 @@ class Printed:
 
     @property
     def title(self) -> str:
-        """Where it was printed, and of which epoch."""
+        """The publication and table, and the epoch that was chosen."""
         return f"{self.source} ({SELECTIONS[self.selection]})"
 
 
 def published(subject: str, comparison: Comparison) -> list[Printed]:
-    """The rows for the backbone of a comparison, on weights of the same data; those of SSF are of another recipe."""
+    """Return the rows for the backbone of a comparison, pre-trained on the same data (SSF's by another recipe)."""
     network, _, tag = comparison.backbone.partition(".")
     known = PRETRAINING.get(tag)
     if network not in NETWORKS or known is None:
@@ -100,7 +100,7 @@ def published(subject: str, comparison: Comparison) -> list[Printed]:
 
 
 def by_weights(subject: str) -> dict[tuple[str, str], list[Printed]]:
-    """All rows with an accuracy, also of methods that are not here, by backbone and pre-training."""
+    """Return all rows with an accuracy, also of methods that are not here, by backbone and pre-training."""
     lines = quoted(subject)
     found: dict[tuple[str, str], list[Printed]] = {}
     for _, part in lines[lines["quantity"].isin(QUANTITIES)].groupby(ROW, sort=False):
@@ -110,27 +110,27 @@ def by_weights(subject: str) -> dict[tuple[str, str], list[Printed]]:
 
 
 def tasks(subject: str) -> list[str]:
-    """The tasks that were printed, in the order of the file, which is that of the suite."""
+    """Return the tasks that were printed, in the order of the file, which is that of the suite."""
     lines = quoted(subject)
     return list(dict.fromkeys(lines.loc[lines["quantity"] == "accuracy", "task"]))
 
 
 def unknown_weights(comparison: Comparison) -> tuple[str, ...]:
-    """What must be said where a weight file is not known by its name."""
+    """Return the note that is needed where the name of the backbone does not say its pre-training."""
     if "." in comparison.backbone:
         return ()
     return ("The name of the backbone does not say what it was pre-trained on; published rows are for ImageNet-21k.",)
 
 
 def fitting(rows: Iterable[Printed], spec: str) -> list[Printed]:
-    """The rows of a method with these settings: those with numbers by task, or else those with averages alone."""
+    """Return the rows of a method with these settings: those with most tasks, or else with averages alone."""
     own = [row for row in rows if canonical(row.spec) == canonical(spec) and (row.groups or row.averages or row.scores)]
     most = max((len(row.scores) for row in own), default=0)
     return [row for row in own if len(row.scores) == most]
 
 
 def canonical(spec: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    """The method and its settings, `1` and `1.0` alike, in any order."""
+    """Bring a spec to one form: the method and its settings in any order, with `1` and `1.0` alike."""
     name, *settings = spec.split(":")
     pairs = (setting.partition("=")[::2] for setting in settings)
     return name, frozenset((key, _plain(value)) for key, value in pairs)
@@ -177,7 +177,7 @@ def _values(lines: pd.DataFrame, quantity: str, key: str) -> dict[str, str]:
 
 
 def theirs(row: Printed, layout: Layout, place: Place) -> Cell:
-    """The number as it was printed; a mean that was not, from the printed tasks and in parentheses."""
+    """Return the number as it was printed; a mean that was not printed follows from the tasks, in parentheses."""
     known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
     if place.name in known:
         return Cell(_share(known[place.name]), printed=known[place.name])
@@ -201,7 +201,7 @@ def _share(text: str) -> float:
 
 
 def tables_alone(subject: str, sizes: Mapping[str, int], labels: Mapping[str, str] | None = None) -> list[Table]:
-    """Make the tables_alone of the rows in `results/published/<subject>.csv`, which has the tasks in the suite's order.
+    """Make the tables of the rows in `results/published/<subject>.csv`, which has the tasks in the suite's order.
 
     `sizes` is how many tasks the suite has in each group, `labels` what columns show in place of a task's name.
     """
@@ -241,12 +241,12 @@ def _about_printed(row: Printed) -> tuple[Cell, ...]:
 
 
 def without_best(column: Column) -> Column:
-    """Ours and theirs share a column here, so that none is marked as its best."""
+    """Return the column without a best end: where ours and theirs share it, no cell is marked as the best."""
     return replace(column, metric=column.metric and replace(column.metric, better=None))
 
 
 def obtained(rows: Iterable[Printed]) -> list[str]:
-    """How numbers were obtained that were not read where they were printed, and other remarks, once for all rows."""
+    """Say how numbers were obtained that were not read where they were printed, and other remarks, once a source."""
     alike: dict[tuple[str, ...], dict[str, dict[str, None]]] = {}  # by notes, the rows of each source in their order
     for row in rows:
         if row.notes:

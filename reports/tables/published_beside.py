@@ -41,21 +41,21 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Beside:
-    """A line of ours by its last and by its best epoch, and the published rows of that method."""
+    """Holds a line of ours by its last and by its best epoch, and the published rows of that method."""
 
     last: Summary
     best: Summary | None
     rows: Sequence[Printed]
 
     def ours(self, row: Printed) -> Summary | None:
-        """By the choice of the row; where that is not known, the last."""
+        """Return our line by the epoch that the row was chosen by; where that is not known, the last."""
         return self.best if row.selection == "best_on_test" else self.last
 
 
 def beside(
     name: str, comparison: Comparison, layout: Layout, rows: Sequence[Printed], notes: Sequence[str]
 ) -> Table | None:
-    """Our lines that have a published row, each with its rows; None where there is none."""
+    """Make the table of our lines that have published rows, each above its rows; None where no line has any."""
     known = list(_beside(comparison, rows))
     if not known:
         return None
@@ -150,7 +150,7 @@ def pair(subject: str, comparison: Comparison, notes: Sequence[str], layout: Lay
 
 
 def gap(ours: Cell, printed: Cell, place: Place) -> Cell:
-    """Ours minus theirs, with its sign."""
+    """Return ours minus theirs, with its sign."""
     if ours.value is None or printed.value is None or place.column.metric is None:
         return Cell()
     difference = ours.value - printed.value
@@ -159,7 +159,7 @@ def gap(ours: Cell, printed: Cell, place: Place) -> Cell:
 
 
 def counted(line: Summary, convention: str) -> float | None:
-    """Scalars of a line of ours, what the publication's code registers and never uses included; None where unknown."""
+    """Count our trainable scalars as the publication did, with those its code never uses; None where unknown."""
     if convention == "cifar_with_linear_head":
         return _by_task(line, _with_linear_head).get(CIFAR)
     if convention == "with_head_mean_of_tasks":

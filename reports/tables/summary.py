@@ -44,19 +44,19 @@ Average = Callable[[Mapping[str, float | None]], float | None]
 
 
 def plain_mean(values: Iterable[float | None]) -> float | None:
-    """The mean, or None when there is no value or one of them is missing."""
+    """Return the mean, or None when there is no value or one of them is missing."""
     listed = list(values)
     present = [value for value in listed if value is not None]
     return fmean(present) if present and len(present) == len(listed) else None
 
 
 def group_means(scores: Scores, groups: Groups) -> dict[str, float | None]:
-    """The plain mean of each group."""
+    """Return the plain mean of each group."""
     return {group: plain_mean(scores.get(task) for task in tasks) for group, tasks in groups.items()}
 
 
 def mean_of_group_means(scores: Scores, groups: Groups) -> float | None:
-    """The headline number: every group weighs the same, however many tasks it has."""
+    """Return the headline number, in which every group weighs the same, however many tasks it has."""
     return plain_mean(group_means(scores, groups).values())
 
 
@@ -74,14 +74,14 @@ class Summary:
 
 
 def summaries(comparison: Comparison) -> list[Summary]:
-    """One for each line; all are held to the tasks that any of them has."""
+    """Sum up each line; its averages need every task that any of the lines has."""
     groups = tasks_by_group(comparison.runs)
     lines = dict(iter(comparison.runs.groupby("line", sort=False)))
     return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
 
 
 def on_common_tasks(comparison: Comparison) -> tuple[Comparison, str]:
-    """The comparison on the tasks that its lines have in common, and a sentence where those are not all.
+    """Return the comparison on the tasks that its lines have in common, and a sentence where those are not all.
 
     Lines that finished fewer than half of the tasks are not waited for: they have no average.
     """
@@ -98,7 +98,7 @@ def on_common_tasks(comparison: Comparison) -> tuple[Comparison, str]:
 
 
 def memory(lines: Sequence[Summary]) -> str:
-    """Measured where all methods were measured on one device, planned otherwise: the two are never compared."""
+    """Choose the measured peak where all methods were measured on one device, else the planned: never both."""
     devices = {device for line in lines for device in values(line.runs, "where_device")}
     measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
     return "peak_bytes" if measured else "planned_peak_bytes"

@@ -84,7 +84,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A raw number, perhaps with its standard deviation; or a word in its place; or nothing.
+    """Holds a raw number, perhaps with its standard deviation; or a word in its place; or nothing.
 
     `printed` is how a publication wrote the number, whose digits are kept.
     """
@@ -105,11 +105,11 @@ class Column:
     metric: Metric | None = None
 
     def number(self, cell: Cell) -> str:
-        """The cell as shown: its word, or its number in the metric's unit and digits, or nothing."""
+        """Write the cell: its word, or its number in the metric's unit and digits, or nothing."""
         return cell.word or cell.printed or self._shown(cell.value)
 
     def spread(self, cell: Cell) -> str:
-        """The standard deviation as shown, or nothing."""
+        """Write the standard deviation, or nothing."""
         return "" if cell.word else self._shown(cell.spread)
 
     def _shown(self, value: float | None) -> str:
@@ -142,7 +142,7 @@ class Table:
             raise ValueError(f"table {self.name!r} has rows that do not fit its {len(self.columns)} columns")
 
     def best(self, place: int) -> frozenset[int]:
-        """The rows that share the best value of a column as it is shown; none where there is nothing to choose."""
+        """Find the rows that share the best value of a column as it is shown; none where there is nothing to choose."""
         column = self.columns[place]
         cells = {row: cells[place] for row, cells in enumerate(self.rows) if cells[place].value is not None}
         if column.metric is None or column.metric.better is None or len(cells) < 2:
@@ -152,7 +152,7 @@ class Table:
         return frozenset(row for row, cell in cells.items() if column.number(cell) == best)
 
     def blocks(self) -> list[list[int]]:
-        """The places of the columns, neighbours of one block together; a column without a block stands alone."""
+        """Group the places of neighbouring columns by their block; a column without a block stands alone."""
         runs: list[list[int]] = []
         for place, column in enumerate(self.columns):
             if place and column.block and column.block == self.columns[place - 1].block:
@@ -175,7 +175,7 @@ Item = Table | Figure
 
 
 def told_apart(items: Sequence[Item]) -> list[Item]:
-    """The same items, a number behind each name that came before, so that no file replaces another."""
+    """Put a number behind each name that came before, so that no file replaces another."""
     names = [item.name for item in items]
     counts = [names[:place].count(name) for place, name in enumerate(names)]
     return [

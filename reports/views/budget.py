@@ -45,7 +45,7 @@ def _items(group: Alike) -> Sequence[Table | Figure]:
 
 
 def fitting(points: Sequence[tuple[int, int]], budget: float) -> float:
-    """The batch at which a card of `budget` bytes is full; less than 1 where not even one image fits."""
+    """Return the batch at which a card of `budget` bytes is full; less than 1 where not even one image fits."""
     pairs = list(pairwise(points))
     (low, below), (high, above) = next((pair for pair in pairs if pair[1][1] > budget), pairs[-1])
     return low + (budget - below) * (high - low) / (above - below)

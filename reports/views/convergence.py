@@ -31,7 +31,7 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 
 def curve(rows: Sequence[Sequence[Sequence[float]]]) -> np.ndarray | None:
-    """The mean of curves of points (epoch, value); None where they are not at the same epochs, or of one point."""
+    """Average curves of points (epoch, value); None where they are not at the same epochs, or of one point."""
     epochs = {tuple(epoch for epoch, _ in points) for points in rows}
     if len(epochs) != 1 or len(next(iter(epochs))) < 2:
         return None

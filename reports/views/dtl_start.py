@@ -31,7 +31,7 @@ SCORES = "Accuracy of the last epoch, mean of the group means; bars: standard de
 
 @dataclass(frozen=True)
 class Point:
-    """What is known at one M; bytes and shares."""
+    """Holds what is known at one M: costs in bytes, and the accuracy as a share."""
 
     start: int
     costs: Mapping[str, float | None]

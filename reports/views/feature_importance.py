@@ -39,7 +39,7 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 
 def shares(weights: np.ndarray) -> tuple[float, float]:
-    """Of absolute weights, how many are above 0.8 and how many below 0.2."""
+    """Return which share of the absolute weights is above 0.8 and which below 0.2."""
     size = np.abs(weights)
     return float((size > 0.8).mean()), float((size < 0.2).mean())
 

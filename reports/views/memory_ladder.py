@@ -60,13 +60,13 @@ class Bar:
 
     @classmethod
     def of(cls, label: str, line: Mapping[Any, Any], step: bool = False) -> Bar:
-        """From a row of the frame."""
+        """Make a bar from a row of the data frame."""
         parts = {part: number(line.get(f"planned_{part}_bytes")) or 0.0 for part in PARTS}
         return cls(label, parts, float(line["planned_peak_bytes"]), step)
 
     @property
     def end(self) -> str:
-        """What stands at its end."""
+        """The text at the end of the bar: the peak, and what this step saves."""
         saved = "" if self.saved is None else f"  ({-self.saved * GIBIBYTES:+.2f})".replace("-", "\N{MINUS SIGN}")
         return f"{self.peak * GIBIBYTES:.2f}{saved}"
 

@@ -28,7 +28,7 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 
 def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: str, legend: str) -> Figure | None:
-    """Accuracy against memory, and beside it against another cost; None where no line has an average and a cost."""
+    """Draw accuracy against memory and another cost; None where no line has an average and a cost."""
     complete = [line for line in lines if line.headline.value is not None]
     panels = {cost: _points(complete, cost) for cost in (memory(complete), other)}
     panels = {cost: points for cost, points in panels.items() if points}

@@ -41,7 +41,7 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 
 def embedded(features: np.ndarray, perplexity: float) -> np.ndarray:
-    """Places in the plane (n×2), the same every time."""
+    """Compute places in the plane (n×2) by t-SNE, the same every time."""
     from sklearn.manifold import TSNE  # here, because it takes a second to import
 
     scaled = features / (features.std() or 1.0)

@@ -1,12 +1,15 @@
-"""The figure is readable: labels cover nothing, nothing is cut off, and both hold at any crowding."""
+"""The trade-off figure: labels cover nothing, nothing is cut off, and the frontier is what no other row beats."""
 
 from itertools import combinations
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.transforms import Bbox
 
 from reports.figures import style
+from reports.figures.scatter import Point, frontier, staircase
 from reports.figures.style import FAMILIES, look, shown
 from reports.formats.files import write
 from reports.tables.table import Figure
@@ -143,3 +146,24 @@ def test_names_in_any_script_are_glyphs_or_words(make) -> None:
     with style.panel(shown("\u5de6"), shown("\U0001f600")) as (drawing, _):
         pass
     drawing.draw_without_rendering()  # where a glyph that is missing would warn, which is an error here
+
+
+numbers = st.none() | st.integers(0, 5).map(float) | st.floats(0, 100)
+tables = st.lists(st.tuples(numbers, numbers), max_size=12)
+
+
+def beats(other: tuple[float, float], row: tuple[float, float]) -> bool:
+    return other != row and other[0] <= row[0] and other[1] >= row[1]
+
+
+@given(tables)
+def test_the_rows_no_other_row_beats(rows: list[tuple[float | None, float | None]]) -> None:
+    found = frontier(pd.DataFrame(rows, columns=["cost", "score"], dtype=float), "cost", "score")
+    known = {(cost, score) for cost, score in rows if cost is not None and score is not None}
+    expected = sorted(row for row in known if not any(beats(other, row) for other in known))
+    assert list(found.itertuples(index=False, name=None)) == expected
+
+
+def test_the_staircase_goes_right_then_up() -> None:
+    points = [Point("a", 1, 50), Point("b", 4, 40), Point("c", 2, 70)]
+    assert staircase(points, 9) == [(1, 50), (2, 50), (2, 70), (9, 70)]
