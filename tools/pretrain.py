@@ -34,6 +34,7 @@ ARCHITECTURE: dict[str, Any] = {
     "num_heads": 3,
     "mlp_ratio": 4,
 }
+CPU = torch.device("cpu")
 PARTS = ("figure", "ground", "ink", "paper")
 WEIGHTS = (1.0, 0.5, 0.25, 0.25)  # of the parts: the figure is what is hard to see
 BATCH, WARM = 128, 0.05
@@ -57,12 +58,17 @@ def network(classes: int) -> VisionTransformer:
     return VisionTransformer(**ARCHITECTURE, num_classes=classes)
 
 
-def pretrain(bank: Bank, seed: int, seconds: float = math.inf, steps: float = math.inf) -> Outcome:
-    """Train until the time or the steps are used up; the schedule follows the share of them that has passed."""
+def pretrain(
+    bank: Bank, seed: int, seconds: float = math.inf, steps: float = math.inf, device: torch.device = CPU
+) -> Outcome:
+    """Train until the time or the steps are used up; the schedule follows the share of them that has passed.
+
+    On another device than a CPU pictures are composed there too, from its own random numbers.
+    """
     torch.manual_seed(seed)
-    random = torch.Generator().manual_seed(seed)
-    sizes = label_sizes(bank)
-    net = _started(network(sum(sizes)))
+    random = torch.Generator(device).manual_seed(seed)
+    bank, sizes = bank.to(device), label_sizes(bank)
+    net = _started(network(sum(sizes))).to(device)
     optimizers = _optimizers(net)
     start, step, done = time.perf_counter(), 0, 0.0
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
@@ -74,7 +80,7 @@ def pretrain(bank: Bank, seed: int, seconds: float = math.inf, steps: float = ma
             done = max((time.perf_counter() - start) / seconds, step / steps)
             if step % 100 == 0:
                 bar.update(row, completed=done, description=f"step {step}, loss {loss.item():.3f}")
-    weights = {name: value for name, value in net.state_dict().items() if not name.startswith("head.")}
+    weights = {name: value.cpu() for name, value in net.state_dict().items() if not name.startswith("head.")}
     return Outcome(weights, time.perf_counter() - start, step, _accuracy(net, bank, sizes, random))
 
 
@@ -126,7 +132,7 @@ def _step(
 def _accuracy(net: VisionTransformer, bank: Bank, sizes: tuple[int, ...], random: Generator) -> tuple[float, ...]:
     """Measure, on new pictures, the share of each part of the label that is read rightly."""
     net.eval()
-    right, seen = torch.zeros(len(sizes)), torch.zeros(len(sizes))
+    right, seen = torch.zeros(2, len(sizes), device=random.device)
     for _ in range(20):
         pictures, labels = compose(bank, BATCH, 32, EASY[1], random)
         guesses = torch.stack([part.argmax(1) for part in net((pictures - 0.5) / 0.5).split(sizes, 1)], 1)
@@ -164,10 +170,12 @@ def main() -> None:
     parser.add_argument("--kinds", type=int, default=100, help="categories per family of formulas")
     parser.add_argument("--each", type=int, default=300, help="pre-rendered instances of a category")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", type=torch.device, default=CPU)
     options = parser.parse_args()
     bank = draw_bank(options.kinds, options.each, options.seed)
-    outcome = pretrain(bank, options.seed, options.minutes * 60, options.steps)
+    outcome = pretrain(bank, options.seed, options.minutes * 60, options.steps, options.device)
     words = f"--steps {outcome.steps} --kinds {options.kinds} --each {options.each} --seed {options.seed}"
+    words += "" if options.device == CPU else f" --device {options.device}"
     write_weights(outcome, options.out, f"python -m tools.pretrain --minutes inf {words}")
 
 

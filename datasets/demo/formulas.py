@@ -28,6 +28,10 @@ class Bank:
     grounds: Tensor
     each: int
 
+    def to(self, device: torch.device) -> "Bank":
+        """Return the same maps on a device."""
+        return Bank(self.figures.to(device), self.grounds.to(device), self.each)
+
     @property
     def figure_kinds(self) -> int:
         """How many categories of figures there are."""

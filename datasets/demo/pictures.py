@@ -21,10 +21,15 @@ def label_sizes(bank: Bank) -> tuple[int, int, int, int]:
 
 
 def compose(bank: Bank, count: int, size: int, easy: float, random: Generator) -> tuple[Tensor, Tensor]:
-    """Compose pictures with values in [0, 1] and their labels, one column per part.
+    """Compose pictures with values in [0, 1] and their labels, one column per part, where `random` and the bank are.
 
     A share of `easy` pictures is white on black and undisturbed: shapes are learned from these first, or not at all.
     """
+    with random.device:
+        return _compose(bank, count, size, easy, random)
+
+
+def _compose(bank: Bank, count: int, size: int, easy: float, random: Generator) -> tuple[Tensor, Tensor]:
     cover, figure = _place(bank.figures, count, size, (0.85, 1.6), 0.4, random)
     relief, ground = _place(bank.grounds, count, size, (0.35, 0.65), 0.35, random)
     clean, bare, plain, grey = (torch.rand(count, generator=random) < share for share in (easy, 0.1, 0.3, 0.25))

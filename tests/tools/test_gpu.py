@@ -23,7 +23,7 @@ from tools.gpu.__main__ import STAGES
 from tools.gpu.screen import Screen
 from tools.gpu.session import Session, Sizes
 
-TINY = Sizes(SMALL.name, (2,), 2, 2, 4, 2, "digits", "linear", "eager")
+TINY = Sizes(SMALL.name, (2,), 2, 2, 4, 2, "digits", "linear", "eager", 2, 3, 2, 1)
 CARD = {"method": "lora", "compiled": False, "status": "ok", "train_images_per_second": 1.0,
         "inference_images_per_second": 1.0, "device": "NVIDIA H200"}  # fmt: skip
 ABOUT = {"device", "driver", "date", "commit", "dirty", "command", "python", "torch", "timm"}
@@ -38,6 +38,7 @@ COLUMNS = {  # of each file, some that the report or the plan of a repair needs
     "gpu_loop": {"method", "bench_seconds", "bare_seconds", "ratio"},
     "gpu_cached": {"method", "uncached_run_seconds", "cached_run_seconds", "ratio"},
     "gpu_hours": {"method", "train_hours", "test_hours"},
+    "gpu_pretrain": {"steps", "shipped_accuracy", "new_accuracy", "shipped_bytes", "new_bytes", "worth_keeping"},
 }  # fmt: skip
 
 
@@ -77,6 +78,12 @@ def test_every_stage_writes_its_file(tried: tuple[Path, Session, str]) -> None:
         assert rows is not None
         assert columns | ABOUT <= set(rows), name
         assert rows["device"].str.startswith("cpu").sum() == len(rows) - (name == "gpu_speed")
+    rows = load_measured(results, "gpu_pretrain")
+    assert rows is not None
+    assert rows["new_bytes"].item() == (results / "measured" / "pretrained.safetensors").stat().st_size
+    assert abs(rows["new_bytes"].item() - rows["shipped_bytes"].item()) < 1000
+    assert 0 < rows["new_accuracy"].item() < rows["shipped_accuracy"].item()  # two steps teach little
+    assert not rows["worth_keeping"].item()
     assert re.findall(r"^ *\d+ s  (\w+): \d+ s$", said, re.MULTILINE) == list(STAGES)
 
 

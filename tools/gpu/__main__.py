@@ -1,4 +1,4 @@
-"""Check a GPU: planned against measured memory, the command line, speed, and what keeping features saves.
+"""Check a GPU: planned against measured memory, the command line, speed, kept features, and a new checkpoint.
 
 `python -m tools.gpu --minutes 8` works through its stages in order of worth and saves each result as soon as it is
 there, as CSV in results/measured/, with card, driver, versions, date, commit and command; `python bench.py report gpu`
@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 from tools.gpu.cached import compare_cached, project_hours
+from tools.gpu.checkpoint import pretrain_checkpoint
 from tools.gpu.command_line import check_waiting, run_embedded, run_vtab_task
 from tools.gpu.memory import compare_memory
 from tools.gpu.screen import Screen
@@ -32,6 +33,7 @@ STAGES = {
     "loop": measure_loop,
     "cached": compare_cached,
     "hours": project_hours,
+    "pretrain": pretrain_checkpoint,
 }
 
 

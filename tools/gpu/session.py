@@ -46,10 +46,14 @@ class Sizes:
     tasks: str | None  # of the embedded suite; None for all
     methods: str
     compiler: str  # torch.compile's backend
+    pretrain_kinds: int  # categories of each family of formulas
+    pretrain_each: int  # pictures of a category
+    pretrain_steps: int | None  # None for as many as there is time for
+    probe_epochs: int | None  # of the linear probe; None for those of the suite
 
 
-FULL = Sizes("random:vit_base_patch16_224", (64, 8), 64, 20, 1000, 2, None, "all", "inductor")
-DRY = Sizes("random:demo", (2,), 2, 3, 8, 2, "digits", "linear,lora", "aot_eager")
+FULL = Sizes("random:vit_base_patch16_224", (64, 8), 64, 20, 1000, 2, None, "all", "inductor", 100, 300, None, None)
+DRY = Sizes("random:demo", (2,), 2, 3, 8, 2, "digits", "linear,lora", "aot_eager", 2, 3, 2, 1)
 
 
 @dataclass
