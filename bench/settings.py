@@ -58,7 +58,7 @@ class Execution:
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk
     features_since: float = 0.0  # seconds, as of time.time: what was kept on disk before is made anew (--force)
-    compile: Literal["off", "kernels", "graphs"] = "off"  # recorded, since it may change last digits
+    compile: Literal["off", "kernels"] = "off"  # recorded, since it may change last digits
     stale: Literal["redo", "keep"] = (
         "redo"  # what is done about a record of other settings or code (bench/runner/stale.py)
     )

@@ -23,7 +23,7 @@ __all__ = ["digest_of", "method_digest", "planning_digest", "states_digest"]
 ROOT = Path(__file__).resolve().parent.parent
 PLANNING = ("bench.cost.record:planned", "bench.cost.measure:measure")  # what the numbers of a cost record come from
 STATES = (
-    "bench.train.autocast:autocast", "bench.data.batches:Normaliser", "bench.data.batches:statistics_of",
+    "bench.train.step:autocast", "bench.data.batches:Normaliser", "bench.data.batches:statistics_of",
     "datasets.transforms.decoding:decode", "datasets.transforms.preprocessing:Preprocessing",
     "methods.backbones.registry:Backbone", "methods.backbones.registry:prepare",
     "methods.base:Entangled", "methods.base:Network",

@@ -51,7 +51,7 @@ class Recipe:
     decay: Literal["all", "matrices", "not_biases"] = "matrices"  # which trainable tensors decay
     momentum: Fraction = 0.9
     epsilon: Positive = 1e-8
-    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/schedules.py
+    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/optimizer.py
     per: Literal["epoch", "step"] = "epoch"
     warmup_epochs: Literal[0] | Count = 10
     warmup_rate: Number = 0.0

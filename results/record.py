@@ -92,7 +92,7 @@ class Speedups:
     feature_cache_same: bool | None = None  # whether images of other batches had the same last digits
     cached_peak_bytes: int | None = None  # of CUDA's allocator in training, the features on the device included
     test_cached: bool = False  # whether the test images' features were kept as well
-    compiled: str | None = None  # "kernels" or "graphs" (--compile)
+    compiled: str | None = None  # "kernels" (--compile)
 
 
 @closed

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from bench.train.loss import loss_of
 from bench.train.network import build, skeleton
-from bench.train.optimizers import optimizer_of
+from bench.train.optimizer import optimizer_of
+from bench.train.step import loss_of
 from methods import METHODS, Unsupported
 from methods.backbones.families import FAMILIES
 from methods.backbones.registry import ARCHITECTURES, Backbone, find

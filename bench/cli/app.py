@@ -130,7 +130,7 @@ def grid(
     reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image)
     launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
     place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
-    speed = SpeedOptions(cache_features, feature_limit, compile_).fields(launch.kind(place), results)
+    speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)
     kept = Keep(kinds_of(keep), results.absolute())
     speed |= {"stale": stale, "patience_seconds": 60 * patience}
     how = Execution(place, keep=kept, reading=reading, **speed)
@@ -183,9 +183,8 @@ def cost(
     results: options.Results = ROOT / "results",
 ) -> None:
     """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
+    from bench.cli.cost import CostRequest, document, show
     from bench.cli.cost import cost as price
-    from bench.cli.cost_request import CostRequest
-    from bench.cli.cost_shown import document, show
     from reports import show_costs
 
     words = precision, attention, optimizer, checkpointing, autograd

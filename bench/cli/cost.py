@@ -1,44 +1,112 @@
-"""What `bench.py cost` does, apart from reading its options: cases to records on disk and rows to show."""
+"""What `bench.py cost` does with the words of a call: cases, their records on disk, and what is shown of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
-from bench.cli.cost_request import CostRequest, cases_of
 from bench.cli.guard import check_folder
-from bench.cost.budget import bytes_of, largest_batch, weight_bytes
+from bench.cost.budget import FIXED, SHARE, bytes_of, largest_batch, needed, say, say_gainless, weight_bytes
 from bench.cost.case import Case
-from bench.cost.explain import largest_blocks
-from bench.cost.margin import needed
-from bench.cost.memory_options import say, say_gainless
+from bench.cost.cuda_rules import Rules
+from bench.cost.explain import largest_blocks, show_blocks
 from bench.cost.record import cost_of
 from bench.errors import WrongCall
 from bench.grid.request import device_of
+from bench.names import check
 from bench.runner.stale import current
+from bench.train.network import skeleton
 from methods import Unsupported
+from methods.backbones.registry import find, resized
+from methods.backbones.weights import WeightsError
+from methods.recipe import Recipe
+from methods.spec import parse_list
 from results import CostRecord, load_costs, save_cost
 
-__all__ = ["Answer", "cost", "settle"]
+__all__ = ["Answer", "CostRequest", "cases_of", "cost", "document", "settle", "show"]
 
 Row = dict[str, Any]
+LARGEST = 1_000_000  # images in a batch; beyond it the bytes of a tensor no longer fit a machine word
+RULES = {"current": Rules(), "legacy": Rules("legacy", "zeroed")}  # PyTorch 1.7 zeroed gradients in place
+
+FIELDS = ("batch_size", "precision", "attention", "optimizer", "activations", "optimizer_in_backward")  # of a recipe
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
+class CostRequest:
+    """A call of `cost` as a user words it."""
+
+    methods: str = "all"
+    backbone: str = "random:vit_base_patch16_224"
+    classes: int = 100
+    batch_size: int = 64
+    precision: str = "fp32"
+    attention: str = "fused"
+    optimizer: str = "adamw"
+    checkpointing: bool = False
+    autograd: str = "current"
+    activations: str = ""
+    optimizer_in_backward: bool = False
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """A record a case, and what was asked for beside it: the batch that fits, the largest tensors at the peak."""
 
     records: list[CostRecord]
     beside: list[Row]
+
+
+def cases_of(request: CostRequest) -> list[Case]:
+    """One for each method; raises WrongCall."""
+    _check("--batch-size", request.batch_size, LARGEST)
+    _check("--classes", request.classes, LARGEST)
+    for field, value in (("optimizer", request.optimizer), ("autograd", request.autograd)):
+        known = list(RULES) if field == "autograd" else list(get_args(get_type_hints(Recipe)[field]))
+        check(field, [value], known)
+    try:
+        backbone = resized(find(request.backbone), request.image_size)
+        methods, recipe = parse_list(request.methods), _recipe(request)
+        cases = [
+            Case(backbone, method, request.classes, recipe, request.checkpointing, RULES[request.autograd])
+            for method in methods
+        ]
+        for case in cases:
+            _try(case)
+    except (ValueError, WeightsError) as error:
+        raise WrongCall(str(error)) from error
+    return cases
+
+
+def _recipe(request: CostRequest) -> Recipe:
+    fields: dict[str, Any] = {key: getattr(request, key) for key in FIELDS}
+    return Recipe(**fields)
+
+
+def _check(option: str, value: int, largest: int) -> None:
+    if not 1 <= value <= largest:
+        raise WrongCall(f"{option} {value} cannot be planned; give a whole number from 1 to {largest}")
+
+
+def _try(case: Case) -> None:
+    """Attach without weights: ValueError for a setting that does not fit; what is unsupported is a result."""
+    try:
+        skeleton(case.backbone, case.method, case.classes, case.recipe)
+    except Unsupported:
+        return
 
 
 def cost(
@@ -142,3 +210,34 @@ def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield begin
+
+
+def document(answer: Answer) -> str:
+    """JSON: a list with a flat object for each case."""
+    pairs = zip(answer.records, answer.beside, strict=True)
+    rows = [record.row() | beside | {"where": dataclasses.asdict(record.where)} for record, beside in pairs]
+    return json.dumps(rows, indent=1, allow_nan=False)
+
+
+def show(answer: Answer, console: Console) -> None:
+    """What was asked for beside the costs, as tables."""
+    if any("largest_batch_size" in row for row in answer.beside):
+        console.print(_fitting(answer))
+    for record, row in zip(answer.records, answer.beside, strict=True):
+        if "largest" in row:
+            console.print(show_blocks(record.conditions.method, row["largest"]), "")
+
+
+def _fitting(answer: Answer) -> Table:
+    budget = answer.beside[0]["budget_bytes"] / 2**30
+    margin = f"{100 * SHARE:.0f} % + {FIXED / 2**20:.0f} MiB"
+    table = Table("method", title=f"largest batch on {budget:g} GiB, with a margin of {margin}", title_justify="left")
+    for heading in ("batch", "planned peak, GiB", "planned reserved, GiB", "with margin, GiB"):
+        table.add_column(heading, justify="right")
+    for record, row in zip(answer.records, answer.beside, strict=True):
+        figures = record.figures
+        sizes = [figures.planned_peak_bytes, figures.planned_reserved_bytes, figures.needed_bytes]
+        cells = [f"{size / 2**30:.2f}" if size else "" for size in sizes]
+        batch = record.status if record.status == "unsupported" else str(row["largest_batch_size"])
+        table.add_row(escape(record.conditions.method), batch, *cells)
+    return table

@@ -16,8 +16,8 @@ from rich.logging import RichHandler
 import datasets
 from bench.cli.dry_run import preview
 from bench.cli.guard import check_folder
+from bench.cost.budget import say, say_gainless
 from bench.cost.case import Case
-from bench.cost.memory_options import say, say_gainless
 from bench.data.batches import statistics_of
 from bench.data.splits import check_files
 from bench.errors import WrongCall

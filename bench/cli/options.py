@@ -147,8 +147,8 @@ FeatureLimit = Annotated[
     _option(SPEED, metavar="8GiB,32GiB,50GiB", help="For these features on the device, in pinned memory, on disk."),
 ]
 Compile = Annotated[
-    Literal["off", "kernels", "graphs"],
-    _option(SPEED, "--compile", help="Compile [b]kernels[/b], or CUDA [b]graphs[/b] for small steps."),
+    Literal["off", "kernels"],
+    _option(SPEED, "--compile", help="Let torch.compile make [b]kernels[/b]."),
 ]
 
 Device = Annotated[DeviceName, _option(WHERE, "--device", help="[b]auto[/b] takes CUDA where there is one.")]

@@ -19,7 +19,7 @@ from bench.data.batches import Normaliser, statistics_of
 from bench.errors import WrongCall
 from bench.grid.request import OVERRIDES, device_of
 from bench.runner.restore import Rebuilt, rebuild
-from bench.train.autocast import autocast
+from bench.train.step import autocast
 from datasets.suites.folder import split_options
 from datasets.transforms.decoding import BadImage, decoded, read
 from datasets.transforms.preprocessing import PRESETS

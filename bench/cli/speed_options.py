@@ -19,14 +19,10 @@ class SpeedOptions:
 
     cache_features: Literal["auto", "on", "off"] = "auto"
     feature_limit: str | None = None
-    compile: Literal["off", "kernels", "graphs"] = "off"
+    compile: Literal["off", "kernels"] = "off"
 
-    def fields(self, kind: str, results: Path) -> dict[str, Any]:
-        """The fields of `Execution` they make on a kind of device, with files below `results`; raises WrongCall."""
-        if self.compile == "graphs" and kind == "auto":
-            raise WrongCall("--compile graphs needs a CUDA device; ask for one with --slurm gpus=1 or --device cuda")
-        if self.compile == "graphs" and kind != "cuda":
-            raise WrongCall("--compile graphs needs a CUDA device; leave it out here, or take --compile kernels")
+    def fields(self, results: Path) -> dict[str, Any]:
+        """The fields of `Execution` they make, with files below `results`; raises WrongCall."""
         folder = results.absolute() / "features"  # a job runs in another folder
         about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": folder}
         return about | {"cache_limits": _limits(self.feature_limit), "compile": self.compile}

@@ -11,8 +11,7 @@ import torch
 from rich.console import Console
 
 from bench.cli.cost import settle
-from bench.cost.case import Case
-from bench.cost.published_cases import published_cases
+from bench.cost.case import BACKBONE, Case, published_cases
 from bench.cost.record import measurable
 from bench.provenance import where
 from bench.runner.stale import current
@@ -23,7 +22,6 @@ from results import load_costs
 
 __all__ = ["prepare", "wanted"]
 
-BACKBONE = "random:vit_base_patch16_224"
 BATCHES = (1, 8, 512)  # the peak is a line in the batch, but for the few images beside which gradients weigh more
 
 

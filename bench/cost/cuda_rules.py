@@ -1,24 +1,28 @@
-"""What a plan on CPU tensors must imitate to be true on CUDA: what autocast casts there, and what is kept for backward.
+"""What a plan on the meta device must imitate to be true on CUDA.
 
-`CudaRules` sees every call of a torch function while it is active, forward and backward, and runs CUDA's form of it.
+`CudaRules` sees every call of a torch function while it is active, forward and backward, and runs CUDA's form of it:
+what autocast casts there, and what is kept for the backward pass. `Rules` says whose code is imitated. Kernels of CUDA
+also take memory beside their results, which tensors elsewhere do not show: `workspace_bytes` and `attention_bytes`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from bench.cost.legacy_autograd import LEGACY
-from bench.train.autocast import KINDS
+from bench.train.step import KINDS, Gradients
 
-__all__ = ["Autograd", "CudaRules"]
+__all__ = ["SOFTMAX", "TODAY", "Autograd", "CudaRules", "Rules", "attention_bytes", "hold_scores", "workspace_bytes"]
 
 Autograd = Literal["current", "legacy"]
 Function = Callable[..., Any]
@@ -39,6 +43,34 @@ RAISED: frozenset[Function] = frozenset(
     }
 )  # fmt: skip
 SOFTMAX: frozenset[Function] = frozenset({functional.softmax, torch.softmax, Tensor.softmax})
+
+# Of PyTorch's reduction kernel (ATen/native/cuda/Reduce.cuh, `setReduceConfig`): a sum over the rows of a wide matrix,
+# as for the gradient of a bias, is split among thread blocks that put partial sums into a buffer, which for a large
+# batch is half as large as what is summed. The sizes were found to the byte in the allocator's history on an H200. Not
+# known here: workspaces of cuDNN's convolutions.
+MULTIPROCESSORS, THREADS = 132, 2048  # of an H100 or H200; threads of one multiprocessor
+MAX_THREADS = 512  # of a reduction's block
+VALUES = 16, 256  # a thread sums at least, and at most, so many values where it can
+WARP = 32
+SUMS = (torch.ops.aten.sum.dim_IntList, torch.ops.aten.mean.dim)
+ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`autograd`: today's, or PyTorch 1.7's, which kept both operands of every product and the input of softmax.
+
+    `gradients`: freed before the forward pass (as the training loop here does), after it (DTL's loop), or zeroed
+    in place and so never freed (PyTorch before 2.0). `scores`: freed by the softmax, or held until the attention
+    layer returns, since a local variable of VPT's released code names them.
+    """
+
+    autograd: Autograd = "current"
+    gradients: Gradients = "freed_before"
+    scores: Literal["freed", "held"] = "freed"
+
+
+TODAY = Rules()
 
 
 class CudaRules(TorchFunctionMode):
@@ -81,10 +113,10 @@ class CudaRules(TorchFunctionMode):
         return self._casts[id(tensor)]
 
     def _softmax(self, input: Tensor, dim: int, *_: Any, **__: Any) -> Tensor:
-        """In float32; from float16 in one kernel without a cast copy, which only fake tensors can imitate."""
+        """In float32; from float16 in one kernel without a cast copy, which only meta tensors can imitate."""
         if functional.softmax in self._replaced:
             return self._replaced[functional.softmax](_raise(input), dim)
-        if self._kind == torch.float16 and isinstance(input, torch._subclasses.FakeTensor):
+        if self._kind == torch.float16 and input.is_meta:
             return torch._softmax(input, dim, input.dtype == torch.float16)
         return torch.softmax(input, dim, dtype=torch.float32)
 
@@ -100,4 +132,97 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     return torch.native_dropout(input, p, True)[0]
 
 
-REPLACED: dict[Function, Function] = {functional.dropout: _dropout}
+def _attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, **named: Any
+) -> Tensor:
+    """One kernel where there is one for these arguments; left alone, the meta device would take explicit products."""
+    one_width = query.shape[-1] == key.shape[-1] == value.shape[-1]
+    mask_learns = attn_mask is not None and attn_mask.requires_grad
+    if query.is_meta and query.dim() == 4 and one_width and not dropout_p and not mask_learns:
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        output: Tensor = fused(query, key, value, attn_mask=attn_mask, **named)[0]
+        return output
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, **named)
+
+
+REPLACED: dict[Function, Function] = {
+    functional.dropout: _dropout,
+    functional.scaled_dot_product_attention: _attention,
+}
+
+
+def hold_scores(network: nn.Module, rules: Rules) -> AbstractContextManager[object]:
+    """A context in which the scores are held where the rules say so; to be entered inside that of CudaRules."""
+    return _Held(network) if rules.scores == "held" else nullcontext()
+
+
+class _Held(TorchFunctionMode):
+    """Keeps the input of every softmax until the attention layer that it is in is left."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._scores: list[Tensor] = []
+        self._hooks: list[Any] = []
+        self._layers = [module for module in network.modules() if hasattr(module, "fused_attn")]
+
+    def __enter__(self) -> _Held:
+        self._hooks = [layer.register_forward_hook(lambda *_: self._scores.clear()) for layer in self._layers]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self._hooks:
+            hook.remove()
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in SOFTMAX:
+            self._scores.append(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def workspace_bytes(operator: Any, arguments: tuple[Any, ...]) -> int:
+    """What the operator takes while it runs, in bytes; 0 for all but wide sums over rows."""
+    if operator not in SUMS or len(arguments) < 2:
+        return 0
+    tensor, dims = arguments[0], arguments[1] or range(arguments[0].dim())
+    reduced = {dim % tensor.dim() for dim in dims} if tensor.dim() else set()
+    if tensor.dim() == 0 or tensor.stride(-1) != 1 or tensor.dim() - 1 in reduced:
+        return 0  # a sum along the innermost dimension has one value a block, which is little
+    rows = math.prod(tensor.shape[dim] for dim in reduced)
+    return _row_sum_bytes(rows, tensor.numel() // max(rows, 1), tensor.shape[-1], tensor.dtype)
+
+
+def attention_bytes(operator: Any, result: Tensor) -> int | None:
+    """Bytes of the log-sum-exp that fused attention keeps in float32: its rows are padded to a multiple of 32.
+
+    None where the result is no such thing, or the kernel (FlashAttention, in half precision) does not pad.
+    """
+    if operator is not ATTENTION or result.dim() != 3 or result.dtype != torch.float32:
+        return None
+    return math.prod(result.shape[:2]) * -(-result.shape[2] // 32) * 32 * 4
+
+
+def _row_sum_bytes(rows: int, columns: int, innermost: int, number_format: torch.dtype) -> int:
+    """Partial sums in float32 (float64 for float64) where several thread blocks share a column."""
+    vector = next(size for size in (4, 2, 1) if innermost % size == 0)
+    threads = MAX_THREADS // vector
+    wide = min(_power_of_two(columns // vector), threads)
+    width = min(wide, WARP)
+    height = min(_power_of_two(rows), threads // width)
+    width = min(wide, threads // height)
+    if rows < min(height * VALUES[0], VALUES[1]):
+        return 0
+    values = -(-rows // height)
+    grid = -(-(columns // vector) // width)
+    room = MULTIPROCESSORS * (THREADS // (width * height))
+    if values < VALUES[1] or grid > room:
+        return 0
+    blocks = max(min(-(-room // grid), -(-values // VALUES[0])), -(-values // VALUES[1]))
+    size = 8 if number_format == torch.float64 else 4
+    return size * columns * blocks * width * vector if blocks > 1 else 0
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two that is not above the number."""
+    return 1 << max(number.bit_length() - 1, 0)

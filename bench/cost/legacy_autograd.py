@@ -5,6 +5,7 @@ A matrix product kept both operands whatever was frozen; softmax kept its input 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,8 @@ class Product(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         """Batched matrix product; the factors are made contiguous first, as matmul does."""
-        left, right = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
+        rows = math.prod(a.shape[:-2])
+        left, right = a.reshape(rows, *a.shape[-2:]), b.reshape(rows, *b.shape[-2:])
         ctx.save_for_backward(left, right)
         ctx.shapes = a.shape, b.shape
         return torch.bmm(left, right).view(*a.shape[:-1], b.shape[-1])

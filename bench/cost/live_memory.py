@@ -1,12 +1,13 @@
 """Counting live memory: a dispatch mode that sees every storage when it is made and when it dies.
 
-It works on real and on fake tensors and gives the same bytes on both, so a plan needs no memory and no GPU.
+It works on real tensors and on the meta device and gives the same bytes on both, so a plan needs no memory and no GPU.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from bench.cost.kernel_memory import attention_bytes, workspace_bytes
+from bench.cost.cuda_rules import attention_bytes, workspace_bytes
+from bench.cost.flops import ShapeCache, flops_of
 
-__all__ = ["Block", "Event", "Meter", "Peak"]
+__all__ = ["Allocation", "Event", "Meter", "Peak"]
 
 GRAIN = 512  # the CUDA allocator rounds up to 512 bytes
 WORKSPACE = "workspace"  # the kind of a block in a history that cuBLAS takes; its bytes depend on the card
@@ -27,7 +29,7 @@ PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.addmm.default, t
 
 
 @dataclass
-class Block:
+class Allocation:
     """One piece of memory: its bytes, what it turned out to be for and, where that was asked for, who made it."""
 
     size: int
@@ -39,7 +41,7 @@ class Block:
     asked: int = 0  # what CUDA's kernel asks the allocator for, where that is not `size`
 
 
-Event = tuple[int, Block]  # +1 born, -1 died
+Event = tuple[int, Allocation]  # +1 born, -1 died
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Peak:
     """The highest total of live bytes, and the blocks that were alive then."""
 
     total: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[Allocation, ...]
     history: tuple[tuple[Event, ...], ...] = field(default=(), repr=False)  # before the first step, and of every step
+    frozen_flops: int = 0  # since the past was last forgotten, two for a multiply-add: of what is extracted,
+    trained_flops: int = 0  # and of everything else
 
     def breakdown(self) -> dict[str, int]:
         """Bytes by kind; they add up to the total."""
@@ -57,7 +61,7 @@ class Peak:
             sizes[block.kind] = sizes.get(block.kind, 0) + block.size
         return sizes
 
-    def largest(self, count: int) -> list[Block]:
+    def largest(self, count: int) -> list[Allocation]:
         """The largest blocks, the older one first where two are equal."""
         return sorted(self.blocks, key=lambda block: -block.size)[:count]
 
@@ -73,10 +77,15 @@ class Meter(TorchDispatchMode):
     def __init__(self, origin: Callable[[], str] | None = None) -> None:
         super().__init__()
         self._origin = origin
-        self._alive: dict[int, tuple[weakref.ref[UntypedStorage], Block]] = {}
+        self._alive: dict[int, tuple[weakref.ref[UntypedStorage], Allocation]] = {}
         self._log: list[Event] = []
         self._history: list[list[Event]] = [[]]  # one list for each time that the past was forgotten, and one before
-        self._workspaces: dict[bool, Block] = {}  # of the thread that goes forward, and of the one that goes backward
+        self._flops = {True: 0, False: 0}  # by whether it is frozen
+        self._frozen = False
+        self._shapes = ShapeCache()
+        self._workspaces: dict[
+            bool, Allocation
+        ] = {}  # of the thread that goes forward, and of the one that goes backward
 
     def add(self, tensors: Iterable[Tensor], kind: str, name: str = "") -> None:
         """Count the storages of `tensors` if they are new, and say what they are for and what they are called."""
@@ -89,6 +98,16 @@ class Meter(TorchDispatchMode):
         """Start the log anew from what is alive now: the next peak is that of what follows."""
         self._log = [(1, block) for _, block in self._alive.values()]
         self._history.append([])
+        self._flops = {True: 0, False: 0}
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, work counts as that of the part that does not learn."""
+        self._frozen = True
+        try:
+            yield
+        finally:
+            self._frozen = False
 
     def peak(self) -> Peak:
         """The highest moment since the log was started; the first one if there are several."""
@@ -97,28 +116,30 @@ class Meter(TorchDispatchMode):
             total += sign * block.size
             if total > highest:
                 highest, moment = total, time
-        return Peak(highest, tuple(self._living(moment)), tuple(map(tuple, self._history)))
+        history = tuple(map(tuple, self._history))
+        return Peak(highest, tuple(self._living(moment)), history, self._flops[True], self._flops[False])
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = self._shapes.run(func, args, kwargs or {})
         for value in tree_iter(result):
             if isinstance(value, Tensor):
                 block = self._see(value, "activations", func)
                 block.asked = attention_bytes(func, value) or block.asked
+        self._flops[self._frozen] += flops_of(func, args, kwargs, result)
         if func in PRODUCTS:
             self._take_workspace()
         if temporary := workspace_bytes(func, args):
-            block = Block(temporary, "temporary")
+            block = Allocation(temporary, "temporary")
             self._history[-1] += [(1, block), (-1, block)]
         return result
 
-    def _see(self, tensor: Tensor, kind: str, operator: Any = None) -> Block:
+    def _see(self, tensor: Tensor, kind: str, operator: Any = None) -> Allocation:
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._alive.get(key)
         if known is not None and known[0]() is not None:
             return known[1]
-        block = Block(-(-storage.nbytes() // GRAIN) * GRAIN, kind)
+        block = Allocation(-(-storage.nbytes() // GRAIN) * GRAIN, kind)
         if self._origin is not None:
             self._describe(block, tensor, operator, self._origin)
         self._alive[key] = weakref.ref(storage, lambda _: self._die(key)), block
@@ -129,12 +150,12 @@ class Meter(TorchDispatchMode):
         """Note that cuBLAS takes a workspace at the first product of each thread, for good."""
         backward = torch._C._current_autograd_node() is not None
         if backward not in self._workspaces:
-            self._workspaces[backward] = Block(0, WORKSPACE)
+            self._workspaces[backward] = Allocation(0, WORKSPACE)
             self._history[-1].append((1, self._workspaces[backward]))
             if not backward:
-                self._history[-1].append((1, Block(LT_WORKSPACE, "workspace of cuBLASLt")))
+                self._history[-1].append((1, Allocation(LT_WORKSPACE, "workspace of cuBLASLt")))
 
-    def _describe(self, block: Block, tensor: Tensor, operator: Any, origin: Callable[[], str]) -> None:
+    def _describe(self, block: Allocation, tensor: Tensor, operator: Any, origin: Callable[[], str]) -> None:
         block.shape, block.number_format = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
         block.operator = "" if operator is None else operator._overloadpacket.__name__
         block.module = "" if operator is None else origin()
@@ -142,13 +163,13 @@ class Meter(TorchDispatchMode):
     def _die(self, key: int) -> None:
         self._note(-1, self._alive.pop(key)[1])
 
-    def _note(self, sign: int, block: Block) -> None:
+    def _note(self, sign: int, block: Allocation) -> None:
         self._log.append((sign, block))
         self._history[-1].append((sign, block))
 
-    def _living(self, moment: int) -> list[Block]:
+    def _living(self, moment: int) -> list[Allocation]:
         """What was alive after the first `moment` entries of the log, in order of birth."""
-        living: dict[int, Block] = {}
+        living: dict[int, Allocation] = {}
         for sign, block in self._log[:moment]:
             if sign > 0:
                 living[id(block)] = block

@@ -1,30 +1,32 @@
 """What a device shows: the allocator's peaks over training steps and inference, and images per second of both.
 
-One synthetic batch and a fresh network, as the plan has them; never the training loop.
+One synthetic batch and a fresh network, as the plan has them; never the training loop. Steps are timed after a warm-up,
+between events and with one synchronise on CUDA, by the clock of the process on a CPU.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 
 from bench.cost.case import Case
-from bench.cost.rules import TODAY, Rules
-from bench.cost.speed import STEPS, WARMUP, Timing, timed
-from bench.train.autocast import autocast, lower_frozen
-from bench.train.loss import loss_of
-from bench.train.optimizers import optimizer_of
+from bench.cost.cuda_rules import TODAY, Rules
+from bench.train.step import TrainState, autocast, lower_frozen, train_step
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Measured", "Peaks", "measure", "steps_peaks", "training_peaks", "training_step"]
+__all__ = ["Measured", "Peaks", "Timing", "measure", "steps_peaks", "timed", "training_peaks", "training_step"]
 
+WARMUP, STEPS = 5, 30
+STABLE = 0.05  # of the median
 PEAK_STEPS = 3  # after the first, which has no optimiser state yet
 
 
@@ -149,21 +151,7 @@ def training_step(
     if rules == TODAY:
         lower_frozen(network, recipe.precision)
     network.train()
-    optimizer = optimizer_of(network, recipe)
-    scaler = GradScaler(images.device.type, enabled=recipe.precision == "fp16")
-
-    def step() -> None:
-        if rules.gradients != "freed_after":
-            optimizer.zero_grad(set_to_none=rules.gradients == "freed_before")
-        with autocast(images.device.type, recipe.precision):
-            loss = loss_of(network, network(images).float(), labels)
-        if rules.gradients == "freed_after":
-            optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-
-    return step
+    return partial(train_step, TrainState.of(network, recipe, images.device.type, rules.gradients), images, labels)
 
 
 def _batch(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -205,3 +193,59 @@ def _workspaces(device: torch.device) -> int:
     before = torch.cuda.memory_allocated(device)
     torch._C._cuda_clearCublasWorkspaces()
     return before - torch.cuda.memory_allocated(device)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one step: the median and where 10 % and 90 % of the steps lie."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Timing:
+        """From the seconds of single steps."""
+        tenths = statistics.quantiles(seconds, n=10, method="inclusive")
+        return cls(statistics.median(seconds), tenths[0], tenths[-1])
+
+    @property
+    def unstable(self) -> bool:
+        """Whether the range is wider than 5 % of the median."""
+        return self.high - self.low > STABLE * self.median
+
+    def rate(self, images: int) -> float:
+        """Images per second by the median step."""
+        return images / self.median
+
+    def rates(self, images: int) -> list[float]:
+        """Images per second of the slow and of the fast end of the range."""
+        return [images / self.high, images / self.low]
+
+
+def timed(step: Callable[[], object], device: torch.device, warmup: int = WARMUP, steps: int = STEPS) -> Timing:
+    """Time `step`, which must not wait for the device itself."""
+    for _ in range(warmup):
+        step()
+    return Timing.of(_on_cuda(step, device, steps) if device.type == "cuda" else _on_cpu(step, steps))
+
+
+def _on_cuda(step: Callable[[], object], device: torch.device, steps: int) -> list[float]:
+    """Between events, so that the host never waits inside the timed part."""
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(steps + 1)]
+    torch.cuda.synchronize(device)
+    events[0].record(torch.cuda.current_stream(device))
+    for event in events[1:]:
+        step()
+        event.record(torch.cuda.current_stream(device))
+    torch.cuda.synchronize(device)
+    return [first.elapsed_time(last) / 1000 for first, last in pairwise(events)]
+
+
+def _on_cpu(step: Callable[[], object], steps: int) -> list[float]:
+    seconds = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return seconds

@@ -1,64 +1,71 @@
-"""The planned peak of training memory: two steps on fake tensors, counted (docs/memory.md)."""
+"""The planned cost of a training step: two steps on the meta device, of which memory and work are counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from bench.cost.cuda_rules import CudaRules
+from bench.cost.cuda_rules import TODAY, CudaRules, Rules, hold_scores
 from bench.cost.live_memory import Meter, Peak
-from bench.cost.origins import Origins
-from bench.cost.rules import TODAY, Rules, hold_scores
-from bench.train.autocast import lower_frozen
-from bench.train.loss import loss_of
-from bench.train.optimizers import InBackward, optimizer_of
+from bench.train.optimizer import InBackward, optimizer_of
+from bench.train.step import TrainState, lower_frozen, train_step
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Rules", "inference_peak", "materialise", "plan", "plan_inference", "training_peak"]
+__all__ = ["Rules", "inference_peak", "plan", "plan_inference", "training_peak"]
 
 
-def plan(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY, explain: bool = False) -> Peak:
-    """Peak of a training step with optimiser state, on a network from `skeleton`; nothing is computed.
+def plan(
+    network: Network,
+    image_size: int,
+    recipe: Recipe,
+    rules: Rules = TODAY,
+    module_at_work: Callable[[], str] | None = None,
+) -> Peak:
+    """Peak and work of a training step with optimiser state, on a network from `skeleton`; nothing is computed.
 
-    The batch is one of float32 images on the device. Precision follows CUDA's autocast rules. With `explain` the
-    blocks of the peak know where they came from, which takes twice as long.
+    The batch is one of float32 images on the device. Precision follows CUDA's autocast rules. With
+    `module_at_work` the blocks of the peak know where they came from, which takes twice as long.
     """
-    with FakeTensorMode():
-        materialise(network)
-        images = torch.empty(recipe.batch_size, 3, image_size, image_size)
-        labels = torch.empty(recipe.batch_size, dtype=torch.int64)
-        return training_peak(network, images, labels, recipe, rules, explain)
+    labels = torch.empty(recipe.batch_size, dtype=torch.int64, device="meta")
+    return training_peak(network, _images(recipe, image_size), labels, recipe, rules, module_at_work)
 
 
 def plan_inference(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
     """Peak of a forward pass without a graph, on a network from `skeleton` that may have been merged."""
-    with FakeTensorMode():
-        materialise(network)
-        return inference_peak(network, torch.empty(recipe.batch_size, 3, image_size, image_size), recipe, rules)
+    return inference_peak(network, _images(recipe, image_size), recipe, rules)
 
 
 def training_peak(
-    network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY, explain: bool = False
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    rules: Rules = TODAY,
+    module_at_work: Callable[[], str] | None = None,
 ) -> Peak:
-    """Peak over the second of two training steps: the first has no optimiser state yet."""
+    """Peak over the second of two training steps, on meta or real tensors: the first has no optimiser state yet."""
     _lower(network, recipe, rules)
     network.train()
-    optimizer = optimizer_of(network, recipe, planned=True)
-    meter = Meter(Origins(network).now if explain else None)
-    if isinstance(optimizer, InBackward):
-        optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
+    meter = Meter(module_at_work)
     _show(meter, network, images, labels)
-    with _counting(network, recipe, rules, meter) as cuda:
+    with _counting(network, recipe, rules, meter) as cuda, _kinds_told(network, meter):
+        optimizer = optimizer_of(network, recipe)
+        optimizer.register_step_pre_hook(lambda *_: meter.add(_gradients(network), "gradients"))
+        optimizer.register_step_post_hook(lambda *_: meter.add(_states(optimizer), "optimizer", "the optimizer"))
+        if isinstance(optimizer, InBackward):
+            optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
+        scaler = GradScaler(images.device.type, enabled=False)
+        state = TrainState(network, optimizer, scaler, cuda.forward, recipe.max_grad_norm, rules.gradients)
         for _ in range(2):
             meter.forget_past()
-            _step(network, optimizer, images, labels, cuda, meter, rules)
+            train_step(state, images, labels)
     return meter.peak()
 
 
@@ -73,26 +80,14 @@ def inference_peak(network: Network, images: Tensor, recipe: Recipe, rules: Rule
     return meter.peak()
 
 
+def _images(recipe: Recipe, size: int) -> Tensor:
+    return torch.empty(recipe.batch_size, 3, size, size, device="meta")
+
+
 def _lower(network: Network, recipe: Recipe, rules: Rules) -> None:
     """Frozen weights as the training loop here has them; a code of others casts them at every use."""
     if rules == TODAY:
         lower_frozen(network, recipe.precision)
-
-
-def materialise(module: nn.Module) -> None:
-    """Put a tensor of the current mode (fake or real, uninitialised) in place of every meta tensor of `module`."""
-    made: dict[int, Tensor] = {}
-    for child in module.modules():
-        tables: tuple[dict[str, Any], ...] = child._parameters, child._buffers
-        for table in tables:
-            for key, value in table.items():
-                if value is not None and value.is_meta:
-                    table[key] = made.setdefault(id(value), _like(value))
-
-
-def _like(value: Tensor) -> Tensor:
-    empty = torch.empty(value.shape, dtype=value.dtype, device="cpu")
-    return nn.Parameter(empty, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else empty
 
 
 @contextmanager
@@ -108,27 +103,31 @@ def _show(meter: Meter, network: Network, *batch: Tensor) -> None:
     meter.add(batch, "batch", "the batch")
 
 
-def _step(
-    network: Network, optimizer: Optimizer, images: Tensor, labels: Tensor, cuda: CudaRules, meter: Meter, rules: Rules
-) -> None:
-    """One training step as in `bench.train.loop`, telling the meter what each tensor is for."""
-    if rules.gradients == "freed_before":
-        optimizer.zero_grad(set_to_none=True)
-    with cuda.forward():
-        features = [network.extract(images)]
-        meter.add(_tensors(features, without=images), "features")
-        loss = loss_of(network, network.adapt(features.pop()).float(), labels)  # nobody else holds the features
-    if rules.gradients == "freed_after":
-        optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    meter.add((p.grad for p in network.parameters() if p.grad is not None), "gradients")
-    del loss
-    optimizer.step()
-    meter.add((s for state in optimizer.state.values() for s in _tensors(state)), "optimizer", "the optimizer")
-    if rules.gradients == "zeroed":
-        optimizer.zero_grad(set_to_none=False)
+@contextmanager
+def _kinds_told(network: Network, meter: Meter) -> Iterator[None]:
+    """Inside, the meter is told what is extracted."""
+    extract = network.extract
+
+    def told(images: Tensor) -> Any:
+        with meter.frozen():
+            features = extract(images)
+        meter.add((tensor for tensor in _tensors(features) if tensor is not images), "features")
+        return features
+
+    network.extract = told  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        network.extract = extract  # type: ignore[method-assign]
 
 
-def _tensors(values: object, without: Tensor | None = None) -> Iterator[Tensor]:
-    found = (value for value in torch.utils._pytree.tree_iter(values) if isinstance(value, Tensor))
-    return (tensor for tensor in found if tensor is not without)
+def _gradients(network: Network) -> Iterator[Tensor]:
+    return (p.grad for p in network.parameters() if p.grad is not None)
+
+
+def _states(optimizer: Optimizer) -> Iterator[Tensor]:
+    return (tensor for state in optimizer.state.values() for tensor in _tensors(state))
+
+
+def _tensors(values: object) -> Iterator[Tensor]:
+    return (value for value in torch.utils._pytree.tree_iter(values) if isinstance(value, Tensor))

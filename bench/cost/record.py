@@ -6,13 +6,12 @@ import dataclasses
 
 import torch
 
+from bench.cost.budget import needed
 from bench.cost.case import Case
-from bench.cost.flops import inference_macs, train_flops
-from bench.cost.margin import needed
+from bench.cost.flops import inference_macs, utilisation
 from bench.cost.measure import Measured, measure
 from bench.cost.plan import plan, plan_inference
 from bench.cost.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
-from bench.cost.utilisation import utilisation
 from bench.provenance import where
 from bench.source_digest import planning_digest
 from bench.train.network import count
@@ -53,7 +52,6 @@ def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
     counts = dataclasses.asdict(count(training))
     checkpoint_bytes = _trainable_bytes(training)
     macs, macs_modules = inference_macs(inference, size)
-    flops = train_flops(training, size, recipe.batch_size)
     peak = plan(training, size, recipe, case.rules)
     parts, allocator = peak.breakdown(), allocator_peaks(peak, workspace)
     return Figures(
@@ -66,8 +64,8 @@ def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
         inference_peak_bytes=plan_inference(inference, size, recipe, case.rules).total,
         macs=macs,
         macs_modules=macs_modules,
-        train_flops_frozen=round(flops.frozen / recipe.batch_size),
-        train_flops_trained=round(flops.trained / recipe.batch_size),
+        train_flops_frozen=round(peak.frozen_flops / recipe.batch_size),
+        train_flops_trained=round(peak.trained_flops / recipe.batch_size),
         checkpoint_bytes=checkpoint_bytes,
     )
 

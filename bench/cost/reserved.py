@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.cost.caching_allocator import MIB, CachingAllocator
-from bench.cost.live_memory import WORKSPACE, Block, Event, Peak
+from bench.cost.live_memory import WORKSPACE, Allocation, Event, Peak
 
 __all__ = ["LARGEST_WORKSPACE", "STEPS", "AllocatorPeaks", "allocator_peaks", "workspace_bytes"]
 
@@ -85,7 +85,7 @@ def _heirs(step: Sequence[Event]) -> dict[int, int]:
     """
     born = {id(block): block for sign, block in step if sign > 0}
     dead = {id(block): block for sign, block in step if sign < 0}
-    survivors: dict[int, deque[Block]] = defaultdict(deque)
+    survivors: dict[int, deque[Allocation]] = defaultdict(deque)
     for block in born.values():
         if id(block) not in dead:
             survivors[block.size].append(block)

@@ -19,7 +19,7 @@ from bench.features.same import Same, compared
 from bench.features.store import Kept, Key, Store, store_of
 from bench.run import Run
 from bench.settings import Execution
-from bench.train.autocast import autocast
+from bench.train.step import autocast
 from datasets.base import Split
 from methods import Network
 from methods.states import IMAGES

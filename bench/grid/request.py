@@ -17,7 +17,7 @@ from bench.errors import WrongCall
 from bench.names import check, suite_of
 from bench.run import Run, plan_grid
 from bench.train.network import skeleton
-from bench.train.optimizers import check_installed
+from bench.train.optimizer import check_installed
 from datasets.base import NotHere, Suite, Task
 from datasets.files.copies import found_below
 from datasets.transforms.preprocessing import PRESETS

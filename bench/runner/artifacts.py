@@ -13,7 +13,7 @@ from bench.data.streamed import Streamed
 from bench.names import check
 from bench.run import Run
 from bench.settings import Keep
-from bench.train.autocast import autocast
+from bench.train.step import autocast
 from datasets.base import Split
 from methods import Network
 from results import KEPT, Record, has_kept, save_kept

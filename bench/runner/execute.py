@@ -101,7 +101,7 @@ def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> Non
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
         stage = feed.training(network, train_split)
-        compiled = compiler.compiled(network)  # which lets go the graphs of the run before
+        compiled = compiler.compiled(network)
         _forget_peaks(device)  # those of computing features are not those of training
         energy.start()
         train(compiled, stage, normalise, run.recipe, run.seed, after)

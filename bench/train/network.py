@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -34,7 +36,11 @@ def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> N
 def skeleton(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
     """The same network on the meta device: shapes and counts without weights or memory."""
     with torch.device("meta"):
-        return _assemble(backbone.skeleton(), method, classes, recipe)
+        network = _assemble(copy.deepcopy(_bare(backbone)), method, classes, recipe)
+        for module in network.modules():  # a part of a larger tensor becomes one of its own on its way to a device
+            for name, buffer in module._buffers.items():
+                module._buffers[name] = None if buffer is None else buffer.clone()
+        return network
 
 
 def count(network: Network) -> Counts:
@@ -43,6 +49,12 @@ def count(network: Network) -> Counts:
     head = sum(p.numel() for p in network.head.parameters() if p.requires_grad)
     total = sum(p.numel() for p in network.parameters())
     return Counts(trainable, trainable - head, total, network.printed_extra)
+
+
+@lru_cache(maxsize=4)
+def _bare(backbone: Backbone) -> Vit:
+    """Built once and copied for every method, which takes a quarter of the time."""
+    return backbone.skeleton()
 
 
 def _assemble(vit: Vit, method: Method, classes: int, recipe: Recipe) -> Network:

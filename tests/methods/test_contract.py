@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from bench.cli.method_texts import OTHER, method_texts
-from bench.train.loss import loss_of
 from bench.train.network import count, skeleton
-from bench.train.optimizers import optimizer_of
+from bench.train.optimizer import optimizer_of
+from bench.train.step import loss_of
 from methods import METHODS
 from methods.backbones.registry import find
 from methods.recipe import Recipe

@@ -11,7 +11,7 @@ from torch.nn import functional
 import methods.pvera
 from bench.cost.plan import plan
 from bench.train.network import skeleton
-from bench.train.optimizers import optimizer_of
+from bench.train.optimizer import optimizer_of
 from methods.backbones.registry import find
 from methods.lora_fa import FrozenDown, Joint
 from methods.recipe import Recipe

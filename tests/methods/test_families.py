@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from bench.cost.plan import plan, training_peak
-from bench.train.loss import loss_of
 from bench.train.network import build, skeleton
-from bench.train.optimizers import optimizer_of
+from bench.train.optimizer import optimizer_of
+from bench.train.step import loss_of
 from methods import METHODS, Network
 from methods.backbones.chain import steps_of
 from methods.backbones.families import FAMILIES, Family

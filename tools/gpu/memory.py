@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from bench.cost.case import Case
+from bench.cost.explain import Origins
 from bench.cost.live_memory import GRAIN
 from bench.cost.measure import Peaks, steps_peaks, training_step
 from bench.cost.plan import plan
@@ -197,7 +198,8 @@ def _explain(session: Session, cases: Sequence[Case], rows: Sequence[Row], pool:
 
 def _planned_blocks(case: Case) -> list[tuple[int, str]]:
     """Bytes and origin of each tensor at the planned peak."""
-    peak = plan(case.training(), case.image_size, case.recipe, case.rules, explain=True)
+    network = case.training()
+    peak = plan(network, case.image_size, case.recipe, case.rules, Origins(network).now)
     return [(block.size, f"{block.kind} {block.module} {block.operator} {list(block.shape)}") for block in peak.blocks]
 
 

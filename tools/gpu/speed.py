@@ -14,14 +14,13 @@ from torch.nn import functional
 
 from bench.cost.case import Case
 from bench.cost.energy import joules
-from bench.cost.flops import train_flops
-from bench.cost.measure import training_step
-from bench.cost.speed import Timing, timed
-from bench.cost.utilisation import utilisation
+from bench.cost.flops import utilisation
+from bench.cost.measure import Timing, timed, training_step
+from bench.cost.plan import plan
 from bench.data.batches import Normaliser
-from bench.train.autocast import autocast
 from bench.train.loop import train
 from bench.train.network import build
+from bench.train.step import autocast
 from datasets.base import Split
 from methods import Unsupported
 from methods.backbones.registry import build as as_timm_builds
@@ -116,10 +115,10 @@ def _of(session: Session, case: Case, compiled: bool) -> Row:
     first = time.monotonic() - started
     training = timed(step, device, WARMUP, session.sizes.steps)
     used = _joules(step, training, device, case.recipe.batch_size)
-    flops = train_flops(case.training(), case.image_size, case.recipe.batch_size)
+    planned = plan(case.training(), case.image_size, case.recipe)
     size = case.recipe.batch_size
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    per_image = round((flops.frozen + flops.trained) / size)
+    per_image = round((planned.frozen_flops + planned.trained_flops) / size)
     row |= {
         "status": "ok",
         **_rates("train", training, size),

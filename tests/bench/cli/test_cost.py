@@ -12,14 +12,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench.cli.cost import cost
-from bench.cli.cost_request import CostRequest, cases_of
-from bench.cli.cost_shown import document
+from bench.cli.cost import CostRequest, cases_of, cost, document
 from bench.cli.wanted import prepare, wanted
-from bench.cost.case import Case
+from bench.cost.case import Case, published_cases
 from bench.cost.measure import Measured
 from bench.cost.plan import plan, plan_inference
-from bench.cost.published_cases import published_cases
 from bench.errors import WrongCall
 from bench.provenance import where
 from results import CostRecord, Figures, cost_frame, load_costs

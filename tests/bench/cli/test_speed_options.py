@@ -1,18 +1,14 @@
 """What a user says about caches and compilation becomes how runs are carried out, and is in the record."""
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 import bench.train.compile
-from bench.cli.grid import Launch
 from bench.cli.speed_options import SpeedOptions
 from bench.errors import WrongCall
-from bench.grid.slurm import SlurmOptions
 from bench.runner.execute import execute
 from bench.settings import CacheLimits, Execution
 from results import Cost
@@ -22,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def limits(text: str | None) -> CacheLimits:
-    found: CacheLimits = SpeedOptions(feature_limit=text).fields("cpu", Path("results"))["cache_limits"]
+    found: CacheLimits = SpeedOptions(feature_limit=text).fields(Path("results"))["cache_limits"]
     return found
 
 
@@ -39,32 +35,15 @@ def test_wrong_amounts_are_wrong_calls(text: str) -> None:
 
 
 def test_features_lie_beside_the_records() -> None:
-    how = Execution(CPU, **SpeedOptions("on").fields("cpu", Path("here")))
+    how = Execution(CPU, **SpeedOptions("on").fields(Path("here")))
     assert how == Execution(CPU, cache_features="on", cache_folder=Path.cwd() / "here/features")
-
-
-def test_graphs_need_cuda() -> None:
-    assert SpeedOptions(compile="graphs").fields("cuda", Path())["compile"] == "graphs"
-    with pytest.raises(WrongCall, match="needs a CUDA device"):
-        SpeedOptions(compile="graphs").fields("cpu", Path())
-
-
-@pytest.mark.parametrize(("gpus", "asked", "kind"), [(1, "auto", "cuda"), (0, "cuda", "cuda"), (0, "cpu", "cpu")])
-def test_with_slurm_the_device_is_that_of_the_job(gpus: int, asked: str, kind: str) -> None:
-    assert Launch(slurm=SlurmOptions(gpus=gpus), device=asked).kind(CPU) == kind
-
-
-def test_graphs_in_jobs_that_ask_for_no_gpu_are_a_wrong_call() -> None:
-    kind = Launch(slurm=SlurmOptions()).kind(CPU)
-    with pytest.raises(WrongCall, match="--slurm gpus=1"):
-        SpeedOptions(compile="graphs").fields(kind, Path())
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")
 def test_every_run_of_a_process_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process compiles but so many versions of a function, and all methods share theirs."""
     monkeypatch.setattr("bench.runner.execute.planned_cost", lambda *_: Cost())
-    monkeypatch.setitem(bench.train.compile.HOW, "kernels", {"backend": "eager"})
+    monkeypatch.setitem(bench.train.compile.OPTIONS, "backend", "eager")
     how = Execution(CPU, cache_features="off", compile="kernels")
     with torch._dynamo.config.patch(recompile_limit=2):
         assert [execute(run("linear", seed), how).speedups.compiled for seed in range(2)] == ["kernels"] * 2
@@ -82,20 +61,10 @@ def test_compiled_steps_are_recorded_and_train(monkeypatch: pytest.MonkeyPatch, 
     trace = torch.compile
     monkeypatch.setattr("bench.runner.execute.planned_cost", lambda *_: Cost())
     monkeypatch.setattr(torch, "compile", lambda *given, **how: calls.append(how) or trace(*given, **how))
-    monkeypatch.setitem(bench.train.compile.HOW, "kernels", {"backend": "eager"})
+    monkeypatch.setitem(bench.train.compile.OPTIONS, "backend", "eager")
     plain, compiled = (
         execute(run(spec), Execution(CPU, cache_features=cache, compile=how)) for how in ("off", "kernels")
     )
     assert (plain.speedups.compiled, compiled.speedups.compiled) == (None, "kernels")
     assert calls
     assert compiled.score.train_losses == pytest.approx(plain.score.train_losses, rel=1e-4)
-
-
-def test_graphs_are_told_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a step, since within one the second half reads what the first one gave."""
-    marks: list[int] = []
-    monkeypatch.setattr("bench.runner.execute.planned_cost", lambda *_: Cost())
-    monkeypatch.setitem(sys.modules, "torch._inductor.cudagraph_trees", ModuleType("loaded"))
-    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(1))
-    execute(run(epochs=1), Execution(CPU))
-    assert len(marks) == 3 + 1  # of training and of testing

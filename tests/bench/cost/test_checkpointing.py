@@ -66,8 +66,8 @@ def test_what_is_extracted_gains_nothing() -> None:
 
 @pytest.mark.parametrize("spec", ["full", "lora", "vpt_deep"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_fake_tensors_take_the_bytes_of_real_ones(spec: str, precision: str) -> None:
+def test_meta_tensors_take_the_bytes_of_real_ones(spec: str, precision: str) -> None:
     recipe = Recipe(batch_size=4, precision=precision, **RANDOM)
     real = training_peak(recompute(network_of(spec, precision=precision, **RANDOM)), *batch(4), recipe)
-    fake = plan(Case(SMALL, parse(spec)[0], CLASSES, recipe, True).training(), SIZE, recipe)
-    assert fake.breakdown() == real.breakdown()
+    meta = plan(Case(SMALL, parse(spec)[0], CLASSES, recipe, True).training(), SIZE, recipe)
+    assert meta.breakdown() == real.breakdown()

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.cost.case import Case
-from bench.cost.explain import largest_blocks, show_blocks
+from bench.cost.explain import Origins, largest_blocks, show_blocks
 from bench.cost.plan import plan, training_peak
 from methods.recipe import Recipe
 from methods.spec import parse
@@ -13,7 +13,8 @@ from tests.methods.small import CLASSES, SIZE, SMALL, SPECS, batch, network_of
 def explained(spec: str, checkpointing: bool = False, batch_size: int = 64):
     recipe = Recipe(batch_size=batch_size)
     case = Case(SMALL, parse(spec)[0], CLASSES, recipe, checkpointing)
-    return plan(case.training(), SIZE, recipe, explain=True)
+    network = case.training()
+    return plan(network, SIZE, recipe, module_at_work=Origins(network).now)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -23,7 +24,8 @@ def test_explaining_changes_no_byte_and_names_everything(spec: str) -> None:
     plain = plan(Case(SMALL, parse(spec)[0], CLASSES, recipe).training(), SIZE, recipe)
     assert peak.breakdown() == plain.breakdown()
     assert all(block.module and block.shape is not None for block in peak.blocks)
-    real = training_peak(network_of(spec), *batch(4), recipe, explain=True)
+    network = network_of(spec)
+    real = training_peak(network, *batch(4), recipe, module_at_work=Origins(network).now)
     assert [(b.size, b.kind, b.module) for b in peak.largest(20)] == [
         (b.size, b.kind, b.module) for b in real.largest(20)
     ]

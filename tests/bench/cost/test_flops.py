@@ -5,10 +5,13 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.case import Case
-from bench.cost.flops import Flops, ModuleMacs, inference_macs, train_flops
+from bench.cost.flops import Flops, ModuleMacs, inference_macs, peak_flops, utilisation
+from bench.cost.live_memory import Peak
+from bench.cost.plan import plan
 from methods import METHODS
 from methods.backbones.registry import find
 from methods.recipe import Recipe
@@ -84,11 +87,11 @@ def test_every_operator_has_a_formula_or_does_no_products(spec: str) -> None:
 
 
 def test_the_counter_is_that_of_torch() -> None:
-    network = network_of("bitfit")
+    network = network_of("bitfit", attention="eager")
     images = torch.zeros(2, 3, SIZE, SIZE)
     with Flops() as ours:
         network(images).sum().backward()
-    network = network_of("bitfit")
+    network = network_of("bitfit", attention="eager")
     with FlopCounterMode(display=False) as theirs:
         network(images).sum().backward()
     assert ours.total == theirs.get_total_flops() > 0
@@ -138,20 +141,50 @@ def test_both_gradients_of_a_convolution_take_the_products_of_its_forward_pass(g
 def test_training_with_a_depthwise_kernel_costs_little_more_than_without(kernel: int, giga: float) -> None:
     """DTL without a kernel takes 29.831 GFLOP; a kernel 2·3·6·196·768·k², and nothing for the last class token."""
     case = Case(find("random:vit_base_patch16_224"), parse(f"dtl_plus:kernel={kernel}")[0])
-    assert train_flops(case.training(), 224, 1).trained / GIGA == pytest.approx(giga, abs=1e-3)
+    flops = plan(case.training(), 224, Recipe(batch_size=1)).trained_flops
+    assert flops / GIGA == pytest.approx(giga, abs=1e-3)
 
 
 def test_training_splits_into_what_is_frozen_and_what_learns() -> None:
-    def flops(spec: str, checkpointing: bool = False):
-        return train_flops(Case(SMALL, parse(spec)[0], CLASSES, checkpointing=checkpointing).training(), SIZE, 3)
+    def flops(spec: str, checkpointing: bool = False) -> Peak:
+        network = Case(SMALL, parse(spec)[0], CLASSES, checkpointing=checkpointing).training()
+        return plan(network, SIZE, Recipe(batch_size=3))
 
     macs = inference_macs(Case(SMALL, METHODS["linear"](), CLASSES).inference(), SIZE)[0]
     linear, full = flops("linear"), flops("full")
     head = 3 * 24 * CLASSES
-    assert linear.frozen == 2 * (3 * macs - head)
-    assert linear.trained == 2 * 2 * head  # forward, and the gradient of the weight
-    assert full.frozen == 0
-    assert 2 * 3 * 2.9 * macs < full.trained < 2 * 3 * 3 * macs  # no gradient of the images
-    assert flops("lora:layer=5").frozen > flops("lora:layer=2").frozen > flops("lora").frozen
-    again = flops("full", checkpointing=True).trained - full.trained
+    assert linear.frozen_flops == 2 * (3 * macs - head)
+    assert linear.trained_flops == 2 * 2 * head  # forward, and the gradient of the weight
+    assert full.frozen_flops == 0
+    assert 2 * 3 * 2.9 * macs < full.trained_flops < 2 * 3 * 3 * macs  # no gradient of the images
+    assert flops("lora:layer=5").frozen_flops > flops("lora:layer=2").frozen_flops > flops("lora").frozen_flops
+    again = flops("full", checkpointing=True).trained_flops - full.trained_flops
     assert 0.6 * 2 * 3 * macs < again < 0.7 * 2 * 3 * macs  # the blocks once more, but for the last layer of each
+
+
+@pytest.mark.parametrize("spec", [*METHODS, "vqt:tokens=3"])
+def test_one_kernel_for_attention_counts_as_the_products_that_it_replaces(spec: str) -> None:
+    """Which the meta device takes by itself; also where the keys want no gradient, since VQT's queries alone learn."""
+    case = Case(SMALL, parse(spec)[0], CLASSES, Recipe(batch_size=2))
+    peak = plan(case.training(), SIZE, case.recipe)
+    network = case.training().train()
+    with Flops() as by_itself:
+        logits = network(torch.empty(2, 3, SIZE, SIZE, device="meta"))
+        functional.cross_entropy(logits, torch.zeros(2, device="meta").long()).backward()
+    assert peak.frozen_flops + peak.trained_flops == by_itself.total
+
+
+def test_utilisation_is_the_work_over_what_the_device_could_do() -> None:
+    assert utilisation(100 * 10**9, 4947.5, "NVIDIA H200", "bf16") == pytest.approx(0.5)
+    assert utilisation(10**9, 6500.0, "Tesla T4", "fp16") == pytest.approx(0.1)
+
+
+def test_peaks_depend_on_the_precision() -> None:
+    assert peak_flops("NVIDIA A100-SXM4-80GB", "fp32") == 19.5e12
+    assert peak_flops("NVIDIA A100-SXM4-80GB", "bf16") == 312e12
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "fp32"), ("Tesla T4", "bf16"), ("NVIDIA H200 NVL", "bf16")])
+def test_an_unknown_peak_is_none(device: str, precision: str) -> None:
+    assert peak_flops(device, precision) is None
+    assert utilisation(10**9, 100.0, device, precision) is None

@@ -1,10 +1,7 @@
-"""The meter: bytes by hand for small programs, on real and on fake tensors."""
-
-from contextlib import nullcontext
+"""The meter: bytes by hand for small programs, on real and on meta tensors."""
 
 import pytest
 import torch
-from torch._subclasses import FakeTensorMode
 from torch.nn import functional
 
 from bench.cost.live_memory import Meter
@@ -12,9 +9,9 @@ from bench.cost.live_memory import Meter
 KIB = 1024
 
 
-@pytest.fixture(params=["real", "fake"], autouse=True)
+@pytest.fixture(params=["cpu", "meta"], autouse=True)
 def tensors(request: pytest.FixtureRequest) -> object:
-    with FakeTensorMode() if request.param == "fake" else nullcontext():
+    with torch.device(request.param):
         yield
 
 

@@ -11,11 +11,10 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bench.cli.cost import cost
-from bench.cli.cost_request import CostRequest
+from bench.cli.cost import CostRequest, cost
+from bench.cost.budget import SENTENCES, gainless, options_of
 from bench.cost.case import Case
 from bench.cost.measure import training_step
-from bench.cost.memory_options import SENTENCES, gainless, options_of
 from bench.cost.plan import plan
 from bench.data.batches import Normaliser
 from bench.errors import WrongCall
@@ -23,7 +22,7 @@ from bench.grid.request import Request, grid_of
 from bench.run import Run
 from bench.train.loop import Epoch, train
 from bench.train.network import build, skeleton
-from bench.train.optimizers import optimizer_of, release
+from bench.train.optimizer import optimizer_of, release
 from datasets.base import Split
 from methods.backbones.registry import find
 from methods.recipe import Recipe

@@ -5,10 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from bench.cost.budget import bytes_of, largest_batch, needed_by, weight_bytes
+from bench.cost.budget import FIXED, bytes_of, largest_batch, needed, needed_by, weight_bytes
 from bench.cost.case import Case
-from bench.cost.margin import FIXED, needed
-from bench.cost.plan import Rules
+from bench.cost.cuda_rules import Rules
 from bench.cost.record import PARTS, cost_of
 from bench.errors import WrongCall
 from bench.source_digest import planning_digest

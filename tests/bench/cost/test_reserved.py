@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cost import kernel_memory
+from bench.cost import cuda_rules
 from bench.cost.caching_allocator import MIB, CachingAllocator, OutOfDeviceMemory
 from bench.cost.case import Case
-from bench.cost.live_memory import Block, Meter, Peak
+from bench.cost.live_memory import Allocation, Meter, Peak
 from bench.cost.plan import plan
 from bench.cost.record import planned
 from bench.cost.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
@@ -61,14 +61,14 @@ def test_a_card_smaller_than_what_is_reserved_may_still_do_and_one_below_the_pea
 
 
 def test_a_repeated_step_frees_what_the_step_before_made() -> None:
-    old, new, passing = (Block(30 * MIB, "gradients") for _ in range(3))
+    old, new, passing = (Allocation(30 * MIB, "gradients") for _ in range(3))
     second = ((-1, old), (1, passing), (-1, passing), (1, new))
     peak = Peak(0, (), ((), ((1, old),), second))
     assert allocator_peaks(peak, steps=2).reserved == allocator_peaks(peak, steps=9).reserved == 30 * MIB
 
 
 def test_what_is_left_over_by_every_step_adds_up() -> None:
-    peak = Peak(0, (), ((), (), ((1, Block(30 * MIB, "activations")),)))
+    peak = Peak(0, (), ((), (), ((1, Allocation(30 * MIB, "activations")),)))
     assert [allocator_peaks(peak, steps=steps).reserved for steps in (1, 2, 5)] == [0, 30 * MIB, 120 * MIB]
 
 
@@ -94,11 +94,11 @@ def test_the_buffers_of_wide_sums_are_those_that_a_card_showed() -> None:
     """Bytes from the allocator's history on an H200: bias gradients of an MLP, in fp32 and in bf16."""
     wide = torch.empty(12608, 768, device="meta"), [0], True
     half = torch.empty(1576, 3072, device="meta", dtype=torch.bfloat16), [0], True
-    assert kernel_memory.workspace_bytes(torch.ops.aten.sum.dim_IntList, wide) == 77_463_552
-    assert kernel_memory.workspace_bytes(torch.ops.aten.sum.dim_IntList, half) == 39_321_600
+    assert cuda_rules.workspace_bytes(torch.ops.aten.sum.dim_IntList, wide) == 77_463_552
+    assert cuda_rules.workspace_bytes(torch.ops.aten.sum.dim_IntList, half) == 39_321_600
     along = torch.empty(12608, 768, device="meta"), [1]
-    assert kernel_memory.workspace_bytes(torch.ops.aten.sum.dim_IntList, along) == 0
-    assert kernel_memory.workspace_bytes(torch.ops.aten.mul.Tensor, wide) == 0
+    assert cuda_rules.workspace_bytes(torch.ops.aten.sum.dim_IntList, along) == 0
+    assert cuda_rules.workspace_bytes(torch.ops.aten.mul.Tensor, wide) == 0
 
 
 def measured_cases() -> list[dict[str, str]]:

@@ -17,8 +17,8 @@ from bench.run import Run, plan_grid
 from bench.runner.execute import execute
 from bench.settings import Execution
 from bench.train.loop import Epoch, train
-from bench.train.loss import loss_of
 from bench.train.network import skeleton
+from bench.train.step import loss_of
 from datasets import Suite, Task
 from datasets.base import Example, Split
 from methods import Network

@@ -10,8 +10,7 @@ import torch
 from rich.console import Console
 
 import results
-from bench.cli.cost import settle
-from bench.cli.cost_request import CostRequest, cases_of
+from bench.cli.cost import CostRequest, cases_of, settle
 from bench.cli.grid import _say_again, _say_stale
 from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen

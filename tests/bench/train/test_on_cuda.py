@@ -14,7 +14,7 @@ from bench.data.batches import Normaliser
 from bench.data.mixing import Mix
 from bench.data.stored import Rows, Stored
 from bench.train.loop import accuracy, train
-from bench.train.loss import loss_of
+from bench.train.step import loss_of
 from datasets.base import Split
 from datasets.transforms.augmentation import Mixing
 from methods import METHODS, Network

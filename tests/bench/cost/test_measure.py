@@ -1,4 +1,4 @@
-"""What the allocator's numbers stand for: this run's training, not what others left, and not once for all a failure."""
+"""What is measured: the allocator's numbers of this run's training alone, and steps that are timed."""
 
 import contextlib
 from typing import Any
@@ -9,7 +9,9 @@ import torch
 import bench.cost.measure
 import bench.runner.execute
 from bench.cost.case import Case
-from bench.cost.measure import Peaks, training_peaks
+from bench.cost.cuda_rules import Rules
+from bench.cost.measure import Peaks, Timing, measure, timed, training_peaks, training_step
+from bench.cost.record import cost_of
 from bench.features.memory import InMemory
 from bench.features.store import Key, Store
 from bench.runner.record import Trace
@@ -19,7 +21,7 @@ from methods.recipe import Recipe
 from methods.spec import parse
 from results import Cost
 from tests.bench.tiny import run
-from tests.methods.small import CLASSES, SMALL
+from tests.methods.small import CLASSES, SMALL, batch, learning, network_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 CASE = Case(SMALL, parse("lora")[0], CLASSES, Recipe(batch_size=2))
@@ -49,7 +51,7 @@ def test_a_peak_is_without_what_is_kept_for_other_runs(monkeypatch: pytest.Monke
     assert (trace.peak_bytes, trace.reserved_bytes) == (700, 2000)
 
 
-def test_peaks_start_when_the_graphs_of_the_run_before_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peaks_start_when_what_compiling_took_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(bench.runner.execute, "planned_cost", lambda *_: Cost())
     monkeypatch.setattr(bench.runner.execute, "_forget_peaks", lambda _: told.append("forget"))
@@ -112,11 +114,45 @@ def test_a_run_out_of_memory_asks_for_no_peak_of_a_fresh_network(monkeypatch: py
     assert len(asked) == 1
 
 
-def test_graphs_that_were_not_made_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiler = Compiler("graphs")
-    counters = torch._dynamo.utils.counters
-    counters["frames"].update(total=2, ok=2)
-    assert compiler.word == "graphs"
-    counters["inductor"]["cudagraph_skips"] += 1
-    assert compiler.word == "graphs, in part"
-    assert Compiler("graphs").word is None  # of another run
+def test_the_median_the_range_and_whether_it_is_stable() -> None:
+    timing = Timing.of([1.0] * 5 + [1.01] * 5 + [9.0])  # one straggler counts neither for the median nor the range
+    assert timing.median == 1.01
+    assert not timing.unstable
+    assert timing.rate(64) == pytest.approx(64 / 1.01)
+    assert timing.rates(64) == [64 / timing.high, 64 / timing.low]
+    assert Timing.of([1.0, 1.0, 1.0, 2.0, 2.0]).unstable
+
+
+def test_warm_up_steps_are_not_timed() -> None:
+    calls = []
+    timed(lambda: calls.append(1), torch.device("cpu"), warmup=3, steps=4)
+    assert len(calls) == 7
+
+
+@pytest.mark.parametrize("gradients", ["freed_before", "freed_after", "zeroed"])
+def test_a_step_trains(gradients: str) -> None:
+    network = network_of("lora")
+    before = [p.detach().clone() for p in learning(network)]
+    step = training_step(network, *batch(), Recipe(), Rules(gradients=gradients))
+    step()
+    step()
+    assert all(not torch.equal(*pair) for pair in zip(before, learning(network), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_measuring_leaves_the_random_numbers_alone(precision: str) -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    case = Case(SMALL, parse("lora")[0], CLASSES, Recipe(batch_size=2, precision=precision))
+    measured = measure(case, torch.device("cpu"), warmup=1, steps=3)
+    assert measured.train_images_per_second > 0
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_plan_meets_the_allocator() -> None:
+    case = Case(SMALL, parse("full")[0], CLASSES, Recipe(batch_size=256))
+    figures = cost_of(case, torch.device("cuda")).figures
+    own = figures.peak_bytes - figures.workspace_bytes  # of cuBLAS: 32 MiB and more on Hopper, which no plan has
+    assert own == pytest.approx(figures.planned_peak_bytes, rel=0.1)

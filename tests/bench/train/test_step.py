@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.cost.case import Case
+from bench.cost.case import Case, published_cases
 from bench.cost.measure import training_step
 from bench.cost.plan import plan
-from bench.cost.published_cases import published_cases
-from bench.train.autocast import KINDS, autocast, lower_frozen
-from bench.train.loss import loss_of
+from bench.train.step import KINDS, autocast, loss_of, lower_frozen
 from methods import METHODS, Network
 from methods.backbones.registry import find
 from methods.recipe import Recipe
