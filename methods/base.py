@@ -58,7 +58,7 @@ class Network(nn.Module):
         """Compute logits (B×classes) from what `extract` returned; every gradient passes through this alone."""
         raise NotImplementedError
 
-    def penalty(self) -> Tensor | None:
+    def regularization_loss(self) -> Tensor | None:
         """Return a term for the loss of every batch, where the paper has one; else None."""
         return None
 

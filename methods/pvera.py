@@ -61,7 +61,7 @@ class Variational(Entangled):
         super().__init__(vit)
         self.divisor = divisor * targets
 
-    def penalty(self) -> Tensor | None:
+    def regularization_loss(self) -> Tensor | None:
         """Return the divergence of the last forward pass in training, once; None after one in evaluation."""
         terms = []
         for module in self.modules():

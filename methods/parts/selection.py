@@ -54,7 +54,7 @@ class Probe(Network):
         weight, self._lasso = group_lasso(self.head.weight)
         return functional.linear(features, weight, self.head.bias)
 
-    def penalty(self) -> Tensor | None:
+    def regularization_loss(self) -> Tensor | None:
         """Return `coefficient` times the group lasso of the head, once after each `adapt`."""
         lasso, self._lasso = self._lasso, None
         return None if lasso is None else self.coefficient * lasso

@@ -253,13 +253,13 @@ def test_the_divergence_of_pvera_is_the_published_one(monkeypatch: pytest.Monkey
     monkeypatch.setattr(methods.pvera, "noise", lambda like: torch.sin(
         0.37 * torch.arange(like.numel(), dtype=like.dtype)).view_as(like))  # fmt: skip
     network(case.images())
-    found = network.penalty()
+    found = network.regularization_loss()
     assert found is not None
     assert found.item() == pytest.approx(case.values["checks"]["kl_sum_over_blocks"] / 4, rel=1e-9)
     found.backward()
-    assert network.penalty() is None
+    assert network.regularization_loss() is None
     network.eval()(case.images())
-    assert network.penalty() is None
+    assert network.regularization_loss() is None
 
 
 def test_pvera_is_vera_with_the_means_in_evaluation() -> None:

@@ -171,7 +171,7 @@ def fit(network: Probe, kernel: str, labels: Tensor, config: dict[str, Any]) -> 
     for t in range(steps):
         images = batches[t % len(batches)]
         loss = functional.cross_entropy(network(images), labels[images])
-        if (penalty := network.penalty()) is not None:
+        if (penalty := network.regularization_loss()) is not None:
             loss = loss + penalty
         loss = loss * len(images) / size
         loss.backward()
@@ -273,7 +273,7 @@ def test_stages_pick_the_strongest_features_and_norm_them_anew() -> None:
     norms = torch.stack([part.norm(dim=1) for part in features.split(final.source.counts, dim=1) if part.shape[1]])
     torch.testing.assert_close(norms, torch.ones_like(norms))
     assert sum(before.shape) > sum(features.shape)
-    assert final.penalty() is None
+    assert final.regularization_loss() is None
     assert torch.equal(final.head.bias, torch.zeros(CLASSES))
 
 
@@ -287,7 +287,7 @@ def test_the_head_starts_as_the_card_says() -> None:
 def test_a_penalty_of_zero_is_none() -> None:
     network = network_of("head2toe:penalty=0")
     network(batch()[0])
-    assert network.penalty() is None
+    assert network.regularization_loss() is None
 
 
 def test_needs_a_class_token(monkeypatch: pytest.MonkeyPatch) -> None:

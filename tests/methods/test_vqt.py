@@ -138,8 +138,8 @@ def test_stages_score_and_pick_features_on_frozen_queries() -> None:
     assert [p.shape for p in learning(scorer)] == [(CLASSES, total), (CLASSES,)]
     scorer(images)
     expected = 1e-4 * scorer.head.weight.norm(dim=0).sum()
-    torch.testing.assert_close(scorer.penalty(), expected)
-    assert scorer.penalty() is None
+    torch.testing.assert_close(scorer.regularization_loss(), expected)
+    assert scorer.regularization_loss() is None
 
     final = next(stages)
     chosen = scorer.head.weight.norm(dim=0).topk(int(0.3 * total)).indices
@@ -147,7 +147,7 @@ def test_stages_score_and_pick_features_on_frozen_queries() -> None:
     assert [p.shape for p in learning(final)] == [(CLASSES, len(chosen)), (CLASSES,)]
     torch.testing.assert_close(final.eval().extract(images), scorer.eval().extract(images)[:, chosen])
     final(images)
-    assert final.penalty() is None
+    assert final.regularization_loss() is None
     assert torch.equal(network.reader.queries, queries)
     assert next(stages, None) is None
 

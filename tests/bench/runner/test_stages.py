@@ -88,7 +88,7 @@ def test_the_network_that_is_tested_is_that_of_the_last_stage(monkeypatch: pytes
 
 def test_a_penalty_is_part_of_the_loss() -> None:
     class Penalised(nn.Module):
-        def penalty(self) -> Tensor:
+        def regularization_loss(self) -> Tensor:
             return torch.tensor(2.0)
 
     logits, labels = torch.zeros(3, 5), torch.tensor([0, 1, 2])
