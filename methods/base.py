@@ -38,7 +38,7 @@ class Network(nn.Module):
     """
 
     head: nn.Module
-    rate: float = 1.0  # share of the recipe's learning rate at which it is trained
+    lr_scale: float = 1.0  # share of the recipe's learning rate at which it is trained
     required_states: tuple[str, ...] = (IMAGES,)  # names of the states that `features_of` reads
     printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 

@@ -159,11 +159,11 @@ class Vqt(Method, name="vqt"):
             assert isinstance(network, Queried)
             reader = network.reader.requires_grad_(False)
             scorer = Probe(reader, _head(reader.width, network.head), coefficient=1e-4)
-            scorer.rate = 0.5
+            scorer.lr_scale = 0.5
             yield scorer
             order = strongest(scorer.head.weight, self.keep)
             final = Probe(Picked(reader, order), _head(len(order), scorer.head))
-            final.rate = 0.5
+            final.lr_scale = 0.5
             yield final
 
 

@@ -63,7 +63,7 @@ def train(
             network.train()
             started, scores = time.perf_counter(), Scores()
             for step, (images, labels) in enumerate(islice(drawn, count)):
-                set_rate(state.optimizer, network.rate * rate_at(recipe, number, step, steps))
+                set_rate(state.optimizer, network.lr_scale * rate_at(recipe, number, step, steps))
                 train_step(state, images if isinstance(images, dict) else normalise(images), labels, scores)
             loss, correct = scores.means()
             epoch = Epoch(number + 1, loss, correct, time.perf_counter() - started)

@@ -134,7 +134,7 @@ def test_stages_score_and_pick_features_on_frozen_queries() -> None:
     total = WIDTH * (1 + 2 * DEPTH)
     assert isinstance(scorer, Probe)
     assert scorer.head is not head
-    assert scorer.rate == 0.5
+    assert scorer.lr_scale == 0.5
     assert [p.shape for p in learning(scorer)] == [(CLASSES, total), (CLASSES,)]
     scorer(images)
     expected = 1e-4 * scorer.head.weight.norm(dim=0).sum()
@@ -143,7 +143,7 @@ def test_stages_score_and_pick_features_on_frozen_queries() -> None:
 
     final = next(stages)
     chosen = scorer.head.weight.norm(dim=0).topk(int(0.3 * total)).indices
-    assert final.rate == 0.5
+    assert final.lr_scale == 0.5
     assert [p.shape for p in learning(final)] == [(CLASSES, len(chosen)), (CLASSES,)]
     torch.testing.assert_close(final.eval().extract(images), scorer.eval().extract(images)[:, chosen])
     final(images)

@@ -130,7 +130,7 @@ def test_a_network_may_train_at_a_share_of_the_rate() -> None:
     for rate in (0.0, 0.5, 1.0):
         network = network_of("linear")
         start = network.head.weight.clone()
-        network.rate = rate
+        network.lr_scale = rate
         recipe = Recipe(epochs=1, batch_size=8, warmup_epochs=0, optimizer="sgd", learning_rate=1.0, weight_decay=0.0)
         train(network, split(), PLAIN, recipe, 0, lambda _: None)
         heads.append(network.head.weight - start)
