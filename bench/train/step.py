@@ -111,7 +111,7 @@ def logits_of(network: Network, rows: Input) -> Tensor:
 
 
 def loss_of(network: Network, logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of logits in float32 with labels or shares of classes, and the network's penalty if any."""
+    """Return the mean cross-entropy of logits in float32, plus the network's regularization loss if any."""
     loss = functional.cross_entropy(logits, labels)
     penalty = network.regularization_loss()
     return loss if penalty is None else loss + penalty
