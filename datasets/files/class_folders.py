@@ -40,11 +40,12 @@ class Unclear(ValueError):
 
 @dataclass(frozen=True)
 class Classes:
-    """Class folders: the images of each by the name of the class, and what of it cannot be read."""
+    """Class folders: the images of each by the name of the class, and what of it cannot be read or is there twice."""
 
     folder: str
     images: Mapping[str, Sequence[str]]
     unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    again: Sequence[str] = ()  # further names of files that their class has already, in `images` no longer
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from datasets.files.class_folders import Layout, Unclear, laid_out, named
 from datasets.files.copies import Look, located
 from datasets.files.elsewhere import elsewhere
 from datasets.files.image_tree import Folder, class_name, counted, shown, tree
+from datasets.files.links import counted_once
 from datasets.files.listing import Listing, Listings, listing
 from datasets.files.lists import Entry, Lines
 
@@ -83,7 +84,7 @@ def _parsed(options: str) -> Wanted:
 
 def _suite(options: str) -> Suite:
     wanted = _parsed(options)
-    root, layout = _seen(wanted)
+    root, layout, shared = _seen(wanted)
     names = sorted(layout.train.images)
     _check(wanted, layout, names)
     drawn = Draw(wanted, layout, tuple(names))
@@ -93,6 +94,7 @@ def _suite(options: str) -> Suite:
     label = wanted.label()
     sizes = {split: len(part.entries) for split, part in lines.items()}
     said = _understood(wanted, root, layout, names, sizes)
+    said += f"; {_plural(shared, 'file')} in more than one class" if shared else ""
     task = located(Task(label, "own", len(names), sizes, elsewhere(label), viewed=True, understood=said), look)
     return dataclasses.replace(
         SUITE,
@@ -103,8 +105,8 @@ def _suite(options: str) -> Suite:
     )
 
 
-def _seen(wanted: Wanted) -> tuple[Folder, Layout]:
-    """What lies in the folder, and how it is laid out."""
+def _seen(wanted: Wanted) -> tuple[Folder, Layout, int]:
+    """What lies in the folder, how it is laid out, and how many files are in several classes."""
     try:
         if not wanted.path.is_dir():
             what = "is a file and no folder" if wanted.path.exists() else "there is no folder of that name"
@@ -117,9 +119,11 @@ def _seen(wanted: Wanted) -> tuple[Folder, Layout]:
         raise ValueError(f"suite folder: {shown(str(wanted.path))} holds no images, but {files}; write {HOW}")
     try:
         if wanted.train is None:
-            return root, laid_out(root, wanted.call)
-        train, test = _below(wanted.path, wanted.train), wanted.test and _below(wanted.path, wanted.test)
-        return root, named(root, train, test, wanted.call)
+            layout = laid_out(root, wanted.call)
+        else:
+            train, test = _below(wanted.path, wanted.train), wanted.test and _below(wanted.path, wanted.test)
+            layout = named(root, train, test, wanted.call)
+        return root, *counted_once(wanted.path, layout)
     except Unclear as error:
         raise ValueError(f"suite folder: {shown(str(wanted.path))}: {error}") from error
 
@@ -189,7 +193,7 @@ class Draw:
         if shots and len(chosen) < shots:
             sound = " that can be decoded" if bad else ""
             raise ValueError(
-                f"suite folder: class {shown(name)!r} has {len(chosen)} training images{sound}, "
+                f"suite folder: class {shown(name)!r} has {_plural(len(chosen), 'training image')}{sound}, "
                 f"fewer than shots={shots}"
             )
         lost = self.layout.train.unread.get(name, ()), given.unread.get(name, ()) if given else ()
@@ -244,7 +248,7 @@ def _understood(wanted: Wanted, root: Folder, layout: Layout, names: Sequence[st
     """One sentence: classes in their order, images, what is trained on, what is scored, what is left out."""
     train, test = (part and f"{shown(part.folder)}/".removeprefix("/") for part in (layout.train, layout.test))
     inside = f" in {train}" if train else ""
-    shots = f"{wanted.shots} images a class" if wanted.shots else ""
+    shots = f"{_plural(wanted.shots, 'image')} a class" if wanted.shots else ""
     if test is not None:
         how = (
             f"trained on {shots + ' of ' if shots else ''}{train or 'the folder itself'}, scored on {test or 'itself'}"
@@ -261,18 +265,29 @@ def _understood(wanted: Wanted, root: Folder, layout: Layout, names: Sequence[st
 def _left_out(root: Folder, layout: Layout, names: Sequence[str]) -> list[str]:
     """What lies in the folder and is not used, or is used in part."""
     parts = [part for part in (layout.train, layout.test) if part]
-    used = {image for part in parts for images in part.images.values() for image in images}
+    again = [image for part in parts for image in part.again]
+    used = {image for part in parts for images in part.images.values() for image in images}.union(again)
     spare = Counter(os.path.split(image)[0] for image in root.all_images() if image not in used)
-    said = [f"{count} images in {shown(folder)}/ left out" for folder, count in sorted(_outermost(spare).items())]
+    said = [
+        f"{_plural(count, 'image')} in {shown(folder)}/ left out" for folder, count in sorted(_outermost(spare).items())
+    ]
+    if again:
+        said.append(f"{_plural(len(again), 'further name')} of files that their class has already: {_some(again)}")
     if others := counted(root.all_others()):
         said.append(f"no images by their endings, and left out: {others}")
     if hidden := sorted({name for folder in root.walk() for name in folder.hidden}):
         said.append(f"hidden and system folders left out: {_some(hidden)}")
     if unread := [path for part in parts for paths in part.unread.values() for path in paths]:
-        said.append(f"{len(unread)} folders or links that cannot be read: {_some(unread)}")
+        said.append(
+            f"{_plural(len(unread), 'folder or link', 'folders or links')} that cannot be read: {_some(unread)}"
+        )
     if layout.test and (missing := [name for name in names if name not in layout.test.images]):
         said.append(f"nothing is scored of {_some(missing)}, which {shown(layout.test.folder)}/ lacks")
     return said
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def _outermost(folders: Counter[str]) -> Counter[str]:

@@ -308,6 +308,28 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert sum(only(suite(f"folder:{linked}")).sizes.values()) == 20
 
 
+def test_a_file_counts_once_in_its_class_by_whatever_names(tmp_path: Path) -> None:
+    root = own(tmp_path / "set", classes=2, each=5)
+    before = only(suite(f"folder:{root}"))
+    (root / "class 0" / "again").symlink_to(root / "class 0")  # a loop, which ends
+    (root / "class 0" / "0 link.png").symlink_to(root / "class 0" / "0.png")
+    (root / "class 1" / "hard.png").hardlink_to(root / "class 1" / "0.png")
+    task = only(suite(f"folder:{root}"))
+    assert dict(task.sizes) == dict(before.sizes)
+    assert task.revision == before.revision
+    said = "2 further names of files that their class has already: class 0/0 link.png, class 1/hard.png"
+    assert said in task.understood
+    (root / "class 0" / "other.png").symlink_to(root / "class 1" / "1.png")
+    assert only(suite(f"folder:{root}")).understood.endswith("; 1 file in more than one class")
+
+
+def test_a_file_that_is_trained_on_is_not_scored_by_another_name(tmp_path: Path) -> None:
+    root = own(tmp_path, "train", "test", classes=2, each=3)
+    (root / "test/class 0/linked.png").symlink_to(root / "train/class 0/tr0.png")
+    with pytest.raises(ValueError, match=r"train/class 0/tr0\.png and test/class 0/linked\.png are one file"):
+        suite(f"folder:{root}")
+
+
 def test_what_is_present_but_cannot_be_read_is_never_lost(tmp_path: Path) -> None:
     own(tmp_path, "train", "test", classes=2, each=4)
     before = dict(only(suite(f"folder:{tmp_path}")).sizes)
