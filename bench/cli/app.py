@@ -285,12 +285,15 @@ def predict(
 ) -> None:
     """The most likely classes of images, by the network of a run whose weights were kept."""
     from bench.cli.predict import document, predict, show
+    from bench.errors import WrongCall
 
     answer = predict(record, images, top, backbone, device)
     if json_:
         typer.echo(document(answer))
     else:
         show(answer, console())
+    if answer.failed:
+        raise WrongCall("; ".join(answer.failed.values()))
 
 
 @app.command()

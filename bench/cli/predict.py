@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from datasets.suites.folder import split_options
 from datasets.transforms.decoding import BadImage, decoded, read
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import find
+from methods.recipe import RECIPES, called, is_file
 from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
 
 __all__ = ["Answer", "Guess", "document", "predict", "show"]
@@ -40,16 +42,17 @@ class Guess:
 
 @dataclass(frozen=True)
 class Answer:
-    """The most likely classes of each image, most likely first."""
+    """The most likely classes of each image, most likely first, and why the others could not be read."""
 
     method: str
     task: str
     classes: int
     images: dict[str, list[Guess]]
+    failed: dict[str, str]
 
 
 def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, device: str) -> Answer:
-    """Make the network of the record at `path` again and show it the images. Raises WrongCall."""
+    """Make the network of the record at `path` again and show it the images that can be read. Raises WrongCall."""
     place = device_of(device)
     record = _read(path)
     try:
@@ -60,22 +63,50 @@ def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, 
         raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
     rebuilt = rebuild(record, arrays, backbone)
     rendering = record.preprocessing.get("rendering", "stored")
-    pixels = [_pixels(file, rebuilt, rendering) for file in images]
-    guesses = [_named(_guesses(rebuilt, each, top, place), record.class_names) for each in pixels]
-    by_image = dict(zip(map(str, images), guesses, strict=True))
-    return Answer(record.identity.method, record.identity.task, record.classes, by_image)
+    guesses: dict[str, list[Guess]] = {}
+    failed: dict[str, str] = {}
+    for file in images:
+        try:
+            pixels = _pixels(file, rebuilt, rendering)
+        except BadImage as error:
+            failed[str(file)] = str(error)
+            continue
+        guesses[str(file)] = _named(_guesses(rebuilt, pixels, top, place), record.class_names)
+    return Answer(record.identity.method, record.identity.task, record.classes, guesses, failed)
 
 
 def command(record: Record, root: Path) -> str:
-    """The call that makes the run again and keeps its weights."""
-    asked, recipe = record.identity, record.recipe
-    words = ["python", "bench.py", "--methods", asked.method, *_data(asked, record.where.command)]
-    words += ["--backbone", _worded(record), "--recipe", asked.recipe, "--seeds", str(asked.seed)]
+    """The call that makes the run again and keeps its weights, with what the call then named besides."""
+    asked, recipe, then = record.identity, record.recipe, shlex.split(record.where.command)
+    words = ["python", "bench.py", "--methods", asked.method, *_data(asked, then)]
+    words += ["--backbone", _worded(record), "--recipe", _recipe(asked.recipe, then), "--seeds", str(asked.seed)]
+    words += [f"--set={','.join(changed)}"] if (changed := _set(recipe, then)) else []
+    for name in ("--data", "--on-bad-image"):
+        words += [word for value in _given(then, name)[-1:] for word in (name, value)]
     if other := asked.changes.get("normalise"):
         words += ["--normalise", "/".join(",".join(map(str, values)) for values in other)]
     for key in OVERRIDES:  # those of the recipe itself change nothing
         words += _option(key, recipe.get(key))
     return shlex.join([*words, "--results", str(root), "--keep", "weights"])
+
+
+def _given(words: Sequence[str], name: str) -> list[str]:
+    """The values of an option in a call, `--name value` or `--name=value`."""
+    spaced = [value for word, value in itertools.pairwise(words) if word == name]
+    return spaced + [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+
+
+def _recipe(name: str, then: Sequence[str]) -> str:
+    """The recipe as the call named it: one that was a file is called by the file."""
+    files = [value for value in _given(then, "--recipe") if is_file(value) and called(value) == name]
+    return files[-1] if files else name if name in RECIPES else f"{name}.toml"
+
+
+def _set(recipe: Mapping[str, Any], then: Sequence[str]) -> list[str]:
+    """The fields that the call gave with --set, each with the value that the run had of a sweep."""
+    keys = [word.partition("=")[0].strip() for text in _given(then, "--set") for word in text.split(",")]
+    wanted = [key for key in dict.fromkeys(keys) if key in recipe and (key not in OVERRIDES or key == "optimizer")]
+    return [f"{key}={recipe[key]}".lower() for key in wanted]  # true, false and none are written so
 
 
 def _option(key: str, value: Any) -> list[str]:
@@ -88,12 +119,11 @@ def _option(key: str, value: Any) -> list[str]:
     return [name, str(value)]
 
 
-def _data(asked: Identity, command_then: str) -> list[str]:
+def _data(asked: Identity, then: Sequence[str]) -> list[str]:
     """Suite and task; of one's own images the record knows no path, which only the user can name."""
     if asked.suite != "folder":
         return ["--suite", asked.suite, "--tasks", asked.task]
-    words = [word.removeprefix("--suite=") for word in shlex.split(command_then)]
-    named = next((word for word in words if word.startswith("folder:")), "folder:PATH")
+    named = next((word for word in _given(then, "--suite") if word.startswith("folder:")), "folder:PATH")
     return ["--suite", ":".join(["folder:PATH", *split_options(named)[1:]])]
 
 
@@ -110,6 +140,8 @@ def document(answer: Answer) -> str:
 
 def show(answer: Answer, console: Console) -> None:
     """A line for each image and class."""
+    if not answer.images:
+        return
     title = escape(f"{answer.method} trained on {answer.task} ({answer.classes} classes)")
     table = Table(title=title, title_justify="left")
     for heading in ("image", "class", "probability"):
@@ -141,8 +173,8 @@ def _pixels(file: Path, rebuilt: Rebuilt, rendering: Any) -> Tensor:
     preset = replace(PRESETS[rebuilt.recipe.preprocessing], rendering=rendering)
     try:
         return preset.pixels(decoded(read(file)), rebuilt.backbone.image_size).unsqueeze(0)
-    except (BadImage, ValueError, OSError, MemoryError) as error:
-        raise WrongCall(f"{file}: cannot be read as an image: {str(error) or type(error).__name__}") from error
+    except (ValueError, OSError, MemoryError) as error:  # among them BadImage
+        raise BadImage(f"{file}: cannot be read as an image: {str(error) or type(error).__name__}") from error
 
 
 @torch.inference_mode()

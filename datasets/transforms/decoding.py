@@ -17,7 +17,7 @@ from PIL import Image, PpmImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 __all__ = ["ENDINGS", "RULES", "BadImage", "decode", "decoded", "read"]
 
-RULES = 3  # raised whenever other files are refused or other pixels come out; part of what is remembered about files
+RULES = 4  # raised whenever other files are refused or other pixels come out; part of what is remembered about files
 FORMATS = (  # of Pillow; none starts a program or holds films, and TGA, which has no mark of its own, comes last
     *("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF", "AVIF", "JPEG2000", "DIB", "ICO", "PCX", "SGI"),
     *("QOI", "SUN", "PSD", "DDS", "XBM", "XPM", "MSP", "TGA"),  # JPEG opens MPO
@@ -31,7 +31,8 @@ ENDINGS = frozenset(
         *("tga", "icb", "vda", "vst"),
     )
 )
-MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "RGBa", "LAB", "HSV"))
+MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "RGBa"))
+OTHER_COLOURS = ("LAB", "HSV")
 MOST_BYTES = 1 << 28
 MOST_PIXELS = 80_000_000  # a larger one is a mistake or an attack; below Pillow's own limit
 LONGEST_SIDE = 65_500  # of a JPEG, which some presets make of every image
@@ -98,8 +99,7 @@ def _check(image: Image.Image, data: bytes) -> None:
     longer, shorter = max(image.size), min(image.size)
     if longer > LONGEST_SIDE or longer > MOST_ELONGATED * shorter:
         raise BadImage(f"{image.width} x {image.height} pixels are too long for their width")
-    if image.mode not in MODES or _bits(image, data) > 8:
-        raise BadImage(f"pixels of kind {image.mode} have more than 8 bits; convert the image to 8 bits")
+    _check_pixels(image, data)
     if image.format not in ("MPO", "PSD") and getattr(image, "n_frames", 1) > 1:
         raise BadImage("is animated or has several pages; keep one")
     if image.format in ("JPEG", "MPO") and not _ended_jpeg(data):
@@ -108,6 +108,14 @@ def _check(image: Image.Image, data: bytes) -> None:
         raise BadImage("the PNG ends too early or one of its checksums is wrong")
     if not ENDED.get(image.format or "", bool)(data):
         raise BadImage(f"the {image.format} ends too early")
+
+
+def _check_pixels(image: Image.Image, data: bytes) -> None:
+    """Raise BadImage for pixels that are no 8-bit grey or colour."""
+    if image.mode in OTHER_COLOURS:
+        raise BadImage(f"colours of kind {image.mode} depend on who converts them; convert the image to RGB")
+    if image.mode not in MODES or _bits(image, data) > 8:
+        raise BadImage(f"pixels of kind {image.mode} have more than 8 bits; convert the image to 8 bits")
 
 
 def _bits(image: Image.Image, data: bytes) -> int:

@@ -22,6 +22,7 @@ from bench.runner.artifacts import _compact, kinds_of
 from bench.runner.execute import execute
 from bench.runner.restore import rebuild
 from bench.settings import Execution, Keep
+from datasets.transforms.decoding import BadImage, decode
 from methods import METHODS, Network
 from methods.backbones.registry import BACKBONES, Backbone
 from results import Cost, Record
@@ -162,9 +163,15 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
     console = Console(file=io.StringIO(), width=100)
     show(answer, console)
     assert "bird [1]" in console.file.getvalue()
-    called = dataclasses.replace(record.where, command="bench.py --suite folder:birds:shots=2 --epochs 1")
-    again = command(dataclasses.replace(record, where=called), tmp_path)
+    then = "bench.py --suite folder:birds:shots=2 --epochs 1 --recipe my/own.toml --on-bad-image=skip "
+    then += "--set momentum=0.5/0.8,warmup_epochs=2 --set max_grad_norm=none"
+    recipe = record.recipe | {"momentum": 0.8, "warmup_epochs": 2}
+    identity = dataclasses.replace(record.identity, recipe="own")
+    known = dataclasses.replace(record, identity=identity, recipe=recipe)
+    again = command(dataclasses.replace(known, where=dataclasses.replace(record.where, command=then)), tmp_path)
     assert "--suite folder:PATH:shots=2 --backbone" in again
+    assert "--recipe my/own.toml --seeds" in again
+    assert "--set=momentum=0.8,warmup_epochs=2,max_grad_norm=none --on-bad-image skip" in again
     assert (
         predict(results.path_of(tmp_path, kept(tmp_path, "linear").identity), [photo], 1, None, "cpu")
         .images[str(photo)][0]
@@ -193,9 +200,16 @@ def test_predict_reads_files_as_the_run_did(tmp_path: Path) -> None:
     Image.new("I;16", (8, 8), 30_000).save(tmp_path / "deep.png")
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
     Image.new("L", (8, 8)).save(tmp_path / "film.gif", save_all=True, append_images=[Image.new("L", (8, 8), 9)])
-    for name, says in (("deep.png", "more than 8 bits"), ("float.tif", "more than 8 bits"), ("film.gif", "animated")):
-        with pytest.raises(WrongCall, match=f"{name}: cannot be read as an image: .*{says}"):
-            predict(path, [tmp_path / name], 1, None, "cpu")
+    Image.merge("LAB", [Image.new("L", (8, 8), 90)] * 3).save(tmp_path / "print.tif")
+    refused = {"deep.png": "more than 8 bits", "float.tif": "more than 8 bits", "film.gif": "animated"}
+    refused |= {"print.tif": "kind LAB depend on who converts them", "gone.png": "No such file"}
+    answer = predict(path, [*(tmp_path / name for name in refused), files[0]], 1, None, "cpu")
+    assert list(answer.images) == [str(files[0])]
+    for name, says in refused.items():
+        assert f"{name}: cannot be read as an image: " in answer.failed[str(tmp_path / name)]
+        assert says in answer.failed[str(tmp_path / name)]
+        with pytest.raises(BadImage, match=says):
+            decode(tmp_path / name)
 
 
 def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
@@ -206,8 +220,8 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WrongCall, match=r"kept no weights; make them with python bench.py .*--keep weights"):
         predict(path, [image], 5, None, "cpu")
     record = kept(tmp_path, "linear")
-    with pytest.raises(WrongCall, match="cannot be read as an image"):
-        predict(path, [path], 5, None, "cpu")
+    answer = predict(path, [path], 5, None, "cpu")
+    assert "cannot be read as an image" in answer.failed[str(path)]
     with pytest.raises(WrongCall, match=r"the \.json file of a run"):
         predict(tmp_path / "no.json", [image], 5, None, "cpu")
     with pytest.raises(WrongCall, match="had weights None of random:small"):
