@@ -26,11 +26,14 @@ app = typer.Typer(no_args_is_help=True, help="Check and export folders of result
 @app.command("check")
 @guarded
 def check_results(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds runs/.")] = ROOT / "results",
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A folder that holds runs/; else that of --results.")
+    ] = None,
+    results: Results = ROOT / "results",
     json_: Json = False,
 ) -> None:
     """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
-    raise typer.Exit(0 if _check(folder, json_, console()) else 1)
+    raise typer.Exit(0 if _check(folder or results, json_, console()) else 1)
 
 
 @app.command("export")

@@ -80,6 +80,6 @@ def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
         axes.axvline(1, color="0.4", linewidth=0.8)
         for place, ratio in zip(places, rows["run_ratio"], strict=True):
             axes.text(1.02, place, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
-        axes.text(1.02, -0.8, "run", transform=axes.get_yaxis_transform(), fontsize=7)
+        axes.text(1.02, 1, "run", transform=axes.transAxes, va="bottom", fontsize=7)
         axes.legend(frameon=False, loc="lower right")
     return Figure(name, caption, drawing)
