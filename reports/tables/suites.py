@@ -8,7 +8,10 @@ import pandas as pd
 
 from reports.tables.comparison import Comparison, comparisons
 
-__all__ = ["of_suite"]
+__all__ = ["as_suites_show", "of_suite", "unrun"]
+
+TASKS = {"vtab": 19, "fgvc": 5, "domain": 5}  # of suites that are published as a whole and have a report of their name
+SETS = 5  # of few_shot, for each number of shots
 
 Held = tuple[Comparison, tuple[str, ...]]  # and a sentence for everything that was set apart
 
@@ -19,6 +22,21 @@ def of_suite(runs: pd.DataFrame, suite: str) -> list[Held]:
         return []
     own = runs[runs["suite"].str.partition(":")[0] == suite]
     return [_held(comparison) for comparison in comparisons(own)]
+
+
+def as_suites_show(runs: pd.DataFrame) -> list[Held]:
+    """All comparisons with the runs that the tables of their suites show, so that every report has the same means."""
+    return [
+        _held(comparison) if comparison.suite.partition(":")[0] in (*TASKS, "few_shot") else (comparison, ())
+        for comparison in comparisons(runs)
+    ]
+
+
+def unrun(comparison: Comparison) -> int:
+    """How many tasks of the suite no line has, as far as its size is known here; the suite has no average then."""
+    name, there = comparison.suite.partition(":")[0], comparison.runs["task"].nunique()
+    size = SETS * comparison.runs["group"].nunique() if name == "few_shot" else TASKS.get(name, there)
+    return max(0, size - there)
 
 
 def _held(comparison: Comparison) -> Held:

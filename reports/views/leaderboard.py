@@ -8,23 +8,27 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.tables.captions import conditions, failures
-from reports.tables.comparison import Comparison, comparisons
+from reports.tables.comparison import Comparison
+from reports.tables.suites import as_suites_show, unrun
 from reports.tables.summary import Summary, memory, summaries
 from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
-__all__ = ["budgets", "ranks", "report"]
+__all__ = ["NOTHING", "budgets", "ranks", "report"]
+
+NOTHING = "ranks need a method with an average over all tasks of a suite, and its peak memory"
 
 ACCURACY, RANK = METRICS["test_accuracy"], Metric("rank", "", 1, 0, "lower")
 LEGEND = (
     "Ranked by the mean of the group means of test accuracy, last epoch, among the methods whose peak memory of "
-    "training ({}, mean over tasks) is within the budget; equal accuracies as shown share a rank, an empty cell does "
-    "not fit. A card needs some hundred MiB besides, for CUDA itself."
+    "training ({}, mean over the tasks that are there) is within the budget; equal accuracies as shown share a rank, "
+    "an empty cell does not fit. A method that lacks a task has no average, and so no rank. A card needs some hundred "
+    "MiB besides, for CUDA itself."
 )
 
 
 def report(runs: pd.DataFrame) -> list[Table]:
     """One table for each suite, backbone and recipe in which some method has an average and a peak."""
-    tables = [_table(comparison) for comparison in comparisons(runs)]
+    tables = [_table(comparison, notes) for comparison, notes in as_suites_show(runs) if not unrun(comparison)]
     return [table for table in tables if table is not None]
 
 
@@ -41,7 +45,7 @@ def ranks(scores: Sequence[float | None]) -> list[int | None]:
     return [None if score is None else 1 + sum(other > score for other in known) for score in scores]
 
 
-def _table(comparison: Comparison) -> Table | None:
+def _table(comparison: Comparison, notes: Sequence[str]) -> Table | None:
     lines = summaries(comparison)
     complete = [line for line in lines if line.headline.value is not None]
     cost = memory(complete)
@@ -49,21 +53,30 @@ def _table(comparison: Comparison) -> Table | None:
     if not placed:
         return None
     placed.sort(key=lambda line: -(line.headline.value or 0.0))
-    absent = [line.label for line in lines if line not in placed]
-    notes = [f"Not ranked for want of an average or a peak: {', '.join(absent)}."] if absent else []
-    columns, cells = _columns(placed, cost)
+    others = [line for line in lines if line not in placed]
+    columns, cells = _columns(placed, others, cost)
+    unranked = [f"Not ranked: {'; '.join(f'{line.label} {_why(line)}' for line in others)}."] if others else []
     return Table(
         f"leaderboard-{comparison.name}",
         f"{conditions(comparison)} {LEGEND.format(METRICS[cost].label)}",
         columns,
         tuple(zip(*cells, strict=True)),
-        (*notes, *failures(comparison.runs)),
+        (*unranked, *notes, *failures(comparison.runs)),
     )
 
 
-def _columns(lines: Sequence[Summary], cost: str) -> tuple[tuple[Column, ...], list[list[Cell]]]:
-    """The method, its accuracy and peak, and its rank at each budget."""
-    peaks = [line.costs[cost].value or 0.0 for line in lines]
+def _why(line: Summary) -> str:
+    """What a line lacks for a rank."""
+    missing = [task for task, cell in line.tasks.items() if cell.value is None]
+    return f"lacks {', '.join(missing)}" if missing else "has no peak"
+
+
+def _columns(
+    placed: Sequence[Summary], others: Sequence[Summary], cost: str
+) -> tuple[tuple[Column, ...], list[list[Cell]]]:
+    """The method, its accuracy and peak, and its rank at each budget; lines without a rank stand below the others."""
+    lines, unranked = [*placed, *others], [Cell()] * len(others)
+    peaks = [line.costs[cost].value or 0.0 for line in placed]
     limits = budgets(peaks)
     about = (
         Column("method", "method"),
@@ -74,7 +87,7 @@ def _columns(lines: Sequence[Summary], cost: str) -> tuple[tuple[Column, ...], l
         [Cell(word=line.label) for line in lines],
         [line.headline for line in lines],
         [line.costs[cost] for line in lines],
-        *(_ranked(lines, peaks, limit) for limit in limits),
+        *([*_ranked(placed, peaks, limit), *unranked] for limit in limits),
     ]
     return (*about, *(Column(f"rank_{limit}", _size(limit), "rank within", RANK) for limit in limits)), cells
 

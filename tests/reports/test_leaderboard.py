@@ -6,6 +6,7 @@ import pytest
 from reports import find
 from reports.views.leaderboard import budgets, ranks
 from results import Cost, frame
+from tests.reports.from_print import record
 
 MIB = 2**20
 
@@ -27,14 +28,35 @@ def test_the_best_that_fits_comes_first(make) -> None:
     records = [make(name, accuracy=score, cost=costs[name]) for name, (score, _) in peaks.items()]
     records += [make("ssf", status="oom"), make("bitfit", accuracy=0.9, cost=Cost())]
     (table,) = find("leaderboard")(frame(records))
-    assert [row[0].word for row in table.rows] == ["lora", "full", "dtl", "linear"]
+    assert [row[0].word for row in table.rows] == ["lora", "full", "dtl", "linear", "bitfit", "ssf"]
     shown = {row[0].word: [cell.value for cell in row[3:]] for row in table.rows}
     assert [column.label for column in table.columns[3:]] == [f"{size} MiB" for size in (8, 12, 16, 24, 32, 48, 64)]
     assert shown["linear"] == [1, 2, 2, 2, 3, 3, 4]
     assert shown["dtl"] == [None, 1, 1, 1, 2, 2, 3]
     assert shown["lora"] == [None, None, None, None, 1, 1, 1]
     assert shown["full"] == [None] * 6 + [2]
-    assert "Not ranked for want of an average or a peak: bitfit, ssf." in table.notes
+    assert shown["bitfit"] == shown["ssf"] == [None] * 7
+    assert "Not ranked: bitfit has no peak; ssf lacks cifar." in table.notes
+
+
+def test_a_method_that_lacks_a_task_keeps_its_cost_and_its_line_and_has_no_mean(runs: pd.DataFrame) -> None:
+    (table,) = find("leaderboard")(runs)
+    last = {row[0].word: row for row in table.rows[-2:]}
+    assert {name: row[1].value for name, row in last.items()} == {"my_own": None, "full": None}
+    assert [column.number(cell) for column, cell in zip(table.columns[:4], last["my_own"][:4], strict=True)] == [
+        *("my_own", "", "2700", "")
+    ]
+    assert "Not ranked: full lacks clevr_count; my_own lacks dtd." in table.notes
+
+
+def test_means_are_those_of_the_table_of_the_suite() -> None:
+    """Over all of its tasks and over the seeds that all of these have; where it has none, nothing is ranked."""
+    cost = Cost(planned_peak_bytes=MIB)
+    whole = [record("lora", task, 0.5, suite="fgvc", cost=cost) for task in ("a", "b", "c", "d", "e")]
+    (table,) = find("leaderboard")(frame([*whole, record("lora", "a", 0.9, suite="fgvc", seed=1, cost=cost)]))
+    assert table.rows[0][1].value == 0.5
+    assert "lora: left out, not there for all its tasks: seed 1." in table.notes
+    assert find("leaderboard")(frame(whole[:4])) == []
 
 
 def test_measured_peaks_rank_where_all_were_measured_on_one_device(make) -> None:
