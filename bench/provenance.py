@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import platform
 import shlex
 import subprocess
@@ -16,9 +18,10 @@ import torch
 from datasets.suites.folder import split_options
 from results import Where
 
-__all__ = ["commit", "where"]
+__all__ = ["commit", "last_parts", "where"]
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT_PARTS = 3  # of a path outside the project
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
@@ -28,6 +31,16 @@ def where(device: torch.device) -> Where:
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     head, dirty = commit()
     return Where(now, head, dirty, _command(), _device_name(device), _driver(device), versions)
+
+
+def last_parts(path: Path) -> str:
+    """Give the end of a path, by which it is told from others of the same name; no part of it names the user."""
+    path = Path(os.path.abspath(path))
+    if path.is_relative_to(ROOT):
+        return str(path.relative_to(ROOT))
+    parts = path.parts[3 if path.parts[1:2] in (("home",), ("Users",)) else 1 :]
+    own = [place for place, part in enumerate(parts[:-1], 1) if part == getpass.getuser()]
+    return "/".join(parts[own[-1] if own else 0 :][-KEPT_PARTS:])
 
 
 @cache

@@ -98,7 +98,10 @@ class Speedups:
 @closed
 @dataclass(frozen=True)
 class Where:
-    """Provenance: enough to run it again, nothing about the person who ran it."""
+    """Provenance: enough to run it again, nothing about the person who ran it.
+
+    Of paths outside the project only the last parts are kept, and none that leads to a home.
+    """
 
     date: str
     commit: str | None
@@ -107,6 +110,8 @@ class Where:
     device: str
     driver: str | None
     versions: dict[str, str] = field(default_factory=dict)
+    folder: str | None = None  # of one's own images
+    weights: str | None = None  # the weight file, where the user named one
 
 
 @closed
@@ -130,7 +135,7 @@ class Record:
     speedups: Speedups = field(default_factory=Speedups)
     class_names: list[str] = field(default_factory=list)  # by label; empty where the data have none
     method_code: str = ""  # digest of the method's source code (bench/source_digest.py); empty: not recorded
-    understood: str = ""  # how one's own folder was read, in one sentence; empty for other suites
+    understood: str = ""  # how one's own folder was read; of other suites sizes, where they are not those published
     schema: int = SCHEMA
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +14,14 @@ from bench.cost.energy import EnergyMeter
 from bench.cost.measure import Peaks, training_peaks
 from bench.data.batches import statistics_of
 from bench.features.reader import Feed
-from bench.provenance import where
+from bench.provenance import last_parts, where
 from bench.run import Run
 from bench.source_digest import method_digest
 from bench.train.compile import Compiler
 from bench.train.loop import Epoch
-from results import Cost, Record, Score, Speedups
+from datasets.files.listing import Listings
+from methods.backbones.registry import EMBEDDED
+from results import Cost, Record, Score, Speedups, Where
 
 __all__ = ["Trace", "described", "recorded"]
 
@@ -52,7 +55,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         status=status,  # type: ignore[arg-type]
         score=_score(run, trace, finished),
         cost=_observed(run, device, trace, cost, status),
-        where=where(device),
+        where=_where(run, device),
         reason=reason,
         place=run.place,
         kept=trace.kept if finished else {},
@@ -62,6 +65,14 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         method_code=method_digest(run.method.name),
         understood=run.task.understood,
     )
+
+
+def _where(run: Run, device: torch.device) -> Where:
+    """Provenance, with what tells one's own folder and weight file from others of the same name."""
+    source, weights = run.task.source, run.backbone.weights
+    folder = last_parts(source("train").folder.resolve()) if run.task.viewed and isinstance(source, Listings) else None
+    file = last_parts(weights) if isinstance(weights, Path) and weights != EMBEDDED else None
+    return dataclasses.replace(where(device), folder=folder, weights=file)
 
 
 def _score(run: Run, trace: Trace, finished: bool) -> Score:

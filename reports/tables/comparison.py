@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from reports.tables.copies import copies
+from reports.tables.copies import copies, copy_names, tails
 from reports.tables.order import natural
 from results import slug
 
@@ -26,7 +27,8 @@ PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a rec
 class Comparison:
     """The runs of one suite, backbone and recipe. The column `line` of `runs` labels the line each belongs to.
 
-    Each folder of one's own images is a suite of its own, `folder:NAME`.
+    Each folder of one's own images is a suite of its own, `folder:NAME`, or `folder:PARENT/NAME` where two have the
+    same name; weight files likewise.
     """
 
     suite: str
@@ -34,9 +36,10 @@ class Comparison:
     weights: str  # digest of the weight file, or ""
     recipe: str
     runs: pd.DataFrame
-    copy: int = 1  # of the suite's images and labels, where there are several
+    copy: str = ""  # of the suite's images and labels, where there are several: its folder, or a revision
     copies: int = 1
     file: str = ""  # of the weights, where the user named one
+    mark: str = ""  # what tells the name from that of another comparison, where nothing else does
 
     @property
     def network(self) -> str:
@@ -46,8 +49,8 @@ class Comparison:
     @property
     def name(self) -> str:
         """Fit for a file name."""
-        parts = [self.suite, self.network, self.recipe, *([f"copy{self.copy}"] if self.copies > 1 else [])]
-        return "-".join(map(slug, parts))
+        parts = [self.suite, self.network, self.recipe, self.copy, self.mark]
+        return "-".join(slug(part) for part in parts if part)
 
     @property
     def differing(self) -> list[str]:
@@ -63,31 +66,62 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
     digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
     numbers = pd.concat([copies(part) for _, part in runs.groupby("suite", sort=False)])
     known = runs.assign(weights=[digest if present(digest) else "" for digest in digests], copy=numbers)
-    counts = known.groupby("suite")["copy"].max().to_dict()
+    names = {str(suite): copy_names(part, part["copy"]) for suite, part in known.groupby("suite", sort=False)}
+    files = {str(backbone): _files(part, str(backbone)) for backbone, part in known.groupby("backbone", sort=False)}
     parts = known.groupby(["suite", "backbone", "weights", "recipe", "copy"], sort=False)
-    return [
+    found = [
         Comparison(
             str(suite),
             str(backbone),
             str(digest),
             str(recipe),
             _labelled(part),
-            int(str(copy)),
-            counts[suite],
-            _file(part, str(backbone)) if digest else "",
+            names[str(suite)][int(str(copy))],
+            len(names[str(suite)]),
+            files[str(backbone)][str(digest)],
         )
         for (suite, backbone, digest, recipe, copy), part in parts
     ]
+    counts = Counter(comparison.name for comparison in found)
+    return [replace(each, mark=_mark(each)) if counts[each.name] > 1 else each for each in found]
+
+
+def _mark(comparison: Comparison) -> str:
+    """The revision of the images or, without one, the digest of the weights: a name may be lost in that of a file."""
+    return "-".join([*values(comparison.runs, "data")[:1], *filter(None, [comparison.weights])])
 
 
 def _suites(runs: pd.DataFrame) -> list[str]:
     """Those of the records; folders have nothing in common, so that no table holds one to the tasks of another."""
-    pairs = zip(runs["suite"], runs["task"], strict=True)
-    return [f"{suite}:{task}" if suite == "folder" else suite for suite, task in pairs]
+    pairs = list(zip(runs["suite"], runs["task"], strict=True))
+    if "folder" not in set(runs["suite"]):
+        return [suite for suite, _ in pairs]
+    data, paths = (list(runs.get(key, [None] * len(runs))) for key in ("data", "where_folder"))
+    keys = [(task, revision if present(revision) else "") for (_, task), revision in zip(pairs, data, strict=True)]
+    last = {key: path for key, path in zip(keys, paths, strict=True) if present(path)}
+    parents = {
+        key: tail.rpartition("/")[0]
+        for task in {task for _, task in pairs}
+        for key, tail in tails({key: path for key, path in last.items() if key[0] == task}).items()
+    }
+    return [
+        ":".join([suite, "/".join(filter(None, [parents.get(key), task]))]) if suite == "folder" else suite
+        for (suite, task), key in zip(pairs, keys, strict=True)
+    ]
+
+
+def _files(runs: pd.DataFrame, backbone: str) -> dict[str, str]:
+    """The weight file of each digest, by as much of its path as is needed; "" where the user named none."""
+    found = {str(digest): _file(part, backbone) if digest else "" for digest, part in runs.groupby("weights")}
+    named = tails({digest: path for digest, path in found.items() if path})
+    counts = Counter(named.values())
+    return {digest: f"{name} {digest}" if counts[name] > 1 else name for digest, name in ({**found, **named}).items()}
 
 
 def _file(runs: pd.DataFrame, backbone: str) -> str:
-    """The name of the weight file of the backbone, where a command named one."""
+    """The path of the weight file, as far as the records know it."""
+    if paths := values(runs, "where_weights"):
+        return paths[-1]
     for command in values(runs, "where_command"):
         found = re.search(rf"--backbone[ =]'?{re.escape(backbone)}=([^\s']+)", command)
         if found is not None:

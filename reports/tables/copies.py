@@ -6,11 +6,15 @@ one copy. Those that one command met are taken for one, and join an earlier copy
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from typing import TypeVar
 
 import pandas as pd
 
-__all__ = ["copies"]
+__all__ = ["copies", "copy_names", "tails"]
+
+Key = TypeVar("Key", bound=Hashable)
 
 Copy = dict[str, str]  # from the name of a task to its revision
 
@@ -47,3 +51,42 @@ def _met(runs: pd.DataFrame) -> Iterator[Copy]:
         pairs = list(dict.fromkeys(zip(part["task"], part["data"], strict=True)))
         alone = len(dict(pairs)) < len(pairs)
         yield from [{task: revision} for task, revision in pairs] if alone else [dict(pairs)]
+
+
+def copy_names(runs: pd.DataFrame, numbers: pd.Series) -> dict[int, str]:
+    """A name for each copy of one suite: the folder that its commands call --data where no two share one.
+
+    Else the revision of the first task of which the copies have different ones. A copy without others needs no name.
+    """
+    parts = {int(number): part for number, part in runs.groupby(numbers, sort=True)}
+    if len(parts) == 1:
+        return dict.fromkeys(parts, "")
+    folders = {number: _folder(part) for number, part in parts.items()}
+    if all(folders.values()) and len({*folders.values()}) == len(parts):
+        return folders
+    return {number: _revision(part, runs) for number, part in parts.items()}
+
+
+def _folder(runs: pd.DataFrame) -> str:
+    """What the commands of one copy call --data; nothing where they differ or do not say it."""
+    commands = [str(command) for command in runs.get("where_command", ())]
+    named = {(re.findall(r"--data[ =](\S+)", command) or [""])[-1] for command in commands}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _revision(part: pd.DataFrame, runs: pd.DataFrame) -> str:
+    known = runs[runs["data"].notna()]
+    several = known.groupby("task")["data"].nunique()
+    differing = part[part["task"].isin(several[several > 1].index)]["data"].dropna()
+    return next((f"revision {revision}" for revision in differing), "revision unknown")
+
+
+def tails(paths: Mapping[Key, str]) -> dict[Key, str]:
+    """The last part of each path, with as many folders before it as tell it from the others that end alike."""
+    split = {key: path.split("/") for key, path in paths.items()}
+    named = {}
+    for key, parts in split.items():
+        others = [other for other in split.values() if other != parts]
+        count = next((n for n in range(1, len(parts)) if all(parts[-n:] != other[-n:] for other in others)), len(parts))
+        named[key] = "/".join(parts[-count:])
+    return named

@@ -10,6 +10,7 @@ import pandas as pd
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons, values
 from reports.tables.order import in_order
+from results import numbered
 
 __all__ = ["Made", "made"]
 
@@ -35,15 +36,15 @@ def _trained(comparison: Comparison) -> Made:
     runs = comparison.runs
     methods = in_order(dict.fromkeys(map(str, runs["method"])))
     states = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
-    copy = f", copy {comparison.copy} of {comparison.copies}" if comparison.copies > 1 else ""
+    copy = comparison.copy and f", copy {comparison.copy}"
     title = f"Suite {comparison.suite}{copy}, backbone {comparison.network}, recipe {comparison.recipe}"
-    sentences = [f"{len(runs)} runs ({states}).", conditions(comparison), f"Methods: {', '.join(methods)}."]
+    sentences = [f"{numbered(len(runs), 'run')} ({states}).", conditions(comparison), f"Methods: {', '.join(methods)}."]
     return Made(title, [*sentences, *_machine(runs)], _commands(runs))
 
 
 def _priced(costs: pd.DataFrame) -> Made:
     states = ", ".join(f"{count} {status}" for status, count in costs["status"].value_counts().items())
-    words = [f"{len(costs)} rows ({states}).", f"Backbones: {', '.join(values(costs, 'backbone'))}."]
+    words = [f"{numbered(len(costs), 'row')} ({states}).", f"Backbones: {', '.join(values(costs, 'backbone'))}."]
     return Made("Costs without training", [*words, *_machine(costs)], _commands(costs))
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import bench.provenance
-from bench.provenance import ROOT, where
+from bench.provenance import ROOT, last_parts, where
 from results import Where
 
 CPU = torch.device("cpu")
@@ -40,6 +40,20 @@ def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(ca
         "--weights x.npz --cache=cache --methods lora:layer=1..12 --out reports/out --tasks digits "
         "--suite folder:birds:shots=5:train=a/b:test=c"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/home/somebody/work/2024/pets", "work/2024/pets"),
+        ("/home/somebody/pets", "pets"),
+        ("/mnt/a/b/c/pets", "b/c/pets"),
+        ("/scratch/USER/pets/../cats", "cats"),
+        ("ROOT/data/pets", "data/pets"),
+    ],
+)
+def test_the_end_of_a_path_names_nobody(path: str, kept: str) -> None:
+    assert last_parts(Path(path.replace("ROOT", str(ROOT)).replace("USER", getpass.getuser()))) == kept
 
 
 def test_a_module_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

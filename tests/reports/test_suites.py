@@ -67,8 +67,8 @@ def test_a_task_on_other_data_stands_in_a_table_of_its_own() -> None:
     assert (shown(first, f"test_accuracy_{BIRDS}"), means(first)) == (["88.4"], ["88.40"])
     assert shown(second, "method") == ["dtl", "lora"]
     assert (shown(second, f"test_accuracy_{BIRDS}"), means(second)) == (["60.0", "70.0"], ["", ""])
-    assert [table.name[-6:] for table in (first, second)] == ["-copy1", "-copy2"]
-    assert f"Copy 2 of 2 of the images and labels (revisions {BIRDS} bbbb);" in second.caption
+    assert [table.name[-14:] for table in (first, second)] == ["-revision-aaaa", "-revision-bbbb"]
+    assert f"One of 2 copies of the images and labels, revision bbbb ({BIRDS} bbbb);" in second.caption
 
 
 def test_data_of_its_own_for_each_task_is_one_protocol() -> None:
