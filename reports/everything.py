@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,9 @@ def write_all(
     """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
     `records` limits them to these files of runs, and to reports that read runs. Cost records that are not
-    `current`, since other code made them, are left out and counted. Tables are shown on the console, damaged records
-    are named there. The report `accuracy` leaves a suite to the report of its name where that is among them.
-    An unknown name raises ValueError before anything is read or written.
+    `current`, since other code made them, are left out and counted. When all files are there, tables are shown on the
+    console; damaged records are named there. The report `accuracy` leaves a suite to the report of its name where that
+    is among them. An unknown name raises ValueError before anything is read or written.
     """
     picked = pick(names)
     kinds = {kind for name in picked for kind in READS[name]}
@@ -42,30 +43,36 @@ def write_all(
         "costs": _costs(root, current, console) if "costs" in kinds and records is None else None,
     }
     items: dict[str, Sequence[Item]] = {}
-    paths: list[Path] = []
     for name in picked:
         own = _measured(root, name, console) if name in MEASURED_REPORTS and records is None else {}
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
             items[name] = told_apart(_shown(name, given, console))
-            paths += [path for item in items[name] for path in _write(item, out, console)]
-    empty = [name for name, found in items.items() if not found]
-    told = {name: why for name in empty if (why := why_nothing(name))}
-    unexplained = [name for name in empty if name not in told]
-    if unexplained and records is None:
+    found = [item for each in items.values() for item in each]
+    page = partial(_page, items, tables["runs"], tables["costs"], out) if names is None and found else None
+    paths = _write(found, out, console, page)
+    _say_empty([name for name, each in items.items() if not each], console, records is None)
+    if page is not None:
+        whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
+        _say(console, f"wrote {paths[-1]}: {whole} on one page, for a browser")
+    return paths
+
+
+def _say_empty(names: Sequence[str], console: Console, asked: bool) -> None:
+    """Reports that have nothing to show, where the user asked for reports: why, if they know it."""
+    told = {name: why for name in names if (why := why_nothing(name))}
+    unexplained = [name for name in names if name not in told]
+    if unexplained and asked:
         _say(console, f"{', '.join(unexplained)}: nothing to show yet")
-    for name, why in told.items() if records is None else ():
+    for name, why in told.items() if asked else ():
         _say(console, f"{name}: {why}")
-    whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
-    if names is not None or not paths:
-        return paths
-    return [*paths, *_page(items, tables["runs"], tables["costs"], out, console, whole)]
 
 
 def write_published(names: Sequence[str] | None, out: Path, console: Console) -> list[Path]:
     """Write and show the papers' tables of the named reports, or of all that have any; no record is read."""
-    return [path for name in names or PUBLISHED for table in published(name) for path in _write(table, out, console)]
+    tables = [table for name in names or PUBLISHED for table in published(name)]
+    return _write(tables, out, console)
 
 
 def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) -> Sequence[Item]:
@@ -151,30 +158,26 @@ def _measured(root: Path, name: str, console: Console) -> dict[str, pd.DataFrame
     return found
 
 
-def _write(item: Item, out: Path, console: Console) -> list[Path]:
+def _write(items: Sequence[Item], out: Path, console: Console, page: Callable[[], Path] | None = None) -> list[Path]:
+    """Write every file, then the page, before anything is shown: whatever happens to the screen, they are there."""
     from reports.formats import files as writing
     from reports.formats import terminal
 
-    written = writing.write(item, out)  # first, whatever happens to the screen
-    if isinstance(item, Table):
-        terminal.show(item, console)
-    _say(console, f"wrote {', '.join(map(str, written))}")
-    return written
+    written = [writing.write(item, out) for item in items]
+    pages = [page()] if page is not None else []
+    for item, paths in zip(items, written, strict=True):
+        if isinstance(item, Table):
+            terminal.show(item, console)
+        _say(console, f"wrote {', '.join(map(str, paths))}")
+    return [*(path for paths in written for path in paths), *pages]
 
 
 def _page(
-    items: Mapping[str, Sequence[Item]],
-    runs: pd.DataFrame | None,
-    costs: pd.DataFrame | None,
-    out: Path,
-    console: Console,
-    whole: str,
-) -> list[Path]:
+    items: Mapping[str, Sequence[Item]], runs: pd.DataFrame | None, costs: pd.DataFrame | None, out: Path
+) -> Path:
     from reports.formats import html as page
 
-    path = page.write(items, runs, costs, out)
-    _say(console, f"wrote {path}: {whole} on one page, for a browser")
-    return [path]
+    return page.write(items, runs, costs, out)
 
 
 def _say(console: Console, sentence: str) -> None:

@@ -82,6 +82,16 @@ def test_costs_alone_make_a_page_too(tmp_path: Path) -> None:
     assert read.ids == ["run", "cost"]
 
 
+def test_every_file_is_there_before_anything_is_shown(written: Path, tmp_path: Path) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("the screen is gone")
+
+    with pytest.raises(OSError, match="the screen is gone"):
+        write_all(written.parents[1] / "results", None, tmp_path, Console(file=Gone(), width=100))
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written.parent.iterdir()}
+
+
 def test_some_reports_leave_the_page_alone(written: Path) -> None:
     before = written.stat().st_mtime_ns
     write_all(written.parents[1] / "results", ["accuracy"], written.parent, Console(file=io.StringIO(), width=100))
