@@ -63,7 +63,7 @@ class Task:
     note: str = field(default="", compare=False)  # what is known to be wrong with the published lists
     known: tuple[str, ...] = field(default=(), compare=False)  # kinds of defects that the published copy has too
     viewed: bool = False  # images are read as a viewer shows them (datasets/transforms/preprocessing.py)
-    understood: str = field(default="", compare=False)  # one sentence: how one's own folder was read
+    understood: str = field(default="", compare=False)  # how one's own folder was read, or other sizes than published
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
 

@@ -18,7 +18,7 @@ from results.measured import load_measured, save_measured
 from results.quoted import quoted
 from results.record import Cost, Identity, Record, Score, Speedups, Where
 from results.store import Damaged, load, load_all, path_of, save, set_aside, slug, write_whole
-from results.text import readable
+from results.text import numbered, readable
 
 __all__ = [
     "KEPT",
@@ -44,6 +44,7 @@ __all__ = [
     "load_costs",
     "load_kept",
     "load_measured",
+    "numbered",
     "path_of",
     "quoted",
     "read_kept",

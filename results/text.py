@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["readable", "readable_json"]
+__all__ = ["numbered", "readable", "readable_json"]
 
 LONE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8; no encoding takes them
 
@@ -22,6 +22,11 @@ def readable_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {readable_json(key): readable_json(item) for key, item in value.items()}
     return [readable_json(item) for item in value] if isinstance(value, list) else value
+
+
+def numbered(count: int, noun: str) -> str:
+    """A count with its noun, in the plural for all numbers but one: `1 run`, `2 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _escaped(found: re.Match[str]) -> str:

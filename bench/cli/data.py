@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.cli.guard import console, guarded
 from bench.cli.options import ROOT, Data, Json
 from bench.errors import WrongCall
+from results import numbered
 
 if TYPE_CHECKING:
     from bench.prepare.check import Checked
@@ -108,7 +109,8 @@ def _show(suite: str, checked: Iterable[Checked], screen: Console) -> None:
     for text, tasks in _said(rows).items():
         screen.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)
     sound = sum(row.sound for row in rows)
-    screen.print(f"{sound} of {len(rows)} tasks are there and sound", markup=False)
+    verb = "is" if len(rows) == 1 else "are"
+    screen.print(f"{sound} of {numbered(len(rows), 'task')} {verb} there and sound", markup=False)
 
 
 def _said(rows: Iterable[Checked]) -> dict[str, list[str]]:

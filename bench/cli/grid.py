@@ -34,6 +34,7 @@ from datasets.files.copies import check_call
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
+from results import numbered
 
 __all__ = ["Launch", "grid"]
 
@@ -91,7 +92,8 @@ def grid(
     with Screen(runs, console, count) as screen:
         outcome = run_grid(pending, root, how, screen, workers_of(request, pending.left, root, how, launch.workers))
     if not outcome.stopped:
-        console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+        done = numbered(outcome.done, "run")
+        console.print(f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
 
@@ -124,14 +126,14 @@ def _complain(pending: Pending, console: Console) -> None:
 def _say_again(pending: Pending, console: Console) -> None:
     """How many runs have a record and are done again all the same, and why."""
     for reason, runs in _by_reason(pending.again):
-        text = f"{len(runs)} runs are there but {reason} ({_methods(runs)}); they are done again"
+        text = f"{_runs_are(runs)} there but {reason} ({_methods(runs)}); they are done again"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_stale(pending: Pending, console: Console) -> None:
     """What `--stale keep` takes as it is."""
     for reason, runs in _by_reason((run, stale(run, record)) for run, record in pending.finished):
-        text = f"{len(runs)} runs are taken as they are although they {reason} ({_methods(runs)})"
+        text = f"{_runs_are(runs)} taken as they are although they {reason} ({_methods(runs)})"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -142,6 +144,10 @@ def _by_reason(pairs: Iterable[tuple[Run, str]]) -> Iterable[tuple[str, list[Run
         if reason:
             groups.setdefault(reason, []).append(run)
     return groups.items()
+
+
+def _runs_are(runs: list[Run]) -> str:
+    return "1 run is" if len(runs) == 1 else f"{len(runs)} runs are"
 
 
 def _methods(runs: Iterable[Run]) -> str:
@@ -163,7 +169,7 @@ def _say_slow(runs: list[Run], console: Console) -> None:
 
 def _say_understood(runs: list[Run], console: Console) -> None:
     """How one's own folder was read, and that the embedded checkpoint says little about photographs."""
-    for name, said in {run.task.name: run.task.understood for run in runs if run.task.understood}.items():
+    for name, said in {run.task.name: run.task.understood for run in runs if run.task.viewed}.items():
         console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
     if any(run.task.viewed and run.backbone.name == "demo" for run in runs):
         console.print(TOY, markup=False, highlight=False, soft_wrap=True)
@@ -182,17 +188,11 @@ def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
     """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
     suite = datasets.suite(request.suite)
     if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
-        console.print(f"images of {len(absent)} tasks are not there yet; their numbers are those published")
-    published = {task.name: task.sizes for task in suite.tasks}
-    found = {run.task.name: run.task.sizes for run in runs}
-    other = [
-        f"{name} ({sizes['train']:,} and {sizes['test']:,} instead of {published[name]['train']:,} "
-        f"and {published[name]['test']:,})"
-        for name, sizes in found.items()
-        if any(sizes[split] != published[name][split] for split in ("train", "test"))
-    ]
+        console.print(f"images of {numbered(len(absent), 'task')} are not there yet; their numbers are those published")
+    said = {run.task.name: run.task.understood for run in runs if run.task.understood and not run.task.viewed}
+    other = [f"{name} ({sizes})" for name, sizes in said.items()]
     if other:
-        more = f" and {len(other) - 3} more tasks" if len(other) > 3 else ""
+        more = f" and {numbered(len(other) - 3, 'more task')}" if len(other) > 3 else ""
         text = f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
         console.print(text, markup=False, soft_wrap=True)
 

@@ -177,9 +177,13 @@ def located(task: Task, look: Look) -> Task:
 
 
 def _with(task: Task, look: Look, splits: Mapping[str, Listing]) -> Task:
+    sizes = {split: len(found) for split, found in splits.items()}
+    other = any(sizes[split] != task.sizes[split] for split in ("train", "test"))
+    counts = [f"{known['train']:,} + {known['test']:,}" for known in (sizes, task.sizes)]
     return dataclasses.replace(
         task,
-        sizes={split: len(found) for split, found in splits.items()},
+        understood=" instead of ".join(counts) if other else task.understood,
+        sizes=sizes,
         source=look.source(splits),
         names=look.names,
         scored=tuple(sorted(set(splits["test"].labels))) if task.masked else (),

@@ -17,7 +17,7 @@ from reports.formats import frames
 from reports.tables.comparison import values
 from reports.tables.provenance import made
 from reports.tables.table import Cell, Column, Figure, Table
-from results import write_whole
+from results import numbered, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +93,8 @@ def _base64(content: str | bytes) -> str:
 
 def _about(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> str:
     """How many records there are and of when the newest is."""
-    known = {"runs": runs, "cost records": costs}
-    counts = [f"{len(records):,} {name}" for name, records in known.items() if records is not None]
+    known = {"run": runs, "cost record": costs}
+    counts = [numbered(len(records), name) for name, records in known.items() if records is not None]
     days = sorted(day for records in known.values() if records is not None for day in values(records, "where_date"))
     newest = f", the newest of {days[-1][:10]}" if days else ""
     return f"From {' and '.join(counts)}{newest}. Click a heading to sort by it."

@@ -9,10 +9,12 @@ import pandas as pd
 
 from reports.tables.comparison import PROTOCOL, Comparison, label, values
 from reports.tables.order import tasks_by_group
+from results import numbered
 
 __all__ = ["conditions", "failures", "mixes", "preprocessing"]
 
 REVISIONS = 3  # that are named
+NAMED = 3  # tasks of other sizes than published
 
 
 def conditions(comparison: Comparison) -> str:
@@ -20,11 +22,12 @@ def conditions(comparison: Comparison) -> str:
     runs = comparison.runs
     groups = tasks_by_group(runs)
     tasks = ", ".join(f"{len(tasks)} {group}" for group, tasks in groups.items())
+    tasks += " task" if runs["task"].nunique() == 1 else " tasks"
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
-    what = f"{comparison.suite} ({tasks} tasks), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
+    what = f"{comparison.suite} ({tasks}), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
     return (
         f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}"
-        f"{_understood(runs)}{_skipped(runs)}"
+        f"{_understood(comparison)}{_skipped(runs)}"
     )
 
 
@@ -70,16 +73,21 @@ def _copy(comparison: Comparison) -> str:
     pairs = comparison.runs[["task", "data"]].dropna().drop_duplicates().to_numpy().tolist()
     named = [f"{task} {revision}" for task, revision in pairs]
     said = ", ".join([*named[:REVISIONS], *(["…"] if len(named) > REVISIONS else [])])
-    which = f"Copy {comparison.copy} of {comparison.copies} of the images and labels (revisions {said})"
-    return f" {which}; what was run on another copy stands apart and is not to be compared."
+    which = f"One of {comparison.copies} copies of the images and labels, {comparison.copy} ({said})"
+    return f" {which}; what was run on another stands apart and is not to be compared."
 
 
-def _understood(runs: pd.DataFrame) -> str:
-    """How one's own folders were read; a folder that was read in several ways, in each."""
-    if "understood" not in runs:
+def _understood(comparison: Comparison) -> str:
+    """How one's own folders were read, each way of a folder; of another suite which tasks have not their own sizes."""
+    if "understood" not in comparison.runs:
         return ""
-    pairs = runs[["task", "understood"]].drop_duplicates().to_numpy().tolist()
-    return "".join(f" {task}: {said}." for task, said in pairs if isinstance(said, str) and said)
+    pairs = comparison.runs[["task", "understood"]].drop_duplicates().to_numpy().tolist()
+    known = [(task, said) for task, said in pairs if isinstance(said, str) and said]
+    if comparison.suite.startswith("folder:") or not known:
+        return "".join(f" {task}: {said}." for task, said in known)
+    more = f" and {numbered(len(known) - NAMED, 'more task')}" if len(known) > NAMED else ""
+    named = ", ".join(f"{task} ({said})" for task, said in known[:NAMED])
+    return f" Other numbers of training and test images than published: {named}{more}."
 
 
 def _skipped(runs: pd.DataFrame) -> str:

@@ -56,10 +56,12 @@ def test_what_was_understood_is_said_before_training_in_the_record_and_in_the_ca
     (pets / "training_set/cat/notes.txt").write_text("no image")
     said, (record,) = do(str(pets), tmp_path / "r")
     line = "2 classes (cat, dog), 6 + 6 images, trained on training_set/, scored on dev/; "
-    assert said.index(f"pets: {line}") < said.index("1 runs done now")
+    assert said.index(f"pets: {line}") < said.index("1 run done now")
     assert record.understood == line + "no images by their endings, and left out: 1 file (.txt)"
     (one,) = comparisons(frame([record]))
     assert f"pets: {record.understood}." in conditions(one)
+    assert record.where.folder is not None
+    assert record.where.folder.endswith("/pets")
     assert not conditions(dataclasses.replace(one, runs=frame([dataclasses.replace(record, understood="")]))).count(
         "cat"
     )
@@ -111,7 +113,7 @@ def test_shots_are_drawn_among_what_decodes(tmp_path: Path) -> None:
     _, (record,) = do(f"{pets}:shots=3", tmp_path / "r", SKIP)
     assert (record.cost.train_images, record.cost.test_images) == (6, 4)
     damage(*(pets / f"cat/{number}.png" for number in range(7)))
-    with pytest.raises(WrongCall, match=r"class 'cat' has \d training images that can be decoded, fewer than shots=3"):
+    with pytest.raises(WrongCall, match=r"class 'cat' has \d training images? that can be decoded, fewer than shots=3"):
         do(f"{pets}:shots=3", tmp_path / "r", SKIP)
 
 

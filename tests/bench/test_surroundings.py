@@ -66,7 +66,7 @@ def test_a_long_tmpdir_is_too_long_for_no_socket(tmp_path: Path) -> None:
     long.mkdir()
     own = dict(os.environ) | {"TMPDIR": str(long)}
     words = "--suite", "folder:pics", "--backbone", "demo", "--decode-workers", "2", "--workers", "1"
-    assert "1 runs done now" in call(tmp_path, "--methods", "linear", *words, "--epochs", "1", environment=own)
+    assert "1 run done now" in call(tmp_path, "--methods", "linear", *words, "--epochs", "1", environment=own)
 
 
 def test_a_tilde_is_the_home_in_every_path(tmp_path: Path) -> None:

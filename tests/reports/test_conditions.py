@@ -60,8 +60,21 @@ def test_a_copy_is_named_where_there_are_several(make) -> None:
     records = [on("aa", make("lora", "dtd", seed)) for seed in (0, 1)] + [on("bb", make("dtl", "dtd"))]
     first, second = comparisons(frame([*records, on("cc", make("lora", "cifar"))]))
     assert [set(each.runs["line"]) for each in (first, second)] == [{"lora"}, {"dtl"}]
-    assert "Copy 1 of 2 of the images and labels (revisions dtd aa, cifar cc); " in conditions(first)
+    assert "One of 2 copies of the images and labels, revision aa (dtd aa, cifar cc); " in conditions(first)
     assert conditions(second).endswith("stands apart and is not to be compared.")
     (comparison,) = comparisons(frame(records[:2]))
     assert "compared" not in conditions(comparison)
     assert comparison.name == "demo-vit_b16-common"
+
+
+def test_a_cut_down_copy_says_so(make) -> None:
+    records = [make("lora", task, suite="vtab") for task in ("cifar", "dtd", "eurosat", "resisc45", "clevr_count")]
+    cut = [dataclasses.replace(record, understood="12 + 6 instead of 1,000 + 1,880") for record in records]
+    (one,), (few,), (none,) = (comparisons(frame(known)) for known in (cut, [*cut[:1], *records[1:]], records))
+    said = "Other numbers of training and test images than published: "
+    assert f"{said}cifar (12 + 6 instead of 1,000 + 1,880), dtd (" in conditions(one)
+    assert conditions(one).endswith(" and 2 more tasks.")
+    assert conditions(few).endswith(f"{said}cifar (12 + 6 instead of 1,000 + 1,880).")
+    assert said not in conditions(none)
+    (alone,) = comparisons(frame(records[:1]))
+    assert "(1 natural task)" in conditions(alone)

@@ -90,12 +90,15 @@ def test_weights_that_were_kept_predict_and_others_say_how_to_keep_them(finished
     shown = call("predict", record, image, folder=finished, code=2)
     again = shlex.split(shown.partition("make them with python bench.py ")[2].strip())
     said = call(*again, "--out", str(finished / "out"), folder=finished)
-    assert "1 runs are there but did not keep all of --keep weights" in said
-    assert "1 runs done now" in said
+    assert "1 run is there but did not keep all of --keep weights" in said
+    assert "1 run done now" in said
     answer = json.loads(call("predict", record, image, "--json", "--top", "3", folder=finished))
     guesses = answer["images"][image]
     assert [1 > guess["probability"] > 0 for guess in guesses] == [True] * 3
     assert 0 < sum(guess["probability"] for guess in guesses) <= 1
+    some = " ".join(call("predict", record, "gone.png", image, "--top", "1", folder=finished, code=2).split())
+    assert some.count("%") == 1
+    assert "error: gone.png: cannot be read as an image: cannot be read (No such file or directory)" in some
 
 
 def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 runs done now" in done.stdout
-    assert "than published: dtd (12 and 6 instead of 1,000 and 1,880), eurosat" in done.stdout
+    assert "than published: dtd (12 + 6 instead of 1,000 + 1,880), eurosat" in done.stdout
     found = records(tmp_path / "results")
     assert [record["identity"]["task"] for record in found] == ["dtd", "eurosat", "kitti"]
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
@@ -95,11 +95,11 @@ def test_a_mended_image_makes_a_run_that_skipped_it_begin_again(
     said = io.StringIO()
     assert [run(own, tmp_path / "r", skip, said=said).done for _ in range(2)] == [1, 0]
     assert said.getvalue().count("done again") == 1
-    assert "1 runs are there but left out damaged images, of which there are fewer or more now" in said.getvalue()
+    assert "1 run is there but left out damaged images, of which there are fewer or more now" in said.getvalue()
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {}
     run(own, tmp_path / "r", skip, kinds=frozenset({"weights"}), said=said)
-    assert "1 runs are there but did not keep all of --keep weights (linear); they are done again" in said.getvalue()
+    assert "1 run is there but did not keep all of --keep weights (linear); they are done again" in said.getvalue()
 
 
 def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(

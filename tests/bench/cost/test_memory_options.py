@@ -201,7 +201,7 @@ def test_options_on_the_command_line_are_kept_and_shown(tmp_path: Path) -> None:
     less = ["--activations", "regelu2", "--activations", "ms_ln", "--optimizer", "adamw", "--optimizer-in-backward"]
     said = call(*words, *less, folder=tmp_path)
     assert "regelu2: gradients through GELU are approximate" in said
-    assert "1 runs done now" in said
+    assert "1 run done now" in said
     assert "lora:rank=2 + ReGELU2 + MS-LN + step in backward" in said
     recipes = [record["recipe"] for record in records(tmp_path).values()]
     assert sorted(recipe["activations"] for recipe in recipes) == ["", "regelu2,ms_ln"]

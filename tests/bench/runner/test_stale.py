@@ -76,7 +76,7 @@ def test_what_differs_is_done_again_said_and_set_aside(
     old = change(tmp_path, run, **{field: now | values if isinstance(values, dict) else values})
     done, there, said = go([run], tmp_path)
     assert (done, there) == (1, 0)
-    assert f"1 runs are there but {reason}" in said
+    assert f"1 run is there but {reason}" in said
     assert "(lora:rank=4); they are done again" in said
     assert getattr(results.load(path), field) == now
     assert results.load(path.with_name(path.name + ".stale")) == old
@@ -97,7 +97,7 @@ def test_a_stale_record_may_be_kept_as_it_is(tmp_path: Path, run: Run) -> None:
     old = change(tmp_path, run, method_code="0123abcd")
     done, there, said = go([run], tmp_path, stale="keep")
     assert (done, there) == (0, 1)
-    assert "1 runs are taken as they are although they were made by other code of their method (lora:rank=4)" in said
+    assert "1 run is taken as they are although they were made by other code of their method (lora:rank=4)" in said
     assert results.load(results.path_of(tmp_path, run.identity())) == old
 
 
@@ -174,5 +174,5 @@ def test_editing_a_method_of_a_checkout(tmp_path: Path) -> None:
         "        vit.train(vit.training)\n        return Entangled(",
     )
     said = python(tree, *words)
-    assert "1 runs are there but were made by other code of their method (bitfit); they are done again" in said
-    assert "1 runs done now, 1 were there" in said
+    assert "1 run is there but were made by other code of their method (bitfit); they are done again" in said
+    assert "1 run done now, 1 were there" in said
