@@ -2,15 +2,17 @@
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
 import results
-from bench.cli.data import check
+from bench.cli.data import app
 from bench.cli.grid import grid
 from bench.data.splits import load_split
 from bench.errors import WrongCall
@@ -128,6 +130,7 @@ def test_a_class_of_few_keeps_a_scored_image(tmp_path: Path) -> None:
 
 
 def test_data_check_says_what_was_understood(tmp_path: Path) -> None:
-    (row,) = check(f"folder:{folder(tmp_path / 'pets', each=5)}", tmp_path, Console(file=io.StringIO()))
-    assert [f.message for f in row.findings if f.kind == "layout"] == [row.task.understood]
-    assert row.task.understood.startswith("2 classes (cat, dog), 8 + 2 images")
+    done = CliRunner().invoke(app, ["check", f"folder:{folder(tmp_path / 'pets', each=5)}", "--json"])
+    (row,) = json.loads(done.stdout)["tasks"]
+    (said,) = [finding["message"] for finding in row["findings"] if finding["kind"] == "layout"]
+    assert said.startswith("2 classes (cat, dog), 8 + 2 images")
