@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["show_costs", "write_all", "write_published"]
+
+Say = Callable[[str], None]
 
 GENERAL = "accuracy"  # the report that has a table for any suite; some suites have a report of their name
 
@@ -32,50 +33,61 @@ def write_all(
     """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
     `records` limits them to these files of runs, and to reports that read runs. Cost records that are not
-    `current`, since other code made them, are left out and counted. When all files are there, tables are shown on the
-    console; damaged records are named there. The report `accuracy` leaves a suite to the report of its name where that
-    is among them. An unknown name raises ValueError before anything is read or written.
+    `current`, since other code made them, are left out and counted. When all files are there, damaged
+    records are named and tables shown on the console. The report `accuracy` leaves a suite to the report of its name
+    where that is among them. An unknown name raises ValueError before anything is read or written.
     """
+    from reports.formats import files as writing
+    from reports.formats import html
+
     picked = pick(names)
     kinds = {kind for name in picked for kind in READS[name]}
+    notes: list[str] = []  # what is said before the tables
     tables = {
-        "runs": _runs(root, records, console) if "runs" in kinds else None,
-        "costs": _costs(root, current, console) if "costs" in kinds and records is None else None,
+        "runs": _runs(root, records, notes.append) if "runs" in kinds else None,
+        "costs": _costs(root, current, notes.append) if "costs" in kinds and records is None else None,
     }
     items: dict[str, Sequence[Item]] = {}
     for name in picked:
-        own = _measured(root, name, console) if name in MEASURED_REPORTS and records is None else {}
+        own = _measured(root, name, notes.append) if name in MEASURED_REPORTS and records is None else {}
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
-            items[name] = told_apart(_shown(name, given, console))
+            items[name] = told_apart(_shown(name, given, notes.append))
     found = [item for each in items.values() for item in each]
-    page = partial(_page, items, tables["runs"], tables["costs"], out) if names is None and found else None
-    paths = _write(found, out, console, page)
-    _say_empty([name for name, each in items.items() if not each], console, records is None)
-    if page is not None:
+    written = [writing.write(item, out) for item in found]
+    pages = [html.write(items, tables["runs"], tables["costs"], out)] if names is None and found else []
+    for note in notes:
+        _say(console, note)
+    _show(found, written, console)
+    if records is None:
+        _say_empty([name for name, each in items.items() if not each], console)
+    for path in pages:
         whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
-        _say(console, f"wrote {paths[-1]}: {whole} on one page, for a browser")
-    return paths
+        _say(console, f"wrote {path}: {whole} on one page, for a browser")
+    return [*(path for paths in written for path in paths), *pages]
 
 
-def _say_empty(names: Sequence[str], console: Console, asked: bool) -> None:
-    """Reports that have nothing to show, where the user asked for reports: why, if they know it."""
+def _say_empty(names: Sequence[str], console: Console) -> None:
+    """Reports that have nothing to show: why, if they know it."""
     told = {name: why for name in names if (why := why_nothing(name))}
-    unexplained = [name for name in names if name not in told]
-    if unexplained and asked:
+    if unexplained := [name for name in names if name not in told]:
         _say(console, f"{', '.join(unexplained)}: nothing to show yet")
-    for name, why in told.items() if asked else ():
+    for name, why in told.items():
         _say(console, f"{name}: {why}")
 
 
 def write_published(names: Sequence[str] | None, out: Path, console: Console) -> list[Path]:
     """Write and show the papers' tables of the named reports, or of all that have any; no record is read."""
+    from reports.formats import files as writing
+
     tables = [table for name in names or PUBLISHED for table in published(name)]
-    return _write(tables, out, console)
+    written = [writing.write(table, out) for table in tables]
+    _show(tables, written, console)
+    return [path for paths in written for path in paths]
 
 
-def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) -> Sequence[Item]:
+def _shown(name: str, given: Sequence[pd.DataFrame | None], say: Say) -> Sequence[Item]:
     """What the report has to show; a row that it cannot show, however it came about, is left out with a sentence."""
     try:
         return find(name)(*given)
@@ -88,10 +100,10 @@ def _shown(name: str, given: Sequence[pd.DataFrame | None], console: Console) ->
                 rows = table[[not one for one in fine]].to_dict("records")
                 lost += [f"{row.get('method')} on {row.get('task', row.get('backbone'))}" for row in rows]
         if not lost or any(table is not None and table.empty for table in sound):
-            _say(console, f"{name} cannot be shown: {type(error).__name__}: {error}")
+            say(f"{name} cannot be shown: {type(error).__name__}: {error}")
             return []
-        _say(console, f"{name} leaves out what it cannot show ({type(error).__name__}: {error}): {', '.join(lost)}")
-        return _shown(name, sound, console)
+        say(f"{name} leaves out what it cannot show ({type(error).__name__}: {error}): {', '.join(lost)}")
+        return _shown(name, sound, say)
 
 
 def _can_show(name: str, given: Sequence[pd.DataFrame | None], place: int, row: int) -> bool:
@@ -122,62 +134,47 @@ def show_costs(records: Sequence[CostRecord], console: Console) -> None:
             terminal.show(item, console)
 
 
-def _runs(root: Path, records: Sequence[Path] | None, console: Console) -> pd.DataFrame | None:
+def _runs(root: Path, records: Sequence[Path] | None, say: Say) -> pd.DataFrame | None:
     sound, complaints = load_all(root, records)
     for complaint in complaints:
-        _say(console, f"damaged record: {complaint}")
+        say(f"damaged record: {complaint}")
     if not sound:
-        _say(console, f"no records in {root / 'runs'}; run python bench.py first")
+        say(f"no records in {root / 'runs'}; run python bench.py first")
         return None
     runs = frame(sound, root)
     gc.freeze()  # all of this stays to the end; to look through it at every collection would take half of the time
     return runs
 
 
-def _costs(root: Path, current: Callable[[CostRecord], bool], console: Console) -> pd.DataFrame | None:
+def _costs(root: Path, current: Callable[[CostRecord], bool], say: Say) -> pd.DataFrame | None:
     sound, complaints = load_costs(root)
     for complaint in complaints:
-        _say(console, f"damaged record: {complaint}")
+        say(f"damaged record: {complaint}")
     kept = [record for record in sound if current(record)]
     if left := len(sound) - len(kept):
-        _say(
-            console,
-            f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew",
-        )
+        say(f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew")
     if not kept:
-        _say(console, f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
+        say(f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
         return None
     return cost_frame(kept)
 
 
-def _measured(root: Path, name: str, console: Console) -> dict[str, pd.DataFrame | None]:
+def _measured(root: Path, name: str, say: Say) -> dict[str, pd.DataFrame | None]:
     """What there is of the files that a report reads, by name."""
     found = {subject: load_measured(root, subject) for subject in READS[name]}
     if all(rows is None for rows in found.values()):
-        _say(console, f"nothing in {root / 'measured' / f'{READS[name][0]}.csv'}; run make {name} first")
+        say(f"nothing in {root / 'measured' / f'{READS[name][0]}.csv'}; run make {name} first")
     return found
 
 
-def _write(items: Sequence[Item], out: Path, console: Console, page: Callable[[], Path] | None = None) -> list[Path]:
-    """Write every file, then the page, before anything is shown: whatever happens to the screen, they are there."""
-    from reports.formats import files as writing
+def _show(items: Sequence[Item], written: Sequence[Sequence[Path]], console: Console) -> None:
+    """Show the tables, and say where the files of each item are: whatever happens to the screen, they are there."""
     from reports.formats import terminal
 
-    written = [writing.write(item, out) for item in items]
-    pages = [page()] if page is not None else []
     for item, paths in zip(items, written, strict=True):
         if isinstance(item, Table):
             terminal.show(item, console)
         _say(console, f"wrote {', '.join(map(str, paths))}")
-    return [*(path for paths in written for path in paths), *pages]
-
-
-def _page(
-    items: Mapping[str, Sequence[Item]], runs: pd.DataFrame | None, costs: pd.DataFrame | None, out: Path
-) -> Path:
-    from reports.formats import html as page
-
-    return page.write(items, runs, costs, out)
 
 
 def _say(console: Console, sentence: str) -> None:

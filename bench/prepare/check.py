@@ -13,6 +13,7 @@ from bench.data.scan import Seen, scan
 from datasets import Suite, Task
 from datasets.files.copies import Look, out_of_range
 from datasets.suites.vtab import LAYOUTS
+from results import numbered
 
 __all__ = ["Checked", "Finding", "check_task", "images_in", "look_for"]
 
@@ -98,13 +99,14 @@ def _lists(look: Look) -> Iterator[Finding]:
         yield Finding("missing list", weight, f"no {', '.join(look.missing)} in {look.folder.name}", look.missing)
     problems = [problem for lines in look.splits.values() for problem in lines.problems]
     if problems:
-        yield Finding("list", "defect", f"{len(problems)} entries that cannot be used", tuple(problems))
+        count = numbered(len(problems), "line")
+        yield Finding("list", "defect", f"{count} that cannot be used", tuple(problems))
 
 
 def _labels(task: Task, look: Look) -> Iterator[Finding]:
     for split, lines in look.splits.items():
         if wrong := tuple(out_of_range(lines.entries, task.classes)):
-            yield Finding("label", "defect", f"{split}: {len(wrong)} labels out of range", wrong)
+            yield Finding("label", "defect", f"{split}: {numbered(len(wrong), 'label')} out of range", wrong)
     if look.complete:
         seen = {label for lines in look.splits.values() for _, label in lines.entries}
         if lost := task.classes - len(seen & set(range(task.classes))):
@@ -125,16 +127,18 @@ def _repeated(look: Look) -> Iterator[Finding]:
     for split, lines in look.splits.items():
         counts = Counter(name for name, _ in lines.entries)
         if repeated := tuple(name for name, count in counts.items() if count > 1):
-            yield Finding("repeated", "defect", f"{split}: {len(repeated)} images are listed more than once", repeated)
+            yield Finding(
+                "repeated", "defect", f"{split}: {numbered(len(repeated), 'image')} listed more than once", repeated
+            )
 
 
 def _files(look: Look, seen: Mapping[Path, Seen]) -> Iterator[Finding]:
     for folder, found in seen.items():
         if found.gone:
-            yield Finding("gone", "defect", f"{len(found.gone)} listed images are not there", found.gone)
+            yield Finding("gone", "defect", f"{numbered(len(found.gone), 'listed image')} not there", found.gone)
         bad = [f"{name}: {facts.problem}" for name, facts in found.facts.items() if facts.problem]
         if bad:
-            yield Finding("image", "defect", f"{len(bad)} images in {folder} cannot be decoded", tuple(bad))
+            yield Finding("image", "defect", f"{numbered(len(bad), 'image')} in {folder} cannot be decoded", tuple(bad))
 
 
 def _twice(look: Look, seen: Mapping[Path, Seen]) -> Iterator[Finding]:
@@ -146,7 +150,7 @@ def _twice(look: Look, seen: Mapping[Path, Seen]) -> Iterator[Finding]:
         f"{name} is {train[digest]}" for name, digest in _digests(look, seen, "test") if digest and digest in train
     )
     if shared:
-        yield Finding("duplicate", "defect", f"{len(shared)} test images are also trained on", shared)
+        yield Finding("duplicate", "defect", f"{numbered(len(shared), 'test image')} also trained on", shared)
 
 
 def _digests(look: Look, seen: Mapping[Path, Seen], split: str) -> Iterator[tuple[str, str]]:

@@ -172,7 +172,7 @@ def test_the_one_shot_lists_of_pets_as_published_are_sound(tmp_path: Path) -> No
     checked = check_task(task, look, 0)
     said = found(checked)
     assert checked.sound
-    assert "37 images are listed more than once" in said["repeated"]
+    assert "37 images listed more than once" in said["repeated"]
     assert "one image a class twice" in said["published"]
     assert "all images are JPEGs of quality 75" in said["re-encoded"]
     assert "export" not in said["re-encoded"]
