@@ -72,7 +72,7 @@ def _figure(name: str, caption: str, rows: pd.DataFrame, sizes: pd.Series) -> Fi
         for key, scale, label, place in zip(SHOWN, (GIBIBYTES, 1e-9), labels, axes, strict=True):
             for method in [each for each in DRAWN if each in set(rows["method"])]:
                 _draw(place, rows[rows["method"] == method], sizes, key, scale)
-            logarithmic(place, "x", [round(size) for size in sizes / 1e6], only=True)
+            logarithmic(place, "x", [float(f"{size:.3g}") for size in sizes / 1e6], only=True)
             logarithmic(place, "y")
             place.set_xlabel("parameters of the backbone (million)")
             place.set_ylabel(label)

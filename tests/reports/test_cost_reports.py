@@ -64,6 +64,7 @@ def costs() -> list[CostRecord]:
     ]
     tokens = (1, 5, 10, 50, 100, 200)
     rows += [record(f"vpt_deep:tokens={p}", 3 + p / 50, {"tokens": p}, protocol="dtl", batch_size=32) for p in tokens]
+    rows += [record("full", 20.0, backbone="large", batch_size=7), record("full", 9.0, batch_size=7)]
     return [
         *rows,
         record("bitfit", 3.9, protocol="synqt"),

@@ -142,7 +142,7 @@ def test_explain_and_budget(tmp_path: Path) -> None:
         ({"classes": 0}, None, "--classes 0"),
         ({"methods": "loar"}, None, "did you mean 'lora'"),
         ({"methods": "lora:layer=13"}, None, "12 blocks"),
-        ({"backbone": "random:vit_bse"}, None, "no architecture"),
+        ({"backbone": "random:vit_bse"}, None, "no backbone"),
         ({}, "100MiB", "below what the weights take"),
         ({}, "much", "write 12GiB"),
     ],
