@@ -154,12 +154,12 @@ def test_a_wrong_call_is_one_sentence(words: dict, budget: str | None, said: str
 
 
 def test_an_unsupported_backbone_is_a_row_with_the_reason(tmp_path: Path) -> None:
-    rows = ask(tmp_path, methods="linear,vpt_deep", backbone="random:vit_tiny_patch16_224", batch_size=2)
+    rows = ask(tmp_path, methods="linear,unipt", backbone="random:vit_tiny_patch16_224", batch_size=2)
     assert {row["status"] for row in rows} == {"ok"}
-    linear, prompts = ask(tmp_path, methods="linear,vpt_deep", backbone="random:vit_base_patch16_gap_224", batch_size=2)
+    linear, unipt = ask(tmp_path, methods="linear,unipt", backbone="random:vit_base_patch16_gap_224", batch_size=2)
     assert linear["status"] == "ok"
-    assert prompts["status"] == "unsupported"
-    assert "class token" in prompts["reason"]
+    assert unipt["status"] == "unsupported"
+    assert "class token" in unipt["reason"]
 
 
 def test_cost_records_of_other_code_are_made_again(tmp_path: Path) -> None:
