@@ -88,7 +88,7 @@ def test_planning_stops_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_run_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARCHITECTURES, "average", ARCHITECTURES["small"] | {"class_token": False, "global_pool": "avg"})
-    asked, done = (dataclasses.replace(run(name), backbone=find("random:average")) for name in ("vpt_deep", "linear"))
+    asked, done = (dataclasses.replace(run(name), backbone=find("random:average")) for name in ("head2toe", "linear"))
     (found,) = estimates([asked], recorded_rates([record(done, 1.0, 1.0)], "cpu"), [done])
     assert found is not None
     assert found.seconds == 0

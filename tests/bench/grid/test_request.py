@@ -101,7 +101,7 @@ def test_a_wrong_word_is_a_wrong_call(words: dict[str, Any], message: str) -> No
 
 def test_a_backbone_that_cannot_carry_a_method_is_no_wrong_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARCHITECTURES, "average", ARCHITECTURES["small"] | {"class_token": False, "global_pool": "avg"})
-    assert len(grid_of(request(methods="vpt_deep", backbone="random:average"))) == 2
+    assert len(grid_of(request(methods="head2toe", backbone="random:average"))) == 2
 
 
 def call(tmp_path: Path, **words: Any) -> str:

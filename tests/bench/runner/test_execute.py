@@ -109,7 +109,7 @@ def test_running_out_of_memory_is_a_result_and_keeps_what_was_seen(monkeypatch: 
 
 def test_a_backbone_that_cannot_carry_the_method_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ARCHITECTURES, "average", ARCHITECTURES["small"] | {"class_token": False, "global_pool": "avg"})
-    record = execute(dataclasses.replace(run("vpt_deep"), backbone=find("random:average")), CPU)
+    record = execute(dataclasses.replace(run("head2toe"), backbone=find("random:average")), CPU)
     assert (record.status, record.reason) == ("unsupported", "needs a class token and no other prefix token")
     assert record.cost.trainable is None
     assert record.cost.train_seconds is None
