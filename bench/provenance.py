@@ -18,7 +18,7 @@ import torch
 from datasets.suites.folder import split_options
 from results import Where
 
-__all__ = ["commit", "last_parts", "where"]
+__all__ = ["command", "commit", "last_parts", "where"]
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_PARTS = 3  # of a path outside the project
@@ -30,7 +30,7 @@ def where(device: torch.device) -> Where:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     head, dirty = commit()
-    return Where(now, head, dirty, _command(), _device_name(device), _driver(device), versions)
+    return Where(now, head, dirty, command(), _device_name(device), _driver(device), versions)
 
 
 def last_parts(path: Path) -> str:
@@ -58,7 +58,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _command() -> str:
+def command() -> str:
     """The command line, with paths outside the project cut to their last part."""
     return shlex.join(["python", *_program(), *(_relative(word) for word in sys.argv[1:])])
 

@@ -42,6 +42,8 @@ class Run:
             changes["normalise"] = [list(values) for values in other]
         if self.task.revision:
             changes["data"] = self.task.revision
+        if self.task.split != "test":
+            changes["split"] = self.task.split
         names = self.backbone.name, str(self.method), self.suite, self.task.name, self.recipe_name
         return Identity(*names, self.seed, changes)
 

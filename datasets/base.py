@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from PIL import Image
@@ -66,6 +66,7 @@ class Task:
     understood: str = field(default="", compare=False)  # how one's own folder was read, or other sizes than published
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
+    split: Literal["test", "val"] = "test"  # what is scored: "val" where settings are chosen (datasets/validation.py)
 
     def drawn(self, seed: int) -> "Task":
         """Give the task with the training list of that seed; the same task where there is but one list."""
@@ -115,3 +116,4 @@ class Suite:
     preprocessing: str | None = None  # else the recipe's
     look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
     vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)
+    validation: float = 0.2  # share of each class that tuning scores, where no list says which images

@@ -9,7 +9,8 @@ the method's; `["vpt_deep:tokens=100.."]` is one with 100 tokens or more, whethe
 read in the order of the file, and a later one wins. A key that is no Recipe field is a setting (`tokens = 10`).
 
 Where a file says `holds = "vtab,vit"`, its tables are for that suite and kind of backbone unless they name others, and
-a method is refused where no table is for it.
+a method is refused where no table is for it. One that says `chosen = true` was written by `tune`: it holds for the
+tasks that have a row, and for no others.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from methods.settings import Count, Fraction, Number, Positive, check
 from methods.settings import parse as parse_setting
 from methods.spec import closest, parse
 
-__all__ = ["RECIPES", "Context", "NotHeld", "Recipe", "called", "is_file", "load", "resolve", "settings_of"]
+__all__ = ["RECIPES", "TUNED", "Context", "NotHeld", "Recipe", "called", "is_file", "load", "resolve", "settings_of"]
 
 FOLDER = Path(__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -96,7 +97,8 @@ class Recipe:
 
 
 FIELDS = frozenset(f.name for f in dataclasses.fields(Recipe))
-ABOUT = ("about", "complete", "holds")  # keys of a file that say something about it
+ABOUT = ("about", "complete", "holds", "chosen")  # keys of a file that say something about it
+TUNED = "tuned"  # folder of the recipes that `tune` writes, and how a call words them: tuned:NAME
 FAMILIES = ("vit", "swin")  # kinds of backbone that a table can be for
 
 
@@ -185,8 +187,11 @@ def is_file(name: str) -> bool:
 
 
 def called(name: str) -> str:
-    """Return the name of a recipe in records: of a file, its name without folder and ending."""
-    return Path(name).stem if is_file(name) else name
+    """What records call a recipe: a file by its name without the folder and the ending, a tuned one as such."""
+    if not is_file(name):
+        return name
+    path = Path(name)
+    return f"{TUNED}:{path.stem}" if path.parent.name == TUNED else path.stem
 
 
 def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
@@ -285,7 +290,11 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
             continue
         scopes.append(table.scope.within(everywhere))
         if _is_for(table.scope, context):
-            row = table.values.get("tasks", {}).get(task, {})
+            rows = table.values.get("tasks", {})
+            if tables.get("chosen") and task and task not in rows:
+                known = ", ".join(rows)
+                raise NotHeld(f"{called(name)} was tuned for {method} on {known}, not on {task}; tune it there first")
+            row = rows.get(task, {})
             said = {key: value for key, value in table.values.items() if not isinstance(value, dict)} | row
             merged |= said if table.scope.suites else said | suited
     if not any(scope.has(context) for scope in scopes) and scopes:

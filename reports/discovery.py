@@ -1,8 +1,9 @@
 """Finds the reports by looking at the folder: every file with a function `report` is one, under its own name.
 
-The names of its arguments say what it reads: `runs`, the records of training, `costs`, those of `bench.py cost`, or any
-other name: the numbers in `results/measured/<name>.csv`. Of several, some may be None. A constant `NOTHING` of the file
-says why there is nothing to show; a function `published` gives the papers' tables alone, which need no run.
+The names of its arguments say what it reads: `runs`, the records of training, `trials`, those of `bench.py tune`,
+`costs`, those of `bench.py cost`, or any other name: the numbers in `results/measured/<name>.csv`. Of several, some may
+be None. A constant `NOTHING` of the file says why there is nothing to show; a function `published` gives the papers'
+tables alone, which need no run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = [
     "why_nothing",
 ]
 
-RECORDS = {"runs", "costs"}  # what else a report reads was measured by a tool
+RECORDS = {"runs", "trials", "costs"}  # what else a report reads was measured by a tool
 
 
 VIEWS = Path(__file__).parent / "views"

@@ -43,8 +43,10 @@ def write_all(
     picked = pick(names)
     kinds = {kind for name in picked for kind in READS[name]}
     notes: list[str] = []  # what is said before the tables
+    runs, trials = _runs(root, records, notes.append) if kinds & {"runs", "trials"} else (None, None)
     tables = {
-        "runs": _runs(root, records, notes.append) if "runs" in kinds else None,
+        "runs": runs,
+        "trials": trials,
         "costs": _costs(root, current, notes.append) if "costs" in kinds and records is None else None,
     }
     items: dict[str, Sequence[Item]] = {}
@@ -134,16 +136,18 @@ def show_costs(records: Sequence[CostRecord], console: Console) -> None:
             terminal.show(item, console)
 
 
-def _runs(root: Path, records: Sequence[Path] | None, say: Say) -> pd.DataFrame | None:
+def _runs(root: Path, records: Sequence[Path] | None, say: Say) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return runs that were tested and trials of `tune`, scored on validation images, which never share a table."""
     sound, complaints = load_all(root, records)
     for complaint in complaints:
         say(f"damaged record: {complaint}")
     if not sound:
         say(f"no records in {root / 'runs'}; run python bench.py first")
-        return None
-    runs = frame(sound, root)
+        return None, None
+    all_runs = frame(sound, root)
     gc.freeze()  # all of this stays to the end; to look through it at every collection would take half of the time
-    return runs
+    tested, trials = (all_runs[all_runs["split"] == split].reset_index(drop=True) for split in ("test", "val"))
+    return tested if len(tested) else None, trials if len(trials) else None
 
 
 def _costs(root: Path, current: Callable[[CostRecord], bool], say: Say) -> pd.DataFrame | None:

@@ -19,10 +19,11 @@ def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
     """Columns: fields of the identity, group, classes, place, status, reason, and the fields of score and cost by name.
 
     `preprocessing` is what was done to the images, as one dictionary. `weights` is the digest of the weight file where
-    the backbone was read from one, `data` the revision of the task's images and labels where it has one. Lists stay
-    lists. Names are plain (`test_accuracy`, `planned_peak_bytes`); resolved settings are prefixed (`recipe_epochs`,
-    `method_rank`, `where_device`), so that they cannot collide. With the folder of results, `kept_features` is the file
-    of the features that were kept of a run and `kept_checksum` what the record says of its content.
+    the backbone was read from one, `data` the revision of the task's images and labels where it has one,
+    `split` says which images were scored: "val" where settings are chosen. Lists stay lists. Names are plain
+    (`test_accuracy`, `planned_peak_bytes`); resolved settings are prefixed (`recipe_epochs`, `method_rank`,
+    `where_device`), so that they cannot collide. With the folder of results, `kept_features` is the file of the
+    features that were kept of a run and `kept_checksum` what the record says of its content.
     """
     import pandas as pd  # here, because the command line imports this module and must answer --help at once
 
@@ -32,6 +33,7 @@ def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {key: value for key, value in vars(record.identity).items() if key != "changes"}
     row |= {key: record.identity.changes.get(key) for key in ("weights", "data")}
+    row["split"] = record.identity.changes.get("split", "test")
     row |= {
         key: getattr(record, key)
         for key in ("group", "classes", "place", "status", "reason", "preprocessing", "understood")

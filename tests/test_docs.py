@@ -20,7 +20,7 @@ COMMANDS = typer.main.get_command(app)
 FOLDERS = ("bench", "methods", "datasets", "results", "reports", "tools", "tests", "docs")
 CITED = re.compile(r"(?<![\w/.*<{}…~-])((?:[\w-]+/)*[\w-]+\.(?:md|py|toml))\b(?![\w/-])")
 HEADINGS = ("What is extracted and adapted", "Parameters on ViT-B/16", "Recipe", "Deviations and open questions")
-OF_A_USER = {"FILE.toml", "my.toml"}  # files that a call or an example would have
+OF_A_USER = {"results/tuned/NAME.toml", "FILE.toml", "my.toml"}  # files that a call or an example would have
 CALL = re.compile(r"python bench\.py((?: +[^`|#\n]+)?)")
 
 

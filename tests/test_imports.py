@@ -53,7 +53,7 @@ def test_records_and_reports_do_without_torch(part: str) -> None:
 
 FLOORS = {
     "bench": 0, "bench.data": 1, "bench.train": 2, "bench.prepare": 2,
-    "bench.features": 3, "bench.cost": 3, "bench.runner": 4, "bench.grid": 5, "bench.cli": 6,
+    "bench.features": 3, "bench.cost": 3, "bench.runner": 4, "bench.grid": 5, "bench.tune": 6, "bench.cli": 7,
     "datasets.transforms": 1, "datasets.files": 2, "datasets.demo": 2, "datasets.suites": 3,
     "methods.backbones": 1, "methods.parts": 2,
     "reports.tables": 1, "reports.figures": 1, "reports.formats": 2, "reports.views": 3,

@@ -33,6 +33,8 @@ Examples:
 
   python bench.py report                              tables and figures
 
+  python bench.py tune --methods lora,dtl --trials 24  choose rate, decay and size
+
   python bench.py predict results/runs/…/lora-….json photo.jpg
 
   python bench.py doctor                              is everything here?
@@ -98,6 +100,7 @@ def grid(
     from bench.cli.grid import Launch
     from bench.cli.grid import grid as run_grid
     from bench.cli.speed_options import SpeedOptions
+    from bench.cli.tune import tuned_path
     from bench.cost.budget import bytes_of
     from bench.grid.request import Request, device_of
     from bench.grid.slurm import slurm_options
@@ -112,7 +115,7 @@ def grid(
         suite=suite,
         tasks=tasks,
         backbone=backbone,
-        recipe=recipe,
+        recipe=recipe and tuned_path(recipe, results),
         seeds=seeds,
         epochs=epochs,
         batch_size=batch_size,
@@ -136,6 +139,94 @@ def grid(
     how = Execution(place, keep=kept, reading=reading, **speed)
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)
     if outcome.records and not dry_run:
+        write_all(results, None, out, console(), outcome.records)
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command()
+@guarded
+def tune(
+    methods: options.Methods = "all",
+    suite: options.Suite = "demo",
+    tasks: options.Tasks = None,
+    backbone: options.Backbone = None,
+    recipe: options.RecipeName = None,
+    trials: Annotated[int, typer.Option(help="Of each method on each task, in all calls together.")] = 24,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the search and of its recipe, [b]--recipe tuned:NAME[/b]; the suite's name if left out."),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPACE|FIELD=VALUES,…",
+            help="What may be chosen: of [b]list spaces[/b], or [b]learning_rate=1e-4..1e-2,rank=4/8/16[/b].",
+        ),
+    ] = None,
+    sampler: Annotated[
+        Literal["auto", "grid", "tpe", "random"],
+        typer.Option(help="[b]auto[/b] takes a grid where all values are choices and fit into the trials, else TPE."),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of every run.")] = 0,
+    then_test: Annotated[
+        bool, typer.Option("--then-test", help="Train with what was chosen on all training images, and test once.")
+    ] = False,
+    set_: options.Set = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    precision: options.PrecisionInstead = None,
+    data: options.Data = ROOT / "data",
+    on_bad_image: options.OnBadImage = "fail",
+    cache_features: options.FeatureCache = "auto",
+    device: options.Device = "auto",
+    results: options.Results = ROOT / "results",
+    out: options.Output = ROOT / "reports" / "out",
+    workers: options.Workers = None,
+) -> None:
+    """Choose rate, decay and a method's size on validation images; test images are not read.
+
+    The choice is written below the results, as the recipe tuned:NAME. A search that was interrupted goes on where it
+    stopped, and any number of calls may work on one at the same time.
+    """
+    from bench.cli.grid import Launch
+    from bench.cli.grid import grid as run_grid
+    from bench.cli.speed_options import SpeedOptions
+    from bench.cli.tune import TuneRequest, suite_word, tuned_path
+    from bench.cli.tune import tune as search
+    from bench.grid.request import Request, device_of
+    from bench.settings import Execution, Reading
+    from reports import write_all
+
+    request = Request(
+        methods=methods,
+        suite=suite,
+        tasks=tasks,
+        backbone=backbone,
+        recipe=recipe and tuned_path(recipe, results),
+        seeds=str(seed),
+        epochs=epochs,
+        batch_size=batch_size,
+        precision=precision,
+        data=data,
+        set=tuple(set_ or ()),
+    ).absolute()
+    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed)
+    place = device_of(device)
+    fields = SpeedOptions(cache_features).fields(results)
+    settings = Execution(place, reading=Reading(on_bad_image=on_bad_image), **fields)
+    launch = Launch(workers, None, device)
+    path = search(asked, results, settings, launch, console())
+    if path is None:
+        raise KeyboardInterrupt
+    if not then_test:
+        return
+    tested = Request(
+        methods=methods, suite=suite, tasks=tasks, backbone=backbone, recipe=str(path), seeds=str(seed), data=data
+    )
+    outcome = run_grid(tested.absolute(), results, settings, False, False, console(), launch)
+    if outcome.records:
         write_all(results, None, out, console(), outcome.records)
     if outcome.stopped:
         raise KeyboardInterrupt

@@ -36,7 +36,7 @@ from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
 from results import numbered
 
-__all__ = ["Launch", "grid"]
+__all__ = ["Launch", "grid", "log_to"]
 
 TOY = (
     "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
@@ -69,7 +69,7 @@ def grid(
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
     how = dataclasses.replace(how, features_since=time.time()) if force else how
-    _log_to(console)
+    log_to(console)
     count = count_of(how.device, launch.workers)
     runs = grid_of(request, on_paper=dry_run)
     pending = look(runs, root, force, how.keep.kinds, how.stale)
@@ -215,7 +215,8 @@ def _check_files(request: Request, runs: list[Run], how: Execution) -> None:
         raise WrongCall(str(error)) from error
 
 
-def _log_to(console: Console) -> None:
+def log_to(console: Console) -> None:
+    """Let the notes of all rooms appear on the console."""
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
     for part in ("methods", "bench", "datasets"):
         logging.getLogger(part).addHandler(handler)

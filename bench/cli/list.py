@@ -1,4 +1,4 @@
-"""Lists what can be named on the command line: methods, tasks, suites, backbones, recipes, preprocessings, reports.
+"""Lists what can be named on the command line: methods, tasks, suites, backbones, recipes, and other kinds.
 
 Methods, recipes and reports are read from their files; only for the other kinds torch is imported.
 """
@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, ...]] = {  # and the headings behind the name
     "suites": ("size", "what it is"),
     "backbones": ("what it is",),
     "recipes": ("what it is",),
+    "spaces": ("what it is",),
     "preprocessings": ("what is done to images",),
     "reports": ("what it is",),
 }  # fmt: skip
@@ -199,6 +200,13 @@ def _searched(kind: str | None, word: str) -> list[Row]:
     return [dict(zip(("name", *KINDS["backbones"]), row, strict=True)) for row in rows]
 
 
+def _space_rows() -> list[tuple[str, ...]]:
+    from methods.space import FOLDER, SPACES
+
+    texts = {name: (FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in SPACES}
+    return [(name, tomllib.loads(text)["about"]) for name, text in texts.items()]
+
+
 def _recipe_rows() -> list[tuple[str, ...]]:
     files = sorted((METHODS / "recipes").glob("*.toml"))
     return [(file.stem, str(tomllib.loads(file.read_text(encoding="utf-8")).get("about", ""))) for file in files]
@@ -224,5 +232,6 @@ VALUES: dict[str, Callable[[], Sequence[tuple[str, ...]]]] = {
     "suites": _suite_rows,
     "backbones": _backbone_rows,
     "recipes": _recipe_rows,
+    "spaces": _space_rows,
     "preprocessings": _preprocessing_rows,
 }

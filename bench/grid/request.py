@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from bench.train.optimizer import check_installed
 from datasets.base import NotHere, Suite, Task
 from datasets.files.copies import found_below
 from datasets.transforms.preprocessing import PRESETS
+from datasets.validation import for_tuning
 from methods import Method, Unsupported
 from methods.backbones.normalisation import parse_normalise
 from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path, resized
@@ -63,6 +64,7 @@ class Request:
     optimizer_in_backward: bool | None = None
     set: tuple[str, ...] = ()  # recipe fields, "learning_rate=1e-4/1e-3"
     image_size: int | None = None  # in pixels, where it is not the backbone's own
+    split: Literal["test", "val"] = "test"  # what is scored; "val" divides the training images (datasets/validation.py)
 
     def absolute(self) -> Request:
         """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
@@ -111,6 +113,8 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
         if request.methods.strip() == "all":
             methods = _held(methods, recipe, suite, backbone)
         tasks = _located(suite, _tasks(suite, request.tasks), request.data, on_paper)
+        if request.split == "val":
+            tasks = [for_tuning(task, suite.validation) for task in tasks]
         seeds = _seeds(request.seeds)
         runs = [
             run

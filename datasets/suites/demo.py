@@ -34,4 +34,5 @@ SUITE = Suite(
     ),
     recipe="demo",
     backbone="demo",
+    validation=0.25,
 )

@@ -81,5 +81,6 @@ SUITE = Suite(
     backbone="vit_base_patch16_224.orig_in21k",
     preprocessing="noah_few_shot",
     look=_look,
+    validation=1 / 16,
     vary=_masked,
 )

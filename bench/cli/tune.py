@@ -1,0 +1,146 @@
+"""The command `tune`: chooses hyper-parameters on the validation split and writes them as a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import Trial
+from rich.console import Console
+from rich.table import Table
+
+import results
+from bench.cli.grid import Launch, log_to
+from bench.cli.guard import check_folder
+from bench.errors import WrongCall
+from bench.grid.grid import look, run_grid
+from bench.grid.progress import Screen
+from bench.grid.request import Request
+from bench.grid.workers import count_of, workers_of
+from bench.provenance import command
+from bench.run import Run
+from bench.settings import Execution
+from bench.tune.choice import recipe_path, write_recipe
+from bench.tune.search import Best, Sampler, Search, runs_of_trials, searches_of, trial_words
+from methods.recipe import TUNED
+from methods.spec import closest
+
+__all__ = ["TuneRequest", "suite_word", "tune", "tuned_path"]
+
+
+Due = tuple[Search, Trial, Run]
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """A search as a user words it."""
+
+    request: Request
+    name: str
+    trials: int
+    sampler: Sampler
+    space: str | None  # a name, or FIELD=VALUES words
+    seed: int
+
+    def check(self) -> None:
+        """Raise WrongCall for what no search can do."""
+        if self.trials < 1:
+            raise WrongCall(f"--trials {self.trials} chooses nothing; give at least 1")
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise WrongCall(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
+
+
+def tune(asked: TuneRequest, root: Path, settings: Execution, launch: Launch, console: Console) -> Path | None:
+    """Carry out the search and return the path of its recipe; None where Ctrl-C stopped it. Raises WrongCall."""
+    asked.check()
+    check_folder(root)
+    log_to(console)
+    request = dataclasses.replace(asked.request, split="val")
+    named = asked.space is None or "=" not in asked.space
+    space, words = (asked.space or "default", None) if named else ("", asked.space)
+    searches = searches_of(request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed)
+    _say_what(searches, console)
+    count = count_of(settings.device, launch.workers)
+    while due := [(search, *pair) for search in searches for pair in search.due(_at_once(search, count))]:
+        if not _carry_out(request, due, root, settings, launch, console):
+            return None
+    chosen = [(search, search.best(root)) for search in searches]
+    path = write_recipe(root, asked.name, command(), chosen)
+    _show(chosen, console)
+    console.print(f"wrote {path}; use it with --recipe tuned:{asked.name}", soft_wrap=True, highlight=False)
+    return path
+
+
+def suite_word(suite: str) -> str:
+    """Return a name for a search over a suite: of one's own folder, that of the folder."""
+    kind, _, path = suite.partition(":")
+    return re.sub(r"[^\w.-]+", "-", Path(path.partition(":")[0]).name) or kind
+
+
+def tuned_path(recipe: str, root: Path) -> str:
+    """Return the path of the recipe that `tuned:NAME` means, and any other recipe as it is. Raises WrongCall."""
+    kind, colon, name = recipe.partition(":")
+    if kind != TUNED or not colon:
+        return recipe
+    path = recipe_path(root, name)
+    if not path.is_file():
+        known = sorted(each.stem for each in path.parent.glob("*.toml"))
+        raise WrongCall(
+            f"no recipe {recipe!r} in {root}; {closest(name, known)}; `bench.py tune --name {name}` makes it"
+        )
+    return str(path)
+
+
+def _at_once(search: Search, count: int) -> int:
+    """Return how many trials are begun together: all points of a grid; of a sampler that learns, one a worker."""
+    return search.trials if search.study.user_attrs["search"]["sampler"] == "grid" else count
+
+
+def _carry_out(
+    request: Request, due: list[Due], root: Path, settings: Execution, launch: Launch, console: Console
+) -> bool:
+    """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
+    runs = [run for _, _, run in due]
+    pending = look(runs, root, False, settings.keep.kinds, settings.stale)
+    workers = workers_of(request, pending.left, root, settings, launch.workers)
+    if workers is not None:
+        left = {id(run) for run in pending.left}
+        words = [trial_words(search, trial) for search, trial, run in due if id(run) in left]
+        workers.plan = functools.partial(runs_of_trials, request.absolute(), words)
+    with Screen(runs, console, count_of(settings.device, launch.workers)) as screen:
+        outcome = run_grid(pending, root, settings, screen, workers)
+    for search, trial, run in due:
+        path = results.path_of(root, run.identity())
+        if path in outcome.records or not outcome.stopped:
+            search.tell(trial, results.load(path) if path in outcome.records else None)
+    return not outcome.stopped
+
+
+def _say_what(searches: list[Search], console: Console) -> None:
+    """Say what is searched, over which images."""
+    for method in dict.fromkeys(search.base.method for search in searches):
+        mine = [search for search in searches if search.base.method == method]
+        space = ", ".join(f"{key}={part}" for key, part in mine[0].space.items())
+        kind = mine[0].study.user_attrs["search"]["sampler"]
+        console.print(f"{method}: {mine[0].trials} trials a task by {kind} over {space}", highlight=False, markup=False)
+    sizes = {search.base.task.name: search.base.task.sizes for search in searches}
+    shown = ", ".join(f"{name} {size['train']:,} + {size['test']:,}" for name, size in list(sizes.items())[:4])
+    more = f", and {len(sizes) - 4} more tasks" if len(sizes) > 4 else ""
+    console.print(f"trained on and scored on training images alone: {shown}{more}", highlight=False, markup=False)
+
+
+def _show(chosen: list[tuple[Search, Best]], console: Console) -> None:
+    table = Table(title="chosen on validation images", title_justify="left")
+    for heading in ("method", "task", "validation, %", "chosen"):
+        table.add_column(heading, justify="right" if "%" in heading else "left")
+    for search, best in chosen:
+        values = ", ".join(f"{key}={_shown(value)}" for key, value in best.trial.params.items())
+        table.add_row(str(search.base.method), search.base.task.name, f"{100 * (best.trial.value or 0):.1f}", values)
+    console.print(table)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Hyper-parameters chosen on the validation split."""

@@ -1,0 +1,230 @@
+"""Searches hyper-parameters on the validation split: Optuna proposes, the grid carries out, records are the memory.
+
+Every method on every task is a study of its own, all in one journal file. A trial is an ordinary run whose task is
+divided (`datasets/validation.py`), so a search that was killed goes on where it stopped: trials that the journal began
+and did not end are the first runs of the next call, and a run that has a record is not done again. Any number of
+processes may call the same search on one results folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from filelock import FileLock
+from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+import results
+from bench.errors import WrongCall
+from bench.grid.request import Request, runs_of
+from bench.names import suite_of
+from bench.run import Run
+from methods import Method
+from methods.recipe import Context, resolve
+from methods.space import Choice, Range, Space, is_grid, points, spaces_of
+from methods.spec import parse
+from results import Record
+
+__all__ = ["Best", "Sampler", "Search", "runs_of_trials", "searches_of", "trial_words"]
+
+Sampler = Literal["auto", "grid", "tpe", "random"]
+Words = tuple[str, str, str]  # of a trial: method, task, and its values as JSON
+
+
+@dataclass(frozen=True)
+class Best:
+    """The trial that was chosen for a method on a task, and the record of its run."""
+
+    trial: FrozenTrial
+    run: Run
+    record: Record
+
+
+@dataclass(frozen=True)
+class Search:
+    """The study of one method on one task."""
+
+    request: Request  # with split "val"
+    base: Run  # the method with the recipe's own values
+    space: Space
+    study: optuna.Study
+    lock: Path  # held while a trial is begun, so that processes do not begin more than were asked for
+    trials: int
+
+    def due(self, at_once: int) -> list[tuple[optuna.Trial, Run]]:
+        """Return the trials to do next: those that were begun and not ended, then new ones, at most `at_once`."""
+        with FileLock(self.lock):
+            known = self.study.get_trials(deepcopy=False)
+            begun = [trial for trial in known if not trial.state.is_finished()]
+            room = min(self.trials - len(known), at_once - len(begun))
+            opened = [optuna.Trial(self.study, trial._trial_id) for trial in begun]
+            opened += [self.study.ask() for _ in range(max(0, room))]
+            return [(trial, self.run(self._suggested(trial))) for trial in opened]
+
+    def tell(self, trial: optuna.Trial, record: Record | None) -> None:
+        """End a trial with its validation accuracy; one whose run failed or diverged has none."""
+        accuracy = record.score.test_accuracy if record is not None else None
+        state = None if accuracy is not None else TrialState.FAIL
+        self.study.tell(trial.number, accuracy, state=state, skip_if_finished=True)
+
+    def run(self, values: dict[str, Any]) -> Run:
+        """Return the run of a trial with these values."""
+        return _with_values(self.request, self.base, values)
+
+    def best(self, root: Path) -> Best:
+        """Return the trial with the highest validation accuracy, the first of equals. Raises WrongCall for none."""
+        ended = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
+        if not ended:
+            raise WrongCall(
+                f"no trial of {self.base.method} on {self.base.task.name} came to an end; see {root / 'logs'}"
+            )
+        trial = max(ended, key=lambda trial: (trial.value or 0.0, -trial.number))
+        run = self.run(trial.params)
+        return Best(trial, run, results.load(results.path_of(root, run.identity())))
+
+    def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
+        """The values of a trial; those that a killed process had asked for are in the journal."""
+        values: dict[str, Any] = {}
+        for key, part in self.space.items():
+            if isinstance(part, Choice):
+                values[key] = trial.suggest_categorical(key, part.values)
+            elif part.whole:
+                values[key] = trial.suggest_int(key, int(part.low), int(part.high), log=part.log)
+            else:
+                values[key] = trial.suggest_float(key, part.low, part.high, log=part.log)
+        return values
+
+
+class _Grid(GridSampler):
+    """Optuna's grid, which wants to stop the loop after its last point; here the number of trials ends it."""
+
+    def after_trial(self, *_: object, **__: object) -> None:
+        """Do nothing."""
+
+
+def searches_of(
+    request: Request,
+    name: str,
+    root: Path,
+    trials: int,
+    sampler: Sampler = "auto",
+    space: str = "default",
+    words: str | None = None,
+    seed: int = 0,
+) -> list[Search]:
+    """Return the searches that a call asks for, each with its study, new or as it was left.
+
+    Args:
+        request: what is tuned; `request.split` must be "val", and one seed be asked for.
+        name: of the search: its journal is `root/tuned/NAME.log`.
+        trials: of each method on each task, in all calls together; a grid has no more than its points.
+        sampler: "auto" takes a grid where every value is a choice and the grid is no larger than `trials`, else TPE.
+        space: of `list spaces`; `words` (`--space`) take its place.
+        seed: of the sampler.
+
+    Raises:
+        WrongCall: for what cannot be searched, and for a study of that name with another space or sampler.
+    """
+    runs = runs_of(request)
+    try:
+        spaces = spaces_of(space, list(dict.fromkeys(run.method for run in runs)), words)
+    except ValueError as error:
+        raise WrongCall(str(error)) from error
+    folder = root / "tuned"
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = folder / f"{name}.log"
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
+    found = []
+    for run in runs:
+        chosen = spaces[run.method]
+        kind = _kind(sampler, chosen, trials)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=f"{run.method} on {run.task.name}",
+            sampler=_sampler(kind, chosen, seed),
+            direction="maximize",
+            load_if_exists=True,
+        )
+        _check_same(study, run, chosen, kind, seed, name)
+        most = min(trials, points(chosen)) if kind == "grid" else trials
+        found.append(Search(request, run, chosen, study, folder / f"{name}.lock", most))
+    return found
+
+
+def trial_words(search: Search, trial: optuna.Trial) -> Words:
+    """Return what another process needs to make the run of a trial."""
+    return str(search.base.method), search.base.task.name, json.dumps(trial.params)
+
+
+def runs_of_trials(request: Request, trials: Sequence[Words]) -> list[Run]:
+    """Return the runs of some trials, in this order; what a worker process calls."""
+    bases = {(str(run.method), run.task.name): run for run in runs_of(request)}
+    return [_with_values(request, bases[method, task], json.loads(values)) for method, task, values in trials]
+
+
+def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
+    """The run with these values in place of the recipe's and the method's; all else is resolved as ever."""
+    settings = {field.name for field in dataclasses.fields(base.method)}
+    method = _changed(base.method, {key: value for key, value in values.items() if key in settings})
+    overrides = request.overrides()[0] | {key: value for key, value in values.items() if key not in settings}
+    suite = suite_of(request.suite)
+    context = Context(suite.name, base.backbone.family, suite.preprocessing or None)
+    recipe, resolved = resolve(request.recipe or suite.recipe, method, base.task.name, overrides, context)
+    return dataclasses.replace(base, method=method, resolved=resolved, recipe=recipe)
+
+
+def _changed(method: Method, values: dict[str, Any]) -> Method:
+    """The method with settings that count as written out, so that a recipe leaves them alone."""
+    if not values:
+        return method
+    (changed,) = parse(str(dataclasses.replace(method, **values)))
+    object.__setattr__(changed, "given", method.given | values.keys())
+    return changed
+
+
+def _kind(sampler: Sampler, space: Space, trials: int) -> str:
+    if sampler == "grid" and not is_grid(space):
+        ranges = ", ".join(key for key, part in space.items() if isinstance(part, Range))
+        raise WrongCall(f"--sampler grid needs choices, and {ranges} is a range; write A/B/C with --space")
+    if sampler != "auto":
+        return sampler
+    return "grid" if is_grid(space) and points(space) <= trials else "tpe"
+
+
+def _sampler(kind: str, space: Space, seed: int) -> BaseSampler:
+    if kind == "grid":
+        choices = {key: part.values for key, part in space.items() if isinstance(part, Choice)}
+        return _Grid(choices, seed=seed)
+    return TPESampler(seed=seed, constant_liar=True) if kind == "tpe" else RandomSampler(seed=seed)
+
+
+def _check_same(study: optuna.Study, run: Run, space: Space, kind: str, seed: int, name: str) -> None:
+    """Note what a new study searches; raise WrongCall where an old one searched something else."""
+    identity = run.identity()
+    wanted = {
+        "space": ", ".join(f"{key}={part}" for key, part in space.items()),
+        "sampler": kind,
+        "seed": str(seed),
+        "data, backbone and recipe": f"{identity.backbone} {identity.suite} {identity.recipe} {identity.digest()}",
+    }
+    known = study.user_attrs.get("search")
+    if known is None:
+        study.set_user_attr("search", wanted)
+        return
+    for key, value in wanted.items():
+        if known[key] != value:
+            was = f"the {key} {known[key]}" if key in ("space", "sampler", "seed") else f"other {key}"
+            raise WrongCall(
+                f"search {name!r} of {run.method} on {run.task.name} was begun with {was}; choose another --name"
+            )

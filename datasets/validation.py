@@ -1,0 +1,131 @@
+"""Divides a task's training images for tuning: one part is trained on, the other is scored, test images stay unread.
+
+Where the source's lists have a validation split, that one is scored: VTAB-1k's 800 and 200, the `val` lists of FGVC and
+of the few-shot sets. Elsewhere a share of every class is drawn by a fixed seed (`Suite.validation`): a quarter of the
+embedded suite, a fifth of one's own folder, one of sixteen shots for domain generalisation.
+"""
+
+import dataclasses
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from datasets.base import Example, Source, Task
+from datasets.files.listing import Listing, Listings
+
+__all__ = ["for_tuning"]
+
+SEED = 0  # of the draw, the same for every method, so that all are tuned on the same images
+
+
+def for_tuning(task: Task, share: float) -> Task:
+    """Return the task whose `train` is the part that tuning trains on, and whose `test` is the validation part.
+
+    Args:
+        task: with its images found.
+        share: of each class's training images that is scored where no list says which.
+
+    Raises:
+        ValueError: for a class with a single training image, which cannot be trained on and scored.
+    """
+    parts: Mapping[str, _Whole | _Some]
+    if "val" in task.sizes:
+        names = {"train": "train800" if "train800" in task.sizes else "train", "test": "val"}
+        parts = {split: _Whole(name) for split, name in names.items()}
+        how = "its validation list"
+    else:
+        kept, scored = _divided(task, share)
+        parts = {"train": _Some("train", kept), "test": _Some("train", scored)}
+        how = f"{share:g} of each class"
+    sizes = {split: part.size(task) for split, part in parts.items()}
+    return dataclasses.replace(
+        task,
+        sizes=sizes,
+        source=_source(task.source, parts),
+        revision=_revision(task.revision, how),
+        draws=tuple(for_tuning(draw, share) for draw in task.draws),
+        split="val",
+    )
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A split of the task under another name."""
+
+    name: str
+
+    def size(self, task: Task) -> int:
+        return task.sizes[self.name]
+
+    def of(self, listing: Listing) -> Listing:
+        return listing
+
+    def among(self, examples: Iterable[Example]) -> Iterator[Example]:
+        yield from examples
+
+
+@dataclass(frozen=True)
+class _Some:
+    """The images at some places of a split."""
+
+    name: str
+    places: tuple[int, ...]
+
+    def size(self, task: Task) -> int:
+        return len(self.places)
+
+    def of(self, listing: Listing) -> Listing:
+        chosen = frozenset(self.places)
+        return listing.without([place for place in range(len(listing)) if place not in chosen])
+
+    def among(self, examples: Iterable[Example]) -> Iterator[Example]:
+        chosen = frozenset(self.places)
+        yield from (example for place, example in enumerate(examples) if place in chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A source that knows only the two parts; pictures that are drawn by the program are drawn anew."""
+
+    source: Source
+    parts: Mapping[str, _Whole | _Some]
+
+    def __call__(self, split: str) -> Iterator[Example]:
+        part = self.parts[split]
+        return part.among(self.source(part.name))
+
+
+def _source(source: Source, parts: Mapping[str, _Whole | _Some]) -> Source:
+    if isinstance(source, Listings):
+        return Listings({split: part.of(source(part.name)) for split, part in parts.items()})
+    return _Drawn(source, parts)
+
+
+def _divided(task: Task, share: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The places of the training images that are trained on and that are scored, at least one of every class each."""
+    by_class: defaultdict[int, list[int]] = defaultdict(list)
+    for place, label in enumerate(_labels(task)):
+        by_class[label].append(place)
+    kept, scored = list[int](), list[int]()
+    for label, places in sorted(by_class.items()):
+        if len(places) < 2:
+            name = task.names[label] if task.names else label
+            raise ValueError(f"{task.name}: class {name} has one training image, and tuning needs two: one is scored")
+        drawn = random.Random(f"{SEED} {label}").sample(places, len(places))
+        count = min(len(places) - 1, max(1, round(len(places) * share)))
+        scored += drawn[:count]
+        kept += drawn[count:]
+    return tuple(sorted(kept)), tuple(sorted(scored))
+
+
+def _labels(task: Task) -> Sequence[int]:
+    if isinstance(task.source, Listings):
+        return task.source("train").labels
+    return [label for _, label in task.source("train")]
+
+
+def _revision(revision: str, how: str) -> str:
+    """Another one than the task's own, so that nothing that is kept of one is taken for the other."""
+    return hashlib.sha256(f"{revision} val {how} {SEED}".encode()).hexdigest()[:8] if revision else ""

@@ -1,0 +1,153 @@
+"""`bench.py tune` chooses on validation images alone, and a search that is killed goes on where it stopped."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from PIL import Image
+from typer.testing import CliRunner
+
+import datasets
+from bench.cli.app import app
+from datasets.base import Example
+from tests.tree import ROOT
+
+GRID = "learning_rate=1e-3/1e-2/1e-1,weight_decay=0/1e-3"
+CALL = "tune", "--methods", "linear", "--tasks", "digits", "--epochs", "1", "--space", GRID
+
+
+def command(root: Path, *words: str) -> list[str]:
+    return [sys.executable, str(ROOT / "bench.py"), *words, "--results", str(root), "--device", "cpu"]
+
+
+def called(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(root, *words), capture_output=True, text=True, cwd=ROOT)
+
+
+def study_of(root: Path, name: str = "demo") -> dict[str, tuple[str, float | None]]:
+    """State and value of each trial by its values."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(root / "tuned" / f"{name}.log")))
+    (summary,) = optuna.get_all_study_summaries(storage)
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    return {str(sorted(trial.params.items())): (trial.state.name, trial.value) for trial in study.trials}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that nothing disturbed."""
+    root = tmp_path_factory.mktemp("whole")
+    done = called(root, *CALL, "--then-test", "--out", str(root / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "linear: 6 trials a task by grid" in done.stdout
+    return root
+
+
+def test_every_point_of_a_grid_is_tried_and_the_best_is_written(whole: Path) -> None:
+    study = study_of(whole)
+    assert len(study) == 6
+    assert {state for state, _ in study.values()} == {"COMPLETE"}
+    recipe = tomllib.loads((whole / "tuned" / "demo.toml").read_text())
+    row = recipe["linear"]["tasks"]["digits"]
+    best = max(study, key=lambda key: study[key][1] or 0.0)
+    assert f"('learning_rate', {row.get('learning_rate', 1e-3)!r})" in best
+    assert recipe["chosen"]
+
+
+def test_the_choice_is_tested_once_on_test_images(whole: Path) -> None:
+    texts = [path.read_text() for path in (whole / "runs").rglob("*.json")]
+    (tested,) = [text for text in texts if '"recipe": "tuned:demo"' in text]
+    assert '"test_images": 1000' in tested
+    trials = [text for text in texts if text is not tested]
+    assert len(trials) == 6
+    assert all('"split": "val"' in text for text in trials)
+
+
+def test_a_recipe_is_for_the_tasks_that_were_tuned(whole: Path) -> None:
+    words = "--methods", "linear", "--recipe", "tuned:demo", "--out", str(whole / "out2")
+    done = CliRunner().invoke(app, [*words, "--tasks", "count", "--results", str(whole), "--device", "cpu"])
+    assert done.exit_code == 2
+    assert "tuned:demo was tuned for linear on digits, not on count" in done.stderr
+    again = called(whole, *words, "--tasks", "digits")
+    assert "0 runs done now, 1 were there" in again.stdout
+
+
+def test_a_search_that_is_killed_ends_as_if_it_was_not(whole: Path, tmp_path: Path) -> None:
+    for least in (1, 3):
+        process = subprocess.Popen(command(tmp_path, *CALL, "--workers", "2"), cwd=ROOT, start_new_session=True)
+        until = time.monotonic() + 240
+        while len(list((tmp_path / "runs").rglob("*.json"))) < least and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert len(list((tmp_path / "runs").rglob("*.json"))) < 6
+    done = called(tmp_path, *CALL)
+    assert done.returncode == 0, done.stderr
+    assert study_of(tmp_path) == study_of(whole)
+
+
+def test_test_images_have_no_say(whole: Path, tmp_path: Path) -> None:
+    """With random pixels in every test image, the same is chosen."""
+    program = "from tests.bench.tune.test_tune import poisoned; poisoned()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command(tmp_path, *CALL)[2:]], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    chosen = [tomllib.loads((root / "tuned" / "demo.toml").read_text())["linear"] for root in (whole, tmp_path)]
+    assert chosen[0] == chosen[1]
+
+
+def poisoned() -> None:
+    """Run the command line of this process with noise in place of the test images of digits."""
+    suite = datasets.SUITES["demo"]
+    task = next(task for task in suite.tasks if task.name == "digits")
+    clean = task.source
+
+    def source(split: str) -> list[Example]:
+        drawn = random.Random(0)
+        examples = list(clean(split))
+        if split == "test":
+            return [
+                (Image.frombytes("RGB", image.size, drawn.randbytes(3 * 32 * 32)), label) for image, label in examples
+            ]
+        return examples
+
+    object.__setattr__(task, "source", source)
+    from bench.cli.app import main
+
+    sys.argv[0] = "bench.py"
+    main()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--trials", "0"), "--trials 0 chooses nothing; give at least 1"),
+        (("--space", "rate=1/2"), "--space: 'rate' is neither a recipe field nor a setting of linear"),
+        (("--space", "learning_rate=1e-2..1e-3"), "is an empty range; the second number must be larger"),
+        (("--space", "learning_rate=1e-3"), "the space of linear has one point, so there is nothing to choose"),
+        (("--space", "unknown"), "no space 'unknown'; known: default"),
+        (("--space", "learning_rate=1e-3..1e-1", "--sampler", "grid"), "--sampler grid needs choices"),
+        (("--space", "learning_rate=1e-3/1e-2"), "was begun with the space"),
+        (("--name", "a/b"), "--name 'a/b' is no file name"),
+        (("--recipe", "tuned:other"), "no recipe 'tuned:other'"),
+    ],
+)
+def test_bad_calls_are_one_sentence(whole: Path, words: tuple[str, ...], sentence: str) -> None:
+    done = CliRunner().invoke(app, [*CALL, *words, "--results", str(whole), "--device", "cpu"])
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.stderr.split())
+    assert said.startswith("error: ")
+    assert sentence in said
+    assert "Traceback" not in said
