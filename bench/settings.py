@@ -26,8 +26,6 @@ class Reading:
     """How images that lie on disk are read."""
 
     workers: int | None = None  # processes that decode; one a core if None
-    cache: Path | None = None  # folder that keeps decoded images for the next run; none are kept if None
-    cache_bytes: int = 64 * 2**30  # that folder holds at most so many
     on_bad_image: Literal["fail", "skip"] = "fail"  # what is left out is counted in the record
 
     @property

@@ -48,7 +48,7 @@ class Task:
 
     `revision` is part of a run's identity. Of images on disk it is made of lists, labels, names and file sizes and not
     of their content, which takes minutes to read: an image that is replaced by one of the same size does not change it.
-    What is kept of images (features, decoded images) does know their content.
+    What is kept of images (features) does know their content.
     """
 
     name: str

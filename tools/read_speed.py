@@ -1,7 +1,7 @@
-"""How fast test images come: decoded ahead by our processes, by plain Pillow in as many, and from the cache.
+"""Compares how fast our DataLoader gives test images with plain Pillow in as many processes.
 
-`python -m tools.read_speed` draws images, or reads those of `--folder`, and prints ratios within one call, over several
-rounds, since other work on a machine changes the seconds. Bars: 0.8 of plain Pillow; five times faster from the cache.
+`python -m tools.read_speed` draws images, or reads those of `--folder`, and prints the ratio within one call, over
+several rounds, since other work on a machine changes the seconds. Bar: 0.7 of plain Pillow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import multiprocessing.pool
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +20,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from bench.data.ahead import clean_processes
-from bench.data.streamed import streamed
+from bench.data.loader import Streamed, clean_processes
 from bench.machine import cores
-from bench.settings import Reading
 from datasets import PRESETS
-from datasets.files.listing import Listing, listing
+from datasets.files.listing import listing
 from datasets.transforms.decoding import ENDINGS
 
 __all__ = ["measure"]
@@ -51,19 +49,16 @@ def measure(folder: Path, size: int, workers: int, rounds: int) -> dict[str, lis
     """Images per second in each round, each way."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     images = listing(folder, [(path.name, 0) for path in paths])
-    rates: dict[str, list[float]] = {"plain": [], "ahead": [], "first with cache": [], "from cache": []}
+    rates: dict[str, list[float]] = {"plain": [], "loader": []}
     for _ in range(rounds):
-        with TemporaryDirectory() as cache, _pool(workers) as pool:
-            ways: dict[str, Callable[[], object]] = {
-                "plain": lambda pool=pool: pool.map(partial(plain, size=size), paths, PIECE),  # type: ignore[misc]
-                "ahead": lambda: _read(images, size, Reading(workers)),
-                "first with cache": lambda cache=cache: _read(images, size, Reading(workers, Path(cache))),  # type: ignore[misc]
-                "from cache": lambda cache=cache: _read(images, size, Reading(workers, Path(cache))),  # type: ignore[misc]
-            }
-            for name, way in ways.items():
-                started = time.perf_counter()
-                way()
-                rates[name].append(len(paths) / (time.perf_counter() - started))
+        with _pool(workers) as pool:
+            started = time.perf_counter()
+            pool.map(partial(plain, size=size), paths, PIECE)
+            rates["plain"].append(len(paths) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        for _ in Streamed(images, PRESETS["synqt"], size, workers).batches():
+            pass
+        rates["loader"].append(len(paths) / (time.perf_counter() - started))
     return rates
 
 
@@ -72,11 +67,6 @@ def _pool(workers: int) -> multiprocessing.pool.Pool:
     pool = clean_processes().Pool(workers)
     pool.map(abs, range(workers))
     return pool
-
-
-def _read(images: Listing, size: int, how: Reading) -> None:
-    for _ in streamed(images, PRESETS["synqt"], size, how).batches():
-        pass
 
 
 def main(words: Sequence[str]) -> None:
@@ -95,10 +85,9 @@ def main(words: Sequence[str]) -> None:
         rates = measure(given.folder or Path(drawn), given.size, given.workers, given.rounds)
     for name, values in rates.items():
         seen = ", ".join(f"{value:.0f}" for value in values)
-        sys.stdout.write(f"{name:<17} {statistics.median(values):8.0f} images/s ({seen})\n")
-    for name, other in (("ahead", "plain"), ("from cache", "first with cache"), ("from cache", "ahead")):
-        ratios = [a / b for a, b in zip(rates[name], rates[other], strict=True)]
-        sys.stdout.write(f"{name} / {other}: {statistics.median(ratios):.2f}\n")
+        sys.stdout.write(f"{name:<7} {statistics.median(values):8.0f} images/s ({seen})\n")
+    ratios = [ours / theirs for ours, theirs in zip(rates["loader"], rates["plain"], strict=True)]
+    sys.stdout.write(f"loader / plain: {statistics.median(ratios):.2f}\n")
 
 
 if __name__ == "__main__":

@@ -72,8 +72,6 @@ def grid(
     optimizer: options.Optimizer = None,
     optimizer_in_backward: options.InBackward = False,
     data: options.Data = ROOT / "data",
-    cache: options.Cache = None,
-    cache_limit: options.CacheLimit = "64GiB",
     on_bad_image: options.OnBadImage = "fail",
     decode_workers: options.DecodeWorkers = None,
     cache_features: options.FeatureCache = "auto",
@@ -101,7 +99,6 @@ def grid(
     from bench.cli.grid import grid as run_grid
     from bench.cli.speed_options import SpeedOptions
     from bench.cli.tune import tuned_path
-    from bench.cost.budget import bytes_of
     from bench.grid.request import Request, device_of
     from bench.grid.slurm import slurm_options
     from bench.runner.artifacts import kinds_of
@@ -130,7 +127,7 @@ def grid(
         set=tuple(set_ or ()),
         image_size=image_size,
     ).absolute()
-    reading = Reading(decode_workers, cache and cache.absolute(), bytes_of(cache_limit), on_bad_image)
+    reading = Reading(decode_workers, on_bad_image)
     launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
     place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)

@@ -127,8 +127,6 @@ Data = Annotated[
         help="Where images of suites lie; [b]data fetch[/b] fills it.",
     ),
 ]
-Cache = Annotated[Path | None, _option(IMAGES, metavar="DIR", help="Keep decoded images there for the next call.")]
-CacheLimit = Annotated[str, _option(IMAGES, metavar="64GiB", help="What that folder may take.")]
 OnBadImage = Annotated[
     Literal["fail", "skip"], _option(IMAGES, help="[b]skip[/b] leaves out what does not decode; records count it.")
 ]

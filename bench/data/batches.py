@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data.streamed import TEST_BATCH, Streamed
+from bench.data.loader import TEST_BATCH, Streamed, sent
 from datasets.base import Split
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import Backbone
 
-__all__ = ["Normaliser", "batches", "on_device", "picked", "sent", "shuffled", "statistics_of"]
+__all__ = ["Normaliser", "batches", "on_device", "picked", "shuffled", "statistics_of"]
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,10 @@ def picked(split: Split | Streamed, places: list[int]) -> Split:
     return split.picked(places) if isinstance(split, Streamed) else Split(split.images[places], split.labels[places])
 
 
-def sent(rows: Tensor, device: torch.device) -> Tensor:
-    """Rows on a device; the copy is from pinned memory that the allocator guards, so that the host need not wait.
-
-    "cuda" and "cuda:0" are not equal; a run has one device, so that the type decides.
-    """
-    if rows.device.type == device.type:
-        return rows
-    return rows.to(device) if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
-
-
 def batches(split: Split | Streamed, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The split in order, a batch at a time, so that it takes no memory of the device."""
     if isinstance(split, Streamed):
-        parts = split.batches()
+        parts = split.batches(pinned=device.type == "cuda")
     else:
         parts = zip(split.images.split(TEST_BATCH), split.labels.split(TEST_BATCH), strict=True)
     for images, labels in parts:

@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data.augmented import Augmented, augmented
 from bench.data.batches import on_device, shuffled
-from bench.data.recent import load
-from bench.data.splits import whole
+from bench.data.loader import Augmented, LooseImages, Mix
+from bench.data.splits import load, whole, without_bad
 from bench.data.stored import Stored
 from bench.run import Run
 from bench.settings import Execution
 from datasets.base import Split
-from datasets.transforms.preprocessing import PRESETS
+from datasets.files.listing import Listing, Listings
 from methods.recipe import Recipe
 
 __all__ = ["Training", "passes", "steps_by_epoch", "steps_in_epoch", "training_split"]
@@ -25,11 +24,29 @@ Training = Split | Stored | Augmented
 
 
 def training_split(run: Run, how: Execution) -> tuple[Split | Augmented, int]:
-    """All images on the device, or anew in every epoch where the preset augments them; and how many were left out."""
-    if PRESETS[run.recipe.preprocessing].augmentation:
-        return augmented(run, how)
+    """Return what a run trains on, and how many images were left out since they are bad.
+
+    All images are on the device, or made anew in every epoch where the preset augments them.
+    """
+    if run.preset.augmentation:
+        return _augmented(run, how)
     loaded = load(run, "train", how.reading, in_memory=True)
     return on_device(whole(loaded.split), how.device), loaded.skipped
+
+
+def _augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
+    preset, skipped = run.preset, 0
+    originals: Listing | LooseImages
+    if isinstance(run.task.source, Listings):
+        originals = run.task.source("train")
+        if how.reading.on_bad_image == "skip":
+            originals, skipped = without_bad(run.task, "train", how.reading)
+    else:
+        originals = LooseImages(*zip(*run.task.examples("train"), strict=True))
+    mixing = preset.augmentation and preset.augmentation.mixing
+    mix = Mix(mixing, run.task.classes) if mixing else None
+    labels = torch.tensor(originals.labels, device=how.device)
+    return Augmented(originals, labels, preset, run.backbone.image_size, how.reading.processes, mix), skipped
 
 
 def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, Tensor], None, None]:

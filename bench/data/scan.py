@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import PIL
+from torch.utils.data import Dataset
 
-from bench.data.ahead import ahead
+from bench.data.loader import load_ahead
 from datasets.files.inspection import Facts, inspect
 from datasets.transforms.decoding import RULES
 from results import write_whole
@@ -45,7 +45,8 @@ def scan(folder: Path, names: Iterable[str], workers: int, advance: Callable[[in
     left = [name for name in there if name not in facts]
     chunks = [left[start : start + CHUNK] for start in range(0, len(left), CHUNK)]
     try:
-        for names_done, found in zip(chunks, ahead(partial(_inspected, folder), chunks, workers), strict=True):
+        seen = load_ahead(_Inspected(folder), chunks, min(workers, len(left) // CHUNK))
+        for names_done, found in zip(chunks, seen, strict=True):
             facts |= zip(names_done, found, strict=True)
             advance(len(names_done))
     finally:  # also what was seen until someone stopped it
@@ -54,8 +55,14 @@ def scan(folder: Path, names: Iterable[str], workers: int, advance: Callable[[in
     return Seen(facts, gone)
 
 
-def _inspected(folder: Path, names: Sequence[str]) -> list[Facts]:
-    return [inspect(folder / name) for name in names]
+class _Inspected(Dataset[Facts]):
+    """The facts of the files in a folder, by their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitems__(self, names: Sequence[str]) -> list[Facts]:
+        return [inspect(self.folder / name) for name in names]
 
 
 def _stamp(path: Path) -> Stamp | None:

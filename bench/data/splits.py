@@ -1,22 +1,28 @@
-"""Loads the splits of a task for a run: images on disk by many processes, without those that are to be skipped."""
+"""Loads the splits of a run's task, without images that are to be skipped, and keeps those that were decoded last."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from bench.data.loader import Streamed
 from bench.data.scan import scan
-from bench.data.streamed import Streamed, room_for, streamed
+from bench.run import Run
 from bench.settings import Reading
 from datasets import Preprocessing, Split, Task
 from datasets.files.image_tree import shown as printable
 from datasets.files.listing import Listing, Listings
 from datasets.transforms.decoding import BadImage, read
+from datasets.transforms.preprocessing import PIXELS
 
-__all__ = ["Loaded", "check_files", "load_split", "mended", "whole"]
+__all__ = ["Loaded", "check_files", "load", "load_split", "mended", "pixels_of", "whole", "without_bad"]
 
 IN_MEMORY_BYTES = 256 * 2**20  # a test split as small as that is decoded once
+RECENT_BYTES = 2 * 2**30  # of decoded images that are kept in memory for the next run
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,20 +33,48 @@ class Loaded:
     skipped: int = 0
 
 
+_recent: OrderedDict[Hashable, tuple[Loaded, int]] = OrderedDict()  # with their bytes, the last one used at the end
+
+
+def load(run: Run, split: str, how: Reading, in_memory: bool = False) -> Loaded:
+    """Return images and labels as the run's recipe wants them, decoded once for runs that follow each other on a task.
+
+    A split that is too large for memory is decoded each time it is read, unless it is to be `in_memory`.
+    """
+    key = pixels_of(run, split), run.task.source, how.on_bad_image
+    if key in _recent:
+        _recent.move_to_end(key)
+        return _recent[key][0]
+    found = load_split(run.task, split, run.preset, run.backbone.image_size, how)
+    found = Loaded(whole(found.split), found.skipped) if in_memory else found
+    if isinstance(found.split, Split) and found.split.images.nbytes <= RECENT_BYTES:
+        _recent[key] = found, found.split.images.nbytes
+        while sum(size for _, size in _recent.values()) > RECENT_BYTES:
+            _recent.popitem(last=False)
+    return found
+
+
+def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
+    """Return what decides every pixel of a split, apart from a source that changes without a new revision."""
+    task = run.task
+    data = run.suite, task.name, task.revision, task.draw, tuple(sorted(task.sizes.items()))
+    return *data, split, run.preset, PIXELS, run.backbone.image_size
+
+
 def load_split(task: Task, name: str, preprocessing: Preprocessing, size: int, how: Reading) -> Loaded:
-    """In memory where it is small, else decoded as it is read. Raises BadImage, and ValueError."""
+    """Return a split: in memory where it is small, else decoded as it is read. Raises BadImage, and ValueError."""
     if not isinstance(task.source, Listings) or name not in task.sizes:
         return Loaded(task.load(name, preprocessing, size))
     listing, skipped = without_bad(task, name, how) if how.on_bad_image == "skip" else (task.source(name), 0)
-    found = streamed(listing, preprocessing, size, how)
+    found = Streamed(listing, preprocessing, size, how.processes)
     return Loaded(whole(found) if found.size_bytes <= IN_MEMORY_BYTES else found, skipped)
 
 
 def whole(found: Split | Streamed) -> Split:
-    """All images in memory."""
+    """Return the split with all images in memory."""
     if isinstance(found, Split):
         return found
-    images = room_for(len(found), found.size)
+    images = torch.empty(len(found), 3, found.size, found.size, dtype=torch.uint8)
     start = 0
     for some, _ in found.batches():
         images[start : start + len(some)] = some

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.data.batches import Normaliser, sent
+from bench.data.batches import Normaliser
+from bench.data.loader import sent
 from methods.states import IMAGES
 
 __all__ = ["Rows", "Stored"]

@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 import torch
 
-from bench.data.recent import pixels_of
-from bench.data.streamed import Streamed
+from bench.data.loader import Streamed
+from bench.data.splits import pixels_of
 from bench.features.store import Key
 from bench.run import Run
 from bench.source_digest import states_digest

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from bench.data.shelf import Shelf
 
 __all__ = ["Held", "InMemory", "NoRoom", "Place"]
 
@@ -46,21 +45,30 @@ class Place(Protocol):
 
 
 class InMemory:
-    """A shelf of tensors; pinned ones are made by `host`."""
+    """Keeps tensors within `limit` bytes of a device or of the host; what was used longest ago goes first."""
 
     def __init__(self, word: str, limit: int, device: torch.device) -> None:
-        self.word = word
+        self.word, self.limit = word, limit
         self._device = device if word == "device" else torch.device("cpu")
         self._pinned = word == "host"
-        self.shelf: Shelf[Tensor] = Shelf(limit)
+        self._states: OrderedDict[tuple[Hashable, str], Tensor] = OrderedDict()  # the one used last at the end
 
     def get(self, key: Hashable, name: str) -> Tensor | None:
         """The whole state, or None."""
-        return self.shelf.get((key, name))
+        if (key, name) not in self._states:
+            return None
+        self._states.move_to_end((key, name))
+        return self._states[key, name]
 
     def make_room(self, size: int, held: Held) -> bool:
-        """Whether it fits now."""
-        return self.shelf.make_room(size, lambda pair: held(pair[0]))  # type: ignore[index]
+        """Let go states that are not held until `size` bytes fit; False, and nothing goes, if they cannot."""
+        if size > self.limit - sum(state.nbytes for (key, _), state in self._states.items() if held(key)):
+            return False
+        for key, name in [pair for pair in self._states if not held(pair[0])]:
+            if self.used() + size <= self.limit:
+                break
+            del self._states[key, name]
+        return True
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
         """Memory for it. Raises NoRoom."""
@@ -70,9 +78,21 @@ class InMemory:
             raise NoRoom(f"{self.word}: {error}") from error
 
     def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
-        """Put it on the shelf."""
-        self.shelf.put((key, name), filled, filled.nbytes)
+        """Keep a state for which room was made."""
+        self._states[key, name] = filled
         return filled
 
     def abandon(self) -> None:
         """Nothing holds it but those who fill it."""
+
+    def used(self) -> int:
+        """Bytes of all states."""
+        return sum(state.nbytes for state in self._states.values())
+
+    def states(self) -> list[Tensor]:
+        """All states; none of them counts as used by this."""
+        return list(self._states.values())
+
+    def clear(self) -> None:
+        """Let go everything."""
+        self._states.clear()

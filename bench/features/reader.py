@@ -8,11 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.data.augmented import Augmented
 from bench.data.batches import Normaliser, batches, picked
 from bench.data.epochs import Training
+from bench.data.loader import TEST_BATCH, Augmented, Streamed
 from bench.data.stored import Rows, Stored
-from bench.data.streamed import TEST_BATCH, Streamed
 from bench.features.eligibility import wanted_of, why_not
 from bench.features.key import key_of
 from bench.features.same import Same, compared

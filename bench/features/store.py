@@ -101,15 +101,15 @@ class Store:
     def bytes_beside(self, kept: Kept | None) -> int:
         """What states take on the device that are not those of `kept`."""
         own = {id(state) for state in kept.states.values()} if kept else set()
-        shelves = [place.shelf for place in self.places if isinstance(place, InMemory) and place.word == "device"]
-        return sum(state.nbytes for shelf in shelves for state in shelf.values() if id(state) not in own)
+        there = [place for place in self.places if isinstance(place, InMemory) and place.word == "device"]
+        return sum(state.nbytes for place in there for state in place.states() if id(state) not in own)
 
     def clear(self) -> bool:
         """Let go what is in memory; whether there was anything."""
-        shelves = [place.shelf for place in self.places if isinstance(place, InMemory)]
-        used = any(shelf.used() for shelf in shelves)
-        for shelf in shelves:
-            shelf.clear()
+        in_memory = [place for place in self.places if isinstance(place, InMemory)]
+        used = any(place.used() for place in in_memory)
+        for place in in_memory:
+            place.clear()
         return used
 
     def _filled(

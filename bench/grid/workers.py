@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from bench.data.ahead import end_with_parent
+from bench.data.loader import end_with_parent
 from bench.errors import WrongCall
 from bench.grid.request import Request, record_of, runs_at
 from bench.machine import cores

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.data.batches import Normaliser, batches, picked
-from bench.data.streamed import Streamed
+from bench.data.loader import Streamed
 from bench.names import check
 from bench.run import Run
 from bench.settings import Keep

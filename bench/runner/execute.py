@@ -12,11 +12,10 @@ import torch
 
 from bench.cost.energy import EnergyMeter
 from bench.cost.plan import plan
-from bench.data.augmented import Augmented
 from bench.data.batches import Normaliser, statistics_of
 from bench.data.epochs import training_split
-from bench.data.recent import load
-from bench.data.streamed import Streamed
+from bench.data.loader import Augmented, Streamed
+from bench.data.splits import load
 from bench.features.reader import Feed, store_for
 from bench.run import Run
 from bench.runner.artifacts import Keeper

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bench.data.batches import Normaliser, batches
 from bench.data.epochs import Training, passes, steps_by_epoch, steps_in_epoch
+from bench.data.loader import TEST_BATCH, Streamed
 from bench.data.stored import Stored
-from bench.data.streamed import TEST_BATCH, Streamed
 from bench.train.optimizer import rate_at, release, set_rate
 from bench.train.step import Scores, TrainState, autocast, logits_of, lower_frozen, train_step
 from datasets.base import Split

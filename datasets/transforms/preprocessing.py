@@ -30,7 +30,7 @@ RESIZES = ("squash", "squash_crop", "crop")
 MARGIN = 256, 224  # what is resized to before the middle is cut out, for what is cut out
 LOSSY = ("JPEG", "MPO")
 ORIENTATION = 0x0112  # the EXIF tag that says how a picture is to be turned
-PIXELS = 2  # raised whenever other pixels come of the same words; part of what decoded images are kept under
+PIXELS = 2  # raised whenever other pixels come of the same words; part of what features of images are kept under
 DECODES = ("any", "png", "jpeg75")
 RENDERINGS = ("stored", "viewed")
 

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 import bench.runner.attempt
-from bench.data.ahead import ahead
+from bench.data.loader import load_ahead
 from bench.grid.workers import Workers
 from bench.run import Run
 from bench.runner.attempt import Tries
@@ -16,8 +17,15 @@ from bench.settings import Execution
 from tests.bench.tiny import runs
 
 
+class Slow(Dataset[None]):
+    """Takes a while for each key."""
+
+    def __getitems__(self, keys: list[int]) -> None:
+        time.sleep(0.01)
+
+
 def decode() -> None:
-    for _ in ahead(time.sleep, [0.01] * 10**5, 2):
+    for _ in load_ahead(Slow(), [[0]] * 10**5, 2):
         pass
 
 

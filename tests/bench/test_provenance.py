@@ -26,7 +26,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Where:
         "/home/somebody/checkout/bench.py",
         *("--results", "/home/somebody/secret/results", "--data=/mnt/private/vtab"),
         *("--backbone", "vit_base_patch16_224=/home/somebody/ViT-B_16.npz"),
-        *("--weights", "../somebody/x.npz", "--cache=~/somebody/cache", "--methods", "lora:layer=1..12"),
+        *("--weights", "../somebody/x.npz", "--data=~/somebody/images", "--methods", "lora:layer=1..12"),
         *("--out", str(ROOT / "reports" / "out"), "--tasks", "digits"),
         *("--suite", "folder:/home/somebody/birds:shots=5:train=a/b:test=/home/somebody/birds/c"),
     ]
@@ -37,7 +37,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Where:
 def test_the_command_can_be_given_again_and_shows_no_path_outside_the_project(called: Where) -> None:
     assert called.command == (
         "python bench.py --results results --data=vtab --backbone vit_base_patch16_224=ViT-B_16.npz "
-        "--weights x.npz --cache=cache --methods lora:layer=1..12 --out reports/out --tasks digits "
+        "--weights x.npz --data=images --methods lora:layer=1..12 --out reports/out --tasks digits "
         "--suite folder:birds:shots=5:train=a/b:test=c"
     )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from bench.data.seeded import seeded
+from bench.data.loader import seeded
 from datasets import PRESETS, Preprocessing
 from datasets.transforms.augmentation import NOAH, VPT, Augmentation, transform_of
 from datasets.transforms.preprocessing import HALF

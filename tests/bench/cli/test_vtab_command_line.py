@@ -55,7 +55,7 @@ def records(root: Path) -> list[dict]:
 def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> None:
     names = ",".join(task.name for task in TASKS)
     words = ["--methods", "linear", "--suite", "vtab", "--tasks", names, "--backbone", "random:test_vit"]
-    words += ["--epochs", "1", "--device", "cpu", "--decode-workers", "0", "--cache", str(tmp_path / "cache")]
+    words += ["--epochs", "1", "--device", "cpu", "--decode-workers", "0"]
     words += ["--data", str(data), "--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]
     command = [sys.executable, str(ROOT / "bench.py"), *words]
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
@@ -67,7 +67,6 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     assert [record["identity"]["task"] for record in found] == ["dtd", "eurosat", "kitti"]
     assert all(record["cost"]["train_images"] == 12 and record["cost"]["test_images"] == 6 for record in found)
     assert len({record["identity"]["changes"]["data"] for record in found}) == 3
-    assert len(list((tmp_path / "cache/decoded").glob("*/images.uint8"))) == 6
     caption = (tmp_path / "out/vtab-random-test_vit-paper.md").read_text()
     assert "Images as by vpt: as in the file, squash to 160, bilinear unfiltered, mean 0.485" in caption
 

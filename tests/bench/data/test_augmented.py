@@ -14,13 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import bench.data.augmented
+import bench.data.loader
 import bench.runner.execute
-from bench.data.augmented import Augmented, augmented
 from bench.data.batches import shuffled
 from bench.data.epochs import passes, steps_in_epoch, training_split
-from bench.data.recent import load
-from bench.data.seeded import seeded
+from bench.data.loader import Augmented, order_of, seeded
+from bench.data.splits import load
 from bench.run import Run, plan_grid
 from bench.runner.execute import execute
 from bench.runner.record import Trace, recorded
@@ -80,12 +79,12 @@ def asked(data: Path, preset: str, seed: int = 0, method: str = "linear", **reci
 
 
 def batches(run: Run, how: Execution, **recipe: object) -> list[tuple[Tensor, Tensor]]:
-    """All that is trained on, copied: the next batch is written over the last."""
+    """All that is trained on."""
     split, skipped = training_split(run, how)
     assert isinstance(split, Augmented)
     assert skipped == 0
     drawn = passes(split, dataclasses.replace(run.recipe, **recipe), run.seed)
-    return [(images.clone(), labels.clone()) for images, labels in drawn]
+    return list(drawn)
 
 
 def same(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, Tensor]]) -> bool:
@@ -93,11 +92,11 @@ def same(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, Tensor]]
     return all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize(("preset", "together"), [("vpt_fgvc", 2), ("dtl_few_shot", 8), ("noah_few_shot", 3)])
+@pytest.mark.parametrize(("preset", "parts"), [("vpt_fgvc", 2), ("dtl_few_shot", 8), ("noah_few_shot", 3)])
 def test_who_makes_the_images_changes_nothing(
-    data: Path, preset: str, together: int, monkeypatch: pytest.MonkeyPatch
+    data: Path, preset: str, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.data.augmented, "PIECE", together)
+    monkeypatch.setattr(bench.data.loader, "PIECES", parts)
     here, away = (batches(asked(data, preset), how, epochs=4) for how in (HERE, AWAY))
     assert [len(labels) for _, labels in here] == 4 * [5, 5, 3]
     assert same(here, away)
@@ -112,7 +111,7 @@ def test_every_epoch_and_seed_has_images_of_its_own_and_an_order_of_its_own(data
     run = asked(data, preset)
     split = training_split(run, HERE)[0]
     drawn, other = batches(run, HERE), batches(asked(data, preset, seed=1), HERE)
-    orders = [bench.data.augmented.order_of(COUNT, seed, epoch).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    orders = [order_of(COUNT, seed, epoch).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0))]
     assert len({tuple(order) for order in orders}) == 3
     assert all(sorted(order) == list(range(COUNT)) for order in orders)
     assert torch.equal(torch.cat([labels for _, labels in drawn[:3]]), split.labels[orders[0]])
@@ -124,6 +123,17 @@ def test_every_epoch_and_seed_has_images_of_its_own_and_an_order_of_its_own(data
     assert sum(alike) < 3  # an image may fall on the same crop twice
 
 
+@pytest.mark.parametrize("preset", ["vpt_fgvc", "dtl_few_shot"])
+def test_an_image_follows_from_seed_epoch_and_index_as_it_always_did(data: Path, preset: str) -> None:
+    """Runs of today must see the pixels of runs that were recorded before."""
+    run = asked(data, preset, seed=4)
+    listing, epoch = run.task.source("train"), 1
+    index = int(np.random.default_rng((3, 4, epoch)).permutation(COUNT)[0])
+    with seeded(1, 4, epoch, index):
+        image = listing.augmented(index, PRESETS[preset], 32)
+    assert torch.equal(batches(run, HERE)[3][0][0], image)
+
+
 def test_an_image_does_not_depend_on_its_batch(data: Path) -> None:
     small, large = (batches(asked(data, "dtl_few_shot", batch_size=size), HERE) for size in (4, 13))
     assert torch.equal(torch.cat([images for images, _ in small[:4]]), large[0][0])
@@ -133,7 +143,7 @@ def test_an_image_is_cut_out_of_the_file_as_it_is_resized_for_the_test(data: Pat
     run = asked(data, "vpt_fgvc")
     images, _ = batches(run, HERE)[0]
     listing = run.task.source("train")
-    place = int(bench.data.augmented.order_of(COUNT, 0, 0)[0])
+    place = int(order_of(COUNT, 0, 0)[0])
     file = Image.open(listing.folder / listing.names[place]).resize((36, 36), Image.Resampling.BILINEAR)
     whole = torch.from_numpy(np.array(file)).permute(2, 0, 1)
     parts = [whole[:, top : top + 32, left : left + 32] for top in range(5) for left in range(5)]
@@ -179,7 +189,7 @@ def test_a_bad_image_fails_with_its_name_or_is_left_out(
         with pytest.raises(BadImage, match=r"^\S.*train 7\.png: the PNG ends too early[^\n]*$"):
             batches(run, how)
         skip = dataclasses.replace(how, reading=dataclasses.replace(how.reading, on_bad_image="skip"))
-        split, skipped = augmented(run, skip)
+        split, skipped = training_split(run, skip)
         assert (len(split), skipped) == (COUNT - 1, 1)
     finally:
         path.write_bytes(whole)

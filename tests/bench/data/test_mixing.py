@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.data.batches import Normaliser
-from bench.data.mixing import Mix
+from bench.data.loader import Mix
 from datasets.transforms.augmentation import Mixing
 
 CLASSES = 5

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.data.shelf import Shelf
 from bench.features.disk import OnDisk
+from bench.features.memory import InMemory
 
 PLENTY = 10**6
 
@@ -149,24 +149,32 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     assert OnDisk(tmp_path, PLENTY).get("a", "block 1") is not None
 
 
-def test_a_shelf_lets_go_what_was_used_longest_ago() -> None:
-    shelf: Shelf[str] = Shelf(30)
-    for key in "abc":
-        assert shelf.make_room(10, nobody)
-        shelf.put(key, key.upper(), 10)
-    assert shelf.get("a") == "A"
-    assert shelf.make_room(10, nobody)
-    assert [shelf.get(key) for key in "abc"] == ["A", None, "C"]
+def in_memory(keys: str) -> InMemory:
+    """Room for three states of ten bytes, some of which are there."""
+    place = InMemory("device", 30, torch.device("cpu"))
+    for key in keys:
+        assert place.make_room(10, nobody)
+        place.keep(key, "block 1", torch.zeros(10, dtype=torch.uint8))
+    return place
 
 
-def test_a_shelf_keeps_what_is_held() -> None:
-    shelf: Shelf[str] = Shelf(30)
-    for key in "ab":
-        shelf.put(key, key, 10)
-    assert not shelf.make_room(21, lambda key: key == "a")
-    assert shelf.get("b") == "b"  # nothing goes in vain
-    assert shelf.make_room(20, lambda key: key == "a")
-    assert [shelf.get(key) for key in "ab"] == ["a", None]
+def there(place: InMemory, keys: str) -> str:
+    return "".join(key for key in keys if place.get(key, "block 1") is not None)
+
+
+def test_memory_lets_go_what_was_used_longest_ago() -> None:
+    place = in_memory("abc")
+    assert there(place, "a") == "a"
+    assert place.make_room(10, nobody)
+    assert (there(place, "abc"), place.used()) == ("ac", 20)
+
+
+def test_memory_keeps_what_is_held() -> None:
+    place = in_memory("ab")
+    assert not place.make_room(21, lambda key: key == "a")
+    assert there(place, "b") == "b"  # nothing goes in vain
+    assert place.make_room(20, lambda key: key == "a")
+    assert there(place, "ab") == "a"
 
 
 def test_a_folder_that_cannot_be_written_to_has_no_room(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_features_that_are_not_those_kept_are_never_read(auto: Execution) -> Non
     filled = execute(asked("linear"), auto)
     assert (filled.speedups.feature_cache, filled.speedups.test_cached) == ("device", True)
     for place in store_for(auto).places:
-        for state, _ in place.shelf._items.values():
+        for state in place.states():
             state[-1] *= 1.1
     for how in (auto, ON):
         record = execute(asked("linear", batch_size=12), how)
@@ -238,7 +238,7 @@ def test_memory_is_bounded() -> None:
     how = Execution(CPU, cache_limits=CacheLimits(device=900_000))
     for seed in range(4):
         execute(dataclasses.replace(asked("lst"), seed=seed), how)
-    assert store_for(how).places[0].shelf.used() <= 900_000
+    assert store_for(how).places[0].used() <= 900_000
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk_and_is_found_there(tmp_path: Path) -> None:

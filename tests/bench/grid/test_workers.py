@@ -137,7 +137,7 @@ def test_workers_share_the_machine(tmp_path: Path) -> None:
         assert settings.cache_limits.processes == 2
         assert settings.reading.workers == max(1, cores() // 2)
     whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
-    assert half.shelf.limit == whole.shelf.limit // 2
+    assert half.limit == whole.limit // 2
 
 
 def test_a_worker_that_cannot_start_ends_no_grid_in_silence(tmp_path: Path) -> None:

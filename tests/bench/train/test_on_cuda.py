@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DynamicOutputShapeException
 
 from bench.data.batches import Normaliser
-from bench.data.mixing import Mix
+from bench.data.loader import Mix
 from bench.data.stored import Rows, Stored
 from bench.train.loop import accuracy, train
 from bench.train.step import loss_of
