@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.data.batches import on_device, shuffled
-from bench.data.loader import Augmented, LooseImages, Mix
+from bench.data.loader import Augmented, LooseImages, Mix, start_server
 from bench.data.splits import load, whole, without_bad
 from bench.data.stored import Stored
 from bench.run import Run
@@ -43,6 +43,8 @@ def _augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
             originals, skipped = without_bad(run.task, "train", how.reading)
     else:
         originals = LooseImages(*zip(*run.task.examples("train"), strict=True))
+    if how.reading.processes:
+        start_server("torchvision.transforms", "timm.data")  # else every worker imports what augments
     mixing = preset.augmentation and preset.augmentation.mixing
     mix = Mix(mixing, run.task.classes) if mixing else None
     labels = torch.tensor(originals.labels, device=how.device)

@@ -32,7 +32,7 @@ from datasets.transforms.preprocessing import Preprocessing
 
 __all__ = [
     "TEST_BATCH", "Augmented", "AugmentedImages", "ImageFiles", "LooseImages", "Mix", "Streamed",
-    "clean_processes", "end_with_parent", "load_ahead", "order_of", "seeded", "sent",
+    "clean_processes", "end_with_parent", "load_ahead", "order_of", "seeded", "sent", "start_server",
 ]  # fmt: skip
 
 TEST_BATCH = 256  # images that are scored at a time
@@ -264,7 +264,7 @@ def load_ahead(dataset: Dataset[Any], batches: Iterable[list[Any]], workers: int
     """
     processes: dict[str, Any] = {}
     if workers > 0 and not multiprocessing.current_process().daemon:
-        _start_server()
+        start_server()
         processes = {
             "num_workers": workers,
             "prefetch_factor": AHEAD,
@@ -275,19 +275,19 @@ def load_ahead(dataset: Dataset[Any], batches: Iterable[list[Any]], workers: int
     return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=_same, generator=generator, **processes))
 
 
-def clean_processes() -> ForkServerContext:
+def clean_processes(*modules: str) -> ForkServerContext:
     """Return the context of processes that are forked from a clean server, since this one may hold CUDA and threads.
 
-    The server imports once, for all of them, what takes long.
+    A server that is not running yet imports once, for all of them, what takes long, and the `modules` besides.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "PIL.Image", __name__])
+    context.set_forkserver_preload(["torch", "PIL.Image", __name__, *modules])
     return context
 
 
-def _start_server() -> None:
+def start_server(*modules: str) -> None:
     """Start the server once; it and what it forks are deaf to Ctrl-C, since the run in progress is to be finished."""
-    clean_processes()
+    clean_processes(*modules)
     resource_tracker.ensure_running()  # else it is started next, and lifts the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -126,10 +126,10 @@ def test_every_epoch_and_seed_has_images_of_its_own_and_an_order_of_its_own(data
 @pytest.mark.parametrize("preset", ["vpt_fgvc", "dtl_few_shot"])
 def test_an_image_follows_from_seed_epoch_and_index_as_it_always_did(data: Path, preset: str) -> None:
     """Runs of today must see the pixels of runs that were recorded before."""
-    run = asked(data, preset, seed=4)
+    run = asked(data, preset, seed=2)
     listing, epoch = run.task.source("train"), 1
-    index = int(np.random.default_rng((3, 4, epoch)).permutation(COUNT)[0])
-    with seeded(1, 4, epoch, index):
+    index = int(np.random.default_rng((3, 2, epoch)).permutation(COUNT)[0])
+    with seeded(1, 2, epoch, index):
         image = listing.augmented(index, PRESETS[preset], 32)
     assert torch.equal(batches(run, HERE)[3][0][0], image)
 
