@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from datasets.files.layout import Look
 from datasets.transforms.preprocessing import Preprocessing
 
-if TYPE_CHECKING:
-    from datasets.files.copies import Look
-
-__all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task"]
+__all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task", "elsewhere"]
 
 Example = tuple[Image.Image, int]
 Source = Callable[[str], Iterable[Example]]  # from the name of a split to its images, in a fixed order, and labels
@@ -24,6 +22,15 @@ Source = Callable[[str], Iterable[Example]]  # from the name of a split to its i
 
 class NotHere(ValueError):
     """A task's images are not in the folder where they were looked for; the message says what was."""
+
+
+def elsewhere(task: str) -> Source:
+    """Give the source of a task whose images were not looked for yet: it raises NotHere."""
+
+    def nothing(split: str) -> list[Example]:
+        raise NotHere(f"the images of {task} lie in a folder; name it with --data")
+
+    return nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +121,6 @@ class Suite:
     recipe: str
     backbone: str
     preprocessing: str | None = None  # else the recipe's
-    look: "Callable[[Task, Path], Look] | None" = field(default=None, repr=False, compare=False)
+    look: Callable[[Task, Path], Look] | None = field(default=None, repr=False, compare=False)
     vary: Callable[[str], "Suite"] | None = field(default=None, repr=False, compare=False)
     validation: float = 0.2  # share of each class that tuning scores, where no list says which images

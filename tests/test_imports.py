@@ -1,6 +1,7 @@
 """The folders import each other in one direction only, ours are the ones imported, and --help loads nothing large."""
 
 import ast
+import graphlib
 import importlib
 import subprocess
 import sys
@@ -78,6 +79,21 @@ def test_a_room_imports_only_from_the_floors_below(name: str) -> None:
                 if other in FLOORS and other != name and FLOORS[other] >= FLOORS[name]:
                     bad.append((path.name, module))
     assert not bad
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Also not for types alone, nor inside a function."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for part in OURS - {"tests"}
+        for path in sources(part)
+    }
+    graph: dict[str, set[str]] = {name: set() for name in modules}
+    for name, path in modules.items():
+        for node in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)):
+            for whole in (f"{node.module}.{alias.name}" for alias in node.names):
+                graph[name].add(whole if whole in modules else node.module or "")
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
 
 
 def test_methods_print_nothing() -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 
 from bench.data.scan import Seen, scan
 from datasets import Suite, Task
-from datasets.files.copies import Look, out_of_range
+from datasets.files.copies import out_of_range
+from datasets.files.layout import Look
 from datasets.suites.vtab import LAYOUTS
 from results import numbered
 

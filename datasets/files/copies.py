@@ -6,19 +6,17 @@ A `Look` is what was seen, good or bad; `located` makes a task of it, or says wh
 import dataclasses
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
 
 from datasets.base import NotHere, Suite, Task
-from datasets.files.listing import Listing, Listings, listing, revision
+from datasets.files.layout import Layout, Look
+from datasets.files.listing import Listing, listing, revision
 from datasets.files.lists import BadList, Entry, Lines, read
 
 __all__ = [
-    "Layout",
-    "Look",
     "check_call",
     "folders_of",
     "found_below",
@@ -29,34 +27,6 @@ __all__ = [
     "out_of_range",
     "read_lists",
 ]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a copy names the lists of each split (several are read one after another) and the folder of its images."""
-
-    name: str
-    lists: Mapping[str, tuple[str, ...]]
-    images: tuple[str, ...] = (".", "images")  # the first below which a listed image lies
-
-
-@dataclass(frozen=True)
-class Look:
-    """What there is of a task: its folder, and of each split that has one the list and the folder of the images."""
-
-    folder: Path | None
-    layout: str = ""
-    splits: Mapping[str, Lines] = field(default_factory=dict)
-    images: Mapping[str, Path] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()  # list files that ought to be there
-    training: tuple[str, ...] = ("train",)  # the splits that hold training lists, one a seed
-    names: tuple[str, ...] = ()  # of the classes, where the copy has any
-    source: Callable[[Mapping[str, Listing]], Listings] = Listings  # made of the listing of each split
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is something to train on and something to score."""
-        return {*self.training, "test"} <= self.splits.keys()
 
 
 def folders_of(data: Path, below: Iterable[str], names: Iterable[str]) -> list[Path]:

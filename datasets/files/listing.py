@@ -11,7 +11,6 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from datasets.base import Example
 from datasets.files.lists import Entry
 from datasets.transforms.decoding import BadImage, decode
 from datasets.transforms.preprocessing import Preprocessing
@@ -32,7 +31,7 @@ class Listing:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
         for name, label in zip(self.names, self.labels, strict=True):
             yield decode(self.folder / name), label
 

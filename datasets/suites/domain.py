@@ -11,9 +11,9 @@ import dataclasses
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task
-from datasets.files.copies import Layout, Look, folders_of, look_at
-from datasets.files.elsewhere import elsewhere
+from datasets.base import Suite, Task, elsewhere
+from datasets.files.copies import folders_of, look_at
+from datasets.files.layout import Layout, Look
 from datasets.suites.few_shot import FOLDERS, IMAGES, lists
 
 __all__ = ["SUITE"]

@@ -10,9 +10,9 @@ and for DTL under the recipe `paper`.
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task
-from datasets.files.copies import Layout, Look, folders_of, look_at
-from datasets.files.elsewhere import elsewhere
+from datasets.base import Suite, Task, elsewhere
+from datasets.files.copies import folders_of, look_at
+from datasets.files.layout import Layout, Look
 
 __all__ = ["FOLDERS", "IMAGES", "SHOTS", "SUITE", "lists"]
 

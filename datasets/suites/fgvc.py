@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task
-from datasets.files.copies import Layout, Look, folders_of, look_at
-from datasets.files.elsewhere import elsewhere
+from datasets.base import Suite, Task, elsewhere
+from datasets.files.copies import folders_of, look_at
+from datasets.files.layout import Layout, Look
 from datasets.files.lists import Lines
 
 __all__ = ["SUITE"]

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from datasets.base import Suite, Task
+from datasets.base import Suite, Task, elsewhere
 from datasets.files.class_folders import Layout, Unclear, laid_out, named
-from datasets.files.copies import Look, located
-from datasets.files.elsewhere import elsewhere
+from datasets.files.copies import located
 from datasets.files.image_tree import Folder, class_name, counted, shown, tree
+from datasets.files.layout import Look
 from datasets.files.links import counted_once
 from datasets.files.listing import Listing, Listings, listing
 from datasets.files.lists import Entry, Lines

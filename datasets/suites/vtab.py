@@ -6,9 +6,9 @@ A copy is a folder a task with the text lists of NOAH's export (JPEG), or with t
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task
-from datasets.files.copies import Layout, Look, folders_of, look_at
-from datasets.files.elsewhere import elsewhere
+from datasets.base import Suite, Task, elsewhere
+from datasets.files.copies import folders_of, look_at
+from datasets.files.layout import Layout, Look
 
 __all__ = ["ALIASES", "LAYOUTS", "SUITE"]
 

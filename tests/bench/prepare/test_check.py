@@ -14,8 +14,8 @@ from PIL import Image
 import datasets
 from bench.prepare.check import Checked, check_task, look_for
 from datasets import Task
-from datasets.files.copies import Look
 from datasets.files.inspection import Facts
+from datasets.files.layout import Look
 from tests.datasets.made import json_task, picture, text_task, write
 
 ROOT = Path(__file__).resolve().parents[3]
