@@ -44,9 +44,9 @@ def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, worke
         lines.append(f"time     about {_both(found, workers, 'GPU-hours' if here else None)}{part}")
         lines.append(f"from     {_sources(left, found)}")
     else:
-        lines.append(
-            f"time     not known: no record in {root} says how fast this machine is; do one run, and ask again"
-        )
+        images = sum(run.task.sizes["test"] for run in left)
+        why = f"no record in {root} says how fast this machine is; do one run, and ask again"
+        lines.append(f"time     not known for {images:,} test images in all: {why}")
     names = {record.where.device for record in records} | {row.where.device for row in costs}
     for name in sorted(name for name in names if name != here and not name.startswith("cpu")):
         rates = measured_rates(left, costs, name) | recorded_rates(records, name)

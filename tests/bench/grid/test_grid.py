@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import io
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,11 +239,11 @@ def test_what_another_process_holds_is_waited_for_and_not_done_twice(
     asked = runs("linear,lora")
     head = held_elsewhere(tmp_path, asked[0])
     monkeypatch.setattr(bench.grid.workers, "POLL_SECONDS", 0.05)
-    other = execute(asked[0], CPU)
+    other, said, say = execute(asked[0], CPU), threading.Event(), Screen.say
+    monkeypatch.setattr(Screen, "say", lambda screen, sentence: [say(screen, sentence), said.set()])
 
     def finish() -> None:
-        while not path(tmp_path, asked[1]).exists():
-            time.sleep(0.01)
+        said.wait()
         results.save(tmp_path, other)
         head.unlink()
 
