@@ -6,9 +6,11 @@ price is that a default or a line of code that changes leaves the path as it was
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +24,9 @@ from methods.recipe import Recipe
 from methods.spec import parse
 from results import CostRecord, Record
 
-__all__ = ["current", "lacking", "stale"]
+__all__ = ["EQUAL_CODE", "current", "equal_codes", "lacking", "stale"]
+
+EQUAL_CODE = Path(__file__).with_name("equal_code.csv")  # written by `python -m tools.equal_code`
 
 
 def lacking(run: Run, record: Record, root: Path, keep: frozenset[str], old: Literal["redo", "keep"] = "redo") -> str:
@@ -59,9 +63,23 @@ def stale(run: Run, record: Record) -> str:
     for word, then, now, absent in pairs:
         if changes := _changes(then, json.loads(json.dumps(now)), absent):
             return f"had {word}{', '.join(changes)}"
-    if record.method_code and record.method_code != method_digest(run.method.name):
+    if record.method_code and not _same_code(run.method.name, record.method_code):
         return "were made by other code of their method"
     return ""
+
+
+@cache
+def equal_codes() -> frozenset[tuple[str, str, str]]:
+    """Return (method, digest then, digest now) of code that was rewritten and gives the same numbers."""
+    if not EQUAL_CODE.is_file():
+        return frozenset()
+    with EQUAL_CODE.open(newline="", encoding="utf-8") as file:
+        return frozenset((row["method"], row["before"], row["today"]) for row in csv.DictReader(file))
+
+
+def _same_code(method: str, then: str) -> bool:
+    now = method_digest(method)
+    return then == now or (method, then, now) in equal_codes()
 
 
 def current(record: CostRecord) -> bool:
