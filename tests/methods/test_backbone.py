@@ -64,7 +64,7 @@ def test_an_unknown_backbone_is_named_with_the_closest(text: str, message: str) 
 
 @pytest.mark.parametrize("name", ["vit_base_patch16_22", "deit_tiny_distilled_patch16_224", "resnet50", ""])
 def test_an_unknown_network_is_named_shortly(name: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(name)) as caught:
+    with pytest.raises(ValueError, match=re.escape(name) or "^no ") as caught:
         find(f"random:{name}").load()
     assert "list backbones" in str(caught.value)
     assert len(str(caught.value)) < 200

@@ -12,7 +12,7 @@ from torch.nn import functional
 from bench.cost.checkpointing import recompute
 from bench.cost.plan import plan
 from bench.train.network import count, skeleton
-from methods import Network, Unsupported
+from methods import Network
 from methods.backbones.chain import chain_of, embed
 from methods.backbones.registry import find, prepare
 from methods.recipe import Recipe, load, resolve
@@ -249,14 +249,6 @@ def test_backbone_without_a_class_token() -> None:
 def test_settings_that_do_not_fit(spec: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         network_of(spec)
-
-
-def test_attention_pooling_is_unsupported() -> None:
-    vit = VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=24, depth=8, num_heads=3, global_pool="map", class_token=False
-    )
-    with pytest.raises(Unsupported, match="attention pooling"):
-        parse("dtl")[0].attach(vit)
 
 
 def test_recipes_of_the_paper() -> None:

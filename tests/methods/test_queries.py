@@ -119,5 +119,5 @@ def test_other_blocks_are_refused(spec: str) -> None:
     vit.blocks[1].attn = nn.Identity()
     with pytest.raises(Unsupported, match="needs pre-norm blocks with plain attention"):
         parse(spec)[0].attach(vit)
-    with pytest.raises(Unsupported, match="needs a plain vision transformer"):
+    with pytest.raises(Unsupported, match="needs pre-norm blocks with plain attention"):
         check_blocks(nn.Identity())

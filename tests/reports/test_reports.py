@@ -12,13 +12,14 @@ from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
-from reports import COST_REPORTS, MEASURED_REPORTS, REPORTS, Figure, Table, find, write_all
+from reports import REPORTS, Figure, Table, find, write_all
+from reports.discovery import READS
 from reports.formats import latex
 from reports.formats.files import write
 from results import Cost, Record, frame, save
 
 TOP = Path(__file__).parents[2]
-RUN_REPORTS = [name for name in REPORTS if name not in (*COST_REPORTS, *MEASURED_REPORTS)]
+RUN_REPORTS = [name for name in REPORTS if READS[name] == ("runs",)]
 OF_OTHER_SUITES = [name for name in RUN_REPORTS if hasattr(importlib.import_module(f"reports.views.{name}"), "SUITE")]
 FED = [
     name for name in RUN_REPORTS if name not in ("feature_importance", "tsne", "energy")

@@ -13,6 +13,7 @@ from datasets.transforms.preprocessing import PRESETS
 from methods import METHODS
 from methods.backbones.registry import BACKBONES
 from methods.recipe import RECIPES
+from methods.space import SPACES
 from reports import REPORTS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ def test_everything_that_can_be_named_is_listed(everything: dict[str, list[dict]
     tasks = {task.name for suite in datasets.SUITES.values() for task in suite.tasks}
     known = {
         "methods": METHODS, "tasks": tasks, "suites": datasets.SUITES, "backbones": BACKBONES, "recipes": RECIPES,
-        "preprocessings": PRESETS, "reports": REPORTS,
+        "spaces": SPACES, "preprocessings": PRESETS, "reports": REPORTS,
     }  # fmt: skip
     listed_names = {kind: {row["name"] for row in rows} for kind, rows in everything.items()}
     assert listed_names.keys() == known.keys()

@@ -44,7 +44,7 @@ def test_everything_is_planned_for_every_method(spec: str) -> None:
 
 
 def test_what_the_backbone_cannot_carry_is_a_result_with_a_reason() -> None:
-    record = cost_of(Case(WITHOUT_TOKEN, parse("vpt_deep")[0]))
+    record = cost_of(Case(WITHOUT_TOKEN, parse("head2toe")[0]))
     assert record.status == "unsupported"
     assert "class token" in record.reason
     assert record.figures.planned_peak_bytes is None
