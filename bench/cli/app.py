@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,6 +39,9 @@ Examples:
 
   python bench.py doctor                              is everything here?
 """
+
+if TYPE_CHECKING:
+    from bench.grid.grid import Outcome
 
 __all__ = ["app", "main"]
 
@@ -103,7 +106,6 @@ def grid(
     from bench.grid.slurm import slurm_options
     from bench.runner.artifacts import kinds_of
     from bench.settings import Execution, Keep, Reading
-    from reports import write_all
 
     if not dry_run:
         check_folder(out, "--out")
@@ -135,7 +137,14 @@ def grid(
     speed |= {"stale": stale, "patience_seconds": 60 * patience}
     how = Execution(place, keep=kept, reading=reading, **speed)
     outcome = run_grid(request, results, how, dry_run, force, console(), launch)
-    if outcome.records and not dry_run:
+    _finish(outcome, None if dry_run else results, out)
+
+
+def _finish(outcome: Outcome, results: Path | None, out: Path) -> None:
+    """Write the tables of a grid, unless it was a dry run without `results`, and exit by what came of it."""
+    from reports import write_all
+
+    if outcome.records and results is not None:
         write_all(results, None, out, console(), outcome.records)
     if outcome.stopped:
         raise KeyboardInterrupt
@@ -194,7 +203,6 @@ def tune(
     from bench.cli.tune import tune as search
     from bench.grid.request import Request, device_of
     from bench.settings import Execution, Reading
-    from reports import write_all
 
     request = Request(
         methods=methods,
@@ -223,11 +231,7 @@ def tune(
         methods=methods, suite=suite, tasks=tasks, backbone=backbone, recipe=str(path), seeds=str(seed), data=data
     )
     outcome = run_grid(tested.absolute(), results, settings, False, False, console(), launch)
-    if outcome.records:
-        write_all(results, None, out, console(), outcome.records)
-    if outcome.stopped:
-        raise KeyboardInterrupt
-    raise typer.Exit(1 if outcome.failed else 0)
+    _finish(outcome, results, out)
 
 
 @app.command()

@@ -96,7 +96,7 @@ def tuned_path(recipe: str, root: Path) -> str:
 
 def _at_once(search: Search, count: int) -> int:
     """Return how many trials are begun together: all points of a grid; of a sampler that learns, one a worker."""
-    return search.trials if search.study.user_attrs["search"]["sampler"] == "grid" else count
+    return search.trials if search.sampler == "grid" else count
 
 
 def _carry_out(
@@ -123,9 +123,8 @@ def _say_what(searches: list[Search], console: Console) -> None:
     """Say what is searched, over which images."""
     for method in dict.fromkeys(search.base.method for search in searches):
         mine = [search for search in searches if search.base.method == method]
-        space = ", ".join(f"{key}={part}" for key, part in mine[0].space.items())
-        kind = mine[0].study.user_attrs["search"]["sampler"]
-        console.print(f"{method}: {mine[0].trials} trials a task by {kind} over {space}", highlight=False, markup=False)
+        said = f"{method}: {mine[0].trials} trials a task by {mine[0].sampler} over {mine[0].searched}"
+        console.print(said, highlight=False, markup=False)
     sizes = {search.base.task.name: search.base.task.sizes for search in searches}
     shown = ", ".join(f"{name} {size['train']:,} + {size['test']:,}" for name, size in list(sizes.items())[:4])
     more = f", and {len(sizes) - 4} more tasks" if len(sizes) > 4 else ""

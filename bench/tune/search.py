@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-import results
+import datasets
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
-from bench.names import suite_of
 from bench.run import Run
 from methods import Method
 from methods.recipe import Context, resolve
@@ -42,11 +40,10 @@ Words = tuple[str, str, str]  # of a trial: method, task, and its values as JSON
 
 @dataclass(frozen=True)
 class Best:
-    """The trial that was chosen for a method on a task, and the record of its run."""
+    """The trial that was chosen for a method on a task, and its run."""
 
     trial: FrozenTrial
     run: Run
-    record: Record
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,12 @@ class Search:
     study: optuna.Study
     lock: Path  # held while a trial is begun, so that processes do not begin more than were asked for
     trials: int
+    sampler: str  # "grid", "tpe" or "random"
+
+    @property
+    def searched(self) -> str:
+        """The space in words."""
+        return _words(self.space)
 
     def due(self, at_once: int) -> list[tuple[optuna.Trial, Run]]:
         """Return the trials to do next: those that were begun and not ended, then new ones, at most `at_once`."""
@@ -88,8 +91,7 @@ class Search:
                 f"no trial of {self.base.method} on {self.base.task.name} came to an end; see {root / 'logs'}"
             )
         trial = max(ended, key=lambda trial: (trial.value or 0.0, -trial.number))
-        run = self.run(trial.params)
-        return Best(trial, run, results.load(results.path_of(root, run.identity())))
+        return Best(trial, self.run(trial.params))
 
     def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
         """The values of a trial; those that a killed process had asked for are in the journal."""
@@ -143,7 +145,6 @@ def searches_of(
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / f"{name}.log"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("optuna").setLevel(logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
     found = []
     for run in runs:
@@ -158,7 +159,7 @@ def searches_of(
         )
         _check_same(study, run, chosen, kind, seed, name)
         most = min(trials, points(chosen)) if kind == "grid" else trials
-        found.append(Search(request, run, chosen, study, folder / f"{name}.lock", most))
+        found.append(Search(request, run, chosen, study, folder / f"{name}.lock", most, kind))
     return found
 
 
@@ -178,8 +179,8 @@ def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
     settings = {field.name for field in dataclasses.fields(base.method)}
     method = _changed(base.method, {key: value for key, value in values.items() if key in settings})
     overrides = request.overrides()[0] | {key: value for key, value in values.items() if key not in settings}
-    suite = suite_of(request.suite)
-    context = Context(suite.name, base.backbone.family, suite.preprocessing or None)
+    suite = datasets.SUITES[base.suite.partition(":")[0]]  # options change no recipe; no folder is read again
+    context = Context(base.suite, base.backbone.family, suite.preprocessing or None)
     recipe, resolved = resolve(request.recipe or suite.recipe, method, base.task.name, overrides, context)
     return dataclasses.replace(base, method=method, resolved=resolved, recipe=recipe)
 
@@ -191,6 +192,10 @@ def _changed(method: Method, values: dict[str, Any]) -> Method:
     (changed,) = parse(str(dataclasses.replace(method, **values)))
     object.__setattr__(changed, "given", method.given | values.keys())
     return changed
+
+
+def _words(space: Space) -> str:
+    return ", ".join(f"{key}={part}" for key, part in space.items())
 
 
 def _kind(sampler: Sampler, space: Space, trials: int) -> str:
@@ -213,7 +218,7 @@ def _check_same(study: optuna.Study, run: Run, space: Space, kind: str, seed: in
     """Note what a new study searches; raise WrongCall where an old one searched something else."""
     identity = run.identity()
     wanted = {
-        "space": ", ".join(f"{key}={part}" for key, part in space.items()),
+        "space": _words(space),
         "sampler": kind,
         "seed": str(seed),
         "data, backbone and recipe": f"{identity.backbone} {identity.suite} {identity.recipe} {identity.digest()}",
