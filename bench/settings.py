@@ -10,7 +10,7 @@ import torch
 
 from bench.machine import cores
 
-__all__ = ["CacheLimits", "Execution", "Keep", "Reading"]
+__all__ = ["CacheLimits", "Keep", "LoaderSettings", "RunSettings"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LoaderSettings:
     """How images that lie on disk are read."""
 
     workers: int | None = None  # processes that decode; one a core if None
@@ -45,13 +45,13 @@ class CacheLimits:
 
 
 @dataclass(frozen=True)
-class Execution:
+class RunSettings:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
 
     device: torch.device
     _: KW_ONLY
     keep: Keep = Keep()
-    reading: Reading = Reading()
+    loader: LoaderSettings = LoaderSettings()
     cache_features: Literal["auto", "on", "off"] = "auto"
     cache_limits: CacheLimits = CacheLimits()
     cache_folder: Path | None = None  # of files shared by processes; without one, nothing goes to disk

@@ -124,7 +124,7 @@ class Method:
     backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
     starts_as_backbone: ClassVar[bool] = False  # a fresh network gives the backbone's output; held to it by a test
     space: ClassVar[Mapping[str, str]] = {}  # what the default search tries of it, in the words of methods/space.py
-    given: ClassVar[frozenset[str]] = frozenset()  # settings that a spec wrote out, also where they are the default
+    explicit_settings: ClassVar[frozenset[str]] = frozenset()  # that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:
         super().__init_subclass__(**rest)

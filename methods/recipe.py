@@ -313,7 +313,7 @@ def _is_for(scope: Scope, context: Context) -> bool:
 def _touched(method: Method) -> set[str]:
     """Return the settings that the user gave."""
     known = {f.name: f.default for f in dataclasses.fields(method)}
-    return {key for key in known if key in method.given or getattr(method, key) != known[key]}
+    return {key for key in known if key in method.explicit_settings or getattr(method, key) != known[key]}
 
 
 def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:

@@ -101,7 +101,9 @@ class SideTuning(Method, name="side_tuning"):
     def attach(self, vit: Vit) -> Network:
         """Put the side network beside the frozen backbone."""
         side = SideNetwork(vit.embed_dim)
-        if self.weights == "imagenet" and not side.projection.weight.is_meta:  # a skeleton has no weights
+        if (
+            self.weights == "imagenet" and not side.projection.weight.is_meta
+        ):  # a network on the meta device has no weights
             side.features.load_state_dict(_imagenet())
         return SideTuned(vit, side)
 

@@ -101,7 +101,7 @@ def _texts(name: str, method: Method) -> dict[str, str]:
     tables = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     everywhere = {key: text for key, text in tables.items() if isinstance(text, str) and key != ABOUT}
     texts = everywhere | tables.get(method.name, {}) | (dict(method.space) if name == "default" else {})
-    return {key: text for key, text in texts.items() if key not in method.given}
+    return {key: text for key, text in texts.items() if key not in method.explicit_settings}
 
 
 def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:

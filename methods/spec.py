@@ -56,7 +56,7 @@ def guess(name: str, known: Iterable[str]) -> str:
 def _made(kind: type[Method], settings: dict[str, Any]) -> Method:
     """Make a method that knows which of its settings were written out, so that a recipe leaves them alone."""
     method = kind(**settings)
-    object.__setattr__(method, "given", frozenset(settings))
+    object.__setattr__(method, "explicit_settings", frozenset(settings))
     return method
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from bench.train.network import build, skeleton
+from bench.train.network import build, build_on_meta
 from bench.train.optimizer import optimizer_of
 from bench.train.step import loss_of
 from methods import METHODS, Unsupported
@@ -63,7 +63,7 @@ NAMES = tuple(
 def reason(title: str, method: str) -> str:
     """Why a method does not run on the tiny network of a family; empty where it does."""
     try:
-        skeleton(find(f"random:tiny {title}"), parse(SHALLOW.get(method, method))[0], 3, Recipe())
+        build_on_meta(find(f"random:tiny {title}"), parse(SHALLOW.get(method, method))[0], 3, Recipe())
     except Unsupported as error:
         return str(error)
     return ""

@@ -19,7 +19,7 @@ from bench.errors import WrongCall
 from bench.grid.request import Request, device_of, grid_of
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.network import build
 
 __all__ = ["bare_seconds", "bench_seconds"]
@@ -28,7 +28,7 @@ __all__ = ["bare_seconds", "bench_seconds"]
 def bench_seconds(run: Run, device: torch.device) -> float:
     """Seconds of a whole run through the project: planning, loading, training, testing, counting."""
     started = time.perf_counter()
-    execute(run, Execution(device))
+    execute(run, RunSettings(device))
     return time.perf_counter() - started
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     except WrongCall as error:
         sys.exit(f"error: {error}")
     run = grid_of(Request(methods=options.method, tasks="digits", epochs=options.epochs))[0]
-    execute(grid_of(Request(methods=options.method, tasks="digits", epochs=1))[0], Execution(device))  # warm-up
+    execute(grid_of(Request(methods=options.method, tasks="digits", epochs=1))[0], RunSettings(device))  # warm-up
     pairs = [(bench_seconds(run, device), bare_seconds(run, device)) for _ in range(options.repeats)]
     ratio = statistics.median(ours / bare for ours, bare in pairs)
     for ours, bare in pairs:

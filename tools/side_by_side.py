@@ -25,7 +25,7 @@ from bench.features.reader import store_for
 from bench.grid.request import Request, device_of, grid_of
 from bench.run import Run, plan_grid
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from datasets.base import Example, Suite, Task
 from methods.backbones.registry import find
 from methods.spec import parse_list
@@ -72,10 +72,10 @@ class Compared:
 
 def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compared:
     """Time `sample` epochs each way; where that is all there are, the run is timed and not projected."""
-    short, how = _with_epochs(run, sample), Execution(device)
-    plain = _timed(short, Execution(device, cache_features="off"))
-    store_for(how).clear()
-    cold, warm = (_timed(short, how) for _ in range(2))  # the first computes the features, the second finds them
+    short, settings = _with_epochs(run, sample), RunSettings(device)
+    plain = _timed(short, RunSettings(device, cache_features="off"))
+    store_for(settings).clear()
+    cold, warm = (_timed(short, settings) for _ in range(2))  # the first computes the features, the second finds them
     filled = max(0.0, cold.until_first - warm.until_first) if warm.record.speedups.feature_cache else 0.0
     timed = sample == epochs
     whole = [one.all_epochs if timed else epochs * one.epoch for one in (plain, warm)]
@@ -132,10 +132,10 @@ class Timed:
         return self.ends[-1] - self.ends[0] + self.epoch / self.stages
 
 
-def _timed(run: Run, how: Execution) -> Timed:
-    clock = time.perf_counter if how.device.type == "cuda" else time.process_time
+def _timed(run: Run, settings: RunSettings) -> Timed:
+    clock = time.perf_counter if settings.device.type == "cuda" else time.process_time
     started, ends = clock(), list[float]()
-    record = execute(run, how, lambda _: ends.append(clock() - started))
+    record = execute(run, settings, lambda _: ends.append(clock() - started))
     return Timed(record, tuple(ends))
 
 

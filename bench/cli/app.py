@@ -105,7 +105,7 @@ def grid(
     from bench.grid.request import Request, device_of
     from bench.grid.slurm import slurm_options
     from bench.runner.artifacts import kinds_of
-    from bench.settings import Execution, Keep, Reading
+    from bench.settings import Keep, LoaderSettings, RunSettings
 
     if not dry_run:
         check_folder(out, "--out")
@@ -129,14 +129,14 @@ def grid(
         set=tuple(set_ or ()),
         image_size=image_size,
     ).absolute()
-    reading = Reading(decode_workers, on_bad_image)
+    loader = LoaderSettings(decode_workers, on_bad_image)
     launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
     place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)
     kept = Keep(kinds_of(keep), results.absolute())
     speed |= {"stale": stale, "patience_seconds": 60 * patience}
-    how = Execution(place, keep=kept, reading=reading, **speed)
-    outcome = run_grid(request, results, how, dry_run, force, console(), launch)
+    settings = RunSettings(place, keep=kept, loader=loader, **speed)
+    outcome = run_grid(request, results, settings, dry_run, force, console(), launch)
     _finish(outcome, None if dry_run else results, out)
 
 
@@ -202,7 +202,7 @@ def tune(
     from bench.cli.tune import TuneRequest, suite_word, tuned_path
     from bench.cli.tune import tune as search
     from bench.grid.request import Request, device_of
-    from bench.settings import Execution, Reading
+    from bench.settings import LoaderSettings, RunSettings
 
     request = Request(
         methods=methods,
@@ -220,7 +220,7 @@ def tune(
     asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed)
     place = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
-    settings = Execution(place, reading=Reading(on_bad_image=on_bad_image), **fields)
+    settings = RunSettings(place, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)
     launch = Launch(workers, None, device)
     path = search(asked, results, settings, launch, console())
     if path is None:

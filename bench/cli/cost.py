@@ -27,7 +27,7 @@ from bench.errors import WrongCall
 from bench.grid.request import device_of
 from bench.names import check
 from bench.runner.stale import current
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import Unsupported
 from methods.backbones.registry import find, resized
 from methods.backbones.weights import WeightsError
@@ -104,7 +104,7 @@ def _check(option: str, value: int, largest: int) -> None:
 def _try(case: Case) -> None:
     """Attach without weights: ValueError for a setting that does not fit; what is unsupported is a result."""
     try:
-        skeleton(case.backbone, case.method, case.classes, case.recipe)
+        build_on_meta(case.backbone, case.method, case.classes, case.recipe)
     except Unsupported:
         return
 

@@ -182,11 +182,11 @@ def _small_run() -> Check:
 
     from bench.grid.request import Request, runs_of
     from bench.runner.execute import execute
-    from bench.settings import Execution
+    from bench.settings import RunSettings
 
     started = time.perf_counter()
     (run,) = runs_of(Request(methods="linear", tasks="digits", epochs=1))
-    record = execute(run, Execution(torch.device("cpu"), cache_features="off"))
+    record = execute(run, RunSettings(torch.device("cpu"), cache_features="off"))
     accuracy = record.score.test_accuracy
     if record.status != "ok" or accuracy is None:
         return Check("a small run", "problem", f"ended as {record.status}: {record.reason}")

@@ -29,7 +29,7 @@ from bench.grid.slurm import SlurmOptions, run_on_slurm
 from bench.grid.workers import count_of, workers_of
 from bench.run import Run
 from bench.runner.stale import stale
-from bench.settings import Execution
+from bench.settings import RunSettings
 from datasets.files.copies import check_call
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import EMBEDDED
@@ -61,36 +61,38 @@ class Launch:
 def grid(
     request: Request,
     root: Path,
-    how: Execution,
+    settings: RunSettings,
     dry_run: bool,
     force: bool,
     console: Console,
     launch: Launch = Launch(),
 ) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
-    how = dataclasses.replace(how, features_since=time.time()) if force else how
+    settings = dataclasses.replace(settings, features_since=time.time()) if force else settings
     log_to(console)
-    count = count_of(how.device, launch.workers)
+    count = count_of(settings.device, launch.workers)
     runs = grid_of(request, on_paper=dry_run)
-    pending = look(runs, root, force, how.keep.kinds, how.stale)
-    _comment(request, runs, pending, launch.kind(how.device), console)
+    pending = look(runs, root, force, settings.keep.kinds, settings.stale)
+    _comment(request, runs, pending, launch.kind(settings.device), console)
     if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
         _check_weights(pending.left)
     if dry_run:
-        preview(runs, pending, how.device, count, root, console)
+        preview(runs, pending, settings.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
-    _check_files(request, pending.left, how)
+    _check_files(request, pending.left, settings)
     if force:
         set_old_aside(pending.left, root)
     if launch.slurm is not None:
-        return run_on_slurm(request, pending, root, launch.device, how, launch.slurm, console)
+        return run_on_slurm(request, pending, root, launch.device, settings, launch.slurm, console)
     if pending.finished and pending.left:
         console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
     if count > 1:
         pending.left[:] = longest_first(pending.left)
     with Screen(runs, console, count) as screen:
-        outcome = run_grid(pending, root, how, screen, workers_of(request, pending.left, root, how, launch.workers))
+        outcome = run_grid(
+            pending, root, settings, screen, workers_of(request, pending.left, root, settings, launch.workers)
+        )
     if not outcome.stopped:
         done = numbered(outcome.done, "run")
         console.print(f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")
@@ -207,10 +209,10 @@ def _say_statistics(run: Run, console: Console) -> None:
         console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
 
 
-def _check_files(request: Request, runs: list[Run], how: Execution) -> None:
+def _check_files(request: Request, runs: list[Run], settings: RunSettings) -> None:
     check = check_call(request.suite, request.data)
     try:
-        check_files({id(run.task): run.task for run in runs}.values(), how.reading, check)
+        check_files({id(run.task): run.task for run in runs}.values(), settings.loader, check)
     except ValueError as error:
         raise WrongCall(str(error)) from error
 

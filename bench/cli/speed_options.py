@@ -22,7 +22,7 @@ class SpeedOptions:
     compile: Literal["off", "kernels"] = "off"
 
     def fields(self, results: Path) -> dict[str, Any]:
-        """The fields of `Execution` they make, with files below `results`; raises WrongCall."""
+        """The fields of `RunSettings` they make, with files below `results`; raises WrongCall."""
         folder = results.absolute() / "features"  # a job runs in another folder
         about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": folder}
         return about | {"cache_limits": _limits(self.feature_limit), "compile": self.compile}

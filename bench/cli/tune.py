@@ -22,7 +22,7 @@ from bench.grid.request import Request
 from bench.grid.workers import count_of, workers_of
 from bench.provenance import command
 from bench.run import Run
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.tune.choice import recipe_path, write_recipe
 from bench.tune.search import Best, Sampler, Search, runs_of_trials, searches_of, trial_words
 from methods.recipe import TUNED
@@ -53,7 +53,7 @@ class TuneRequest:
             raise WrongCall(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
 
 
-def tune(asked: TuneRequest, root: Path, settings: Execution, launch: Launch, console: Console) -> Path | None:
+def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, console: Console) -> Path | None:
     """Carry out the search and return the path of its recipe; None where Ctrl-C stopped it. Raises WrongCall."""
     asked.check()
     check_folder(root)
@@ -100,7 +100,7 @@ def _at_once(search: Search, count: int) -> int:
 
 
 def _carry_out(
-    request: Request, due: list[Due], root: Path, settings: Execution, launch: Launch, console: Console
+    request: Request, due: list[Due], root: Path, settings: RunSettings, launch: Launch, console: Console
 ) -> bool:
     """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
     runs = [run for _, _, run in due]

@@ -10,7 +10,7 @@ import torch
 
 from bench.cost.checkpointing import recompute
 from bench.cost.cuda_rules import TODAY, Rules
-from bench.train.network import build, skeleton
+from bench.train.network import build, build_on_meta
 from methods import METHODS, Method, Network
 from methods.backbones.registry import Backbone, find
 from methods.recipe import Recipe
@@ -46,13 +46,13 @@ class Case:
 
     def training(self) -> Network:
         """The network as it is trained, on the meta device. Raises Unsupported."""
-        network = skeleton(self.backbone, self.method, self.classes, self.recipe)
+        network = build_on_meta(self.backbone, self.method, self.classes, self.recipe)
         return recompute(network) if self.checkpointing else network
 
     def inference(self) -> Network:
         """The network as it is used when training is over, merged, on the meta device."""
         with torch.device("meta"):
-            network = skeleton(self.backbone, self.method, self.classes, self.recipe)
+            network = build_on_meta(self.backbone, self.method, self.classes, self.recipe)
             return self.method.merge(network)
 
     def real(self, device: torch.device, merged: bool) -> Network:

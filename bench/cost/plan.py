@@ -28,7 +28,7 @@ def plan(
     rules: Rules = TODAY,
     module_at_work: Callable[[], str] | None = None,
 ) -> Peak:
-    """Peak and work of a training step with optimiser state, on a network from `skeleton`; nothing is computed.
+    """Peak and work of a training step with optimiser state, on a network from `build_on_meta`; nothing is computed.
 
     The batch is one of float32 images on the device. Precision follows CUDA's autocast rules. With
     `module_at_work` the blocks of the peak know where they came from, which takes twice as long.
@@ -38,7 +38,7 @@ def plan(
 
 
 def plan_inference(network: Network, image_size: int, recipe: Recipe, rules: Rules = TODAY) -> Peak:
-    """Peak of a forward pass without a graph, on a network from `skeleton` that may have been merged."""
+    """Peak of a forward pass without a graph, on a network from `build_on_meta` that may have been merged."""
     return inference_peak(network, _images(recipe, image_size), recipe, rules)
 
 

@@ -13,7 +13,7 @@ from bench.data.loader import Augmented, LooseImages, Mix, start_server
 from bench.data.splits import load, whole, without_bad
 from bench.data.stored import Stored
 from bench.run import Run
-from bench.settings import Execution
+from bench.settings import RunSettings
 from datasets.base import Split
 from datasets.files.listing import Listing, Listings
 from methods.recipe import Recipe
@@ -23,32 +23,32 @@ __all__ = ["Training", "passes", "steps_by_epoch", "steps_in_epoch", "training_s
 Training = Split | Stored | Augmented
 
 
-def training_split(run: Run, how: Execution) -> tuple[Split | Augmented, int]:
+def training_split(run: Run, settings: RunSettings) -> tuple[Split | Augmented, int]:
     """Return what a run trains on, and how many images were left out since they are bad.
 
     All images are on the device, or made anew in every epoch where the preset augments them.
     """
     if run.preset.augmentation:
-        return _augmented(run, how)
-    loaded = load(run, "train", how.reading, in_memory=True)
-    return on_device(whole(loaded.split), how.device), loaded.skipped
+        return _augmented(run, settings)
+    loaded = load(run, "train", settings.loader, in_memory=True)
+    return on_device(whole(loaded.split), settings.device), loaded.skipped
 
 
-def _augmented(run: Run, how: Execution) -> tuple[Augmented, int]:
+def _augmented(run: Run, settings: RunSettings) -> tuple[Augmented, int]:
     preset, skipped = run.preset, 0
     originals: Listing | LooseImages
     if isinstance(run.task.source, Listings):
         originals = run.task.source("train")
-        if how.reading.on_bad_image == "skip":
-            originals, skipped = without_bad(run.task, "train", how.reading)
+        if settings.loader.on_bad_image == "skip":
+            originals, skipped = without_bad(run.task, "train", settings.loader)
     else:
         originals = LooseImages(*zip(*run.task.examples("train"), strict=True))
-    if how.reading.processes:
+    if settings.loader.processes:
         start_server("torchvision.transforms", "timm.data")  # else every worker imports what augments
     mixing = preset.augmentation and preset.augmentation.mixing
     mix = Mix(mixing, run.task.classes) if mixing else None
-    labels = torch.tensor(originals.labels, device=how.device)
-    return Augmented(originals, labels, preset, run.backbone.image_size, how.reading.processes, mix), skipped
+    labels = torch.tensor(originals.labels, device=settings.device)
+    return Augmented(originals, labels, preset, run.backbone.image_size, settings.loader.processes, mix), skipped
 
 
 def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, Tensor], None, None]:

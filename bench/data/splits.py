@@ -12,7 +12,7 @@ import torch
 from bench.data.loader import Streamed
 from bench.data.scan import scan
 from bench.run import Run
-from bench.settings import Reading
+from bench.settings import LoaderSettings
 from datasets import Preprocessing, Split, Task
 from datasets.files.image_tree import shown as printable
 from datasets.files.listing import Listing, Listings
@@ -36,16 +36,16 @@ class Loaded:
 _recent: OrderedDict[Hashable, tuple[Loaded, int]] = OrderedDict()  # with their bytes, the last one used at the end
 
 
-def load(run: Run, split: str, how: Reading, in_memory: bool = False) -> Loaded:
+def load(run: Run, split: str, loader: LoaderSettings, in_memory: bool = False) -> Loaded:
     """Return images and labels as the run's recipe wants them, decoded once for runs that follow each other on a task.
 
     A split that is too large for memory is decoded each time it is read, unless it is to be `in_memory`.
     """
-    key = pixels_of(run, split), run.task.source, how.on_bad_image
+    key = pixels_of(run, split), run.task.source, loader.on_bad_image
     if key in _recent:
         _recent.move_to_end(key)
         return _recent[key][0]
-    found = load_split(run.task, split, run.preset, run.backbone.image_size, how)
+    found = load_split(run.task, split, run.preset, run.backbone.image_size, loader)
     found = Loaded(whole(found.split), found.skipped) if in_memory else found
     if isinstance(found.split, Split) and found.split.images.nbytes <= RECENT_BYTES:
         _recent[key] = found, found.split.images.nbytes
@@ -61,12 +61,12 @@ def pixels_of(run: Run, split: str) -> tuple[Hashable, ...]:
     return *data, split, run.preset, PIXELS, run.backbone.image_size
 
 
-def load_split(task: Task, name: str, preprocessing: Preprocessing, size: int, how: Reading) -> Loaded:
+def load_split(task: Task, name: str, preprocessing: Preprocessing, size: int, loader: LoaderSettings) -> Loaded:
     """Return a split: in memory where it is small, else decoded as it is read. Raises BadImage, and ValueError."""
     if not isinstance(task.source, Listings) or name not in task.sizes:
         return Loaded(task.load(name, preprocessing, size))
-    listing, skipped = without_bad(task, name, how) if how.on_bad_image == "skip" else (task.source(name), 0)
-    found = Streamed(listing, preprocessing, size, how.processes)
+    listing, skipped = without_bad(task, name, loader) if loader.on_bad_image == "skip" else (task.source(name), 0)
+    found = Streamed(listing, preprocessing, size, loader.processes)
     return Loaded(whole(found) if found.size_bytes <= IN_MEMORY_BYTES else found, skipped)
 
 
@@ -82,7 +82,7 @@ def whole(found: Split | Streamed) -> Split:
     return Split(images, found.labels)
 
 
-def without_bad(task: Task, name: str, how: Reading) -> tuple[Listing, int]:
+def without_bad(task: Task, name: str, loader: LoaderSettings) -> tuple[Listing, int]:
     """The images of a split that decode, and how many do not; a file is looked at once as long as it stays the same.
 
     Raises ValueError where nothing is left, or nothing of a class that is trained on, or too little for the shots.
@@ -90,7 +90,7 @@ def without_bad(task: Task, name: str, how: Reading) -> tuple[Listing, int]:
     source = task.source
     assert isinstance(source, Listings)
     listing, pool = source(name), source.pool(name)
-    seen = scan(listing.folder, pool, how.processes)
+    seen = scan(listing.folder, pool, loader.processes)
     bad = {file for file in pool if file in seen.gone or seen.facts[file].problem}
     if bad.issuperset(listing.names):
         raise ValueError(f"none of the {len(listing)} images below {listing.folder} can be decoded")
@@ -113,12 +113,12 @@ def mended(task: Task, skipped: Mapping[str, int]) -> bool:
     if not skipped or not isinstance(task.source, Listings):
         return False
     try:
-        return any(without_bad(task, split, Reading())[1] != count for split, count in skipped.items())
+        return any(without_bad(task, split, LoaderSettings())[1] != count for split, count in skipped.items())
     except ValueError:  # none can be decoded by now, so there is nothing to gain
         return False
 
 
-def check_files(tasks: Iterable[Task], how: Reading, check: str) -> None:
+def check_files(tasks: Iterable[Task], loader: LoaderSettings, check: str) -> None:
     """Raise ValueError for what is seen of images before work starts; `check` is the call that names all of it.
 
     A file that is listed but cannot be opened is a BadImage, unless such files are skipped. Then one's own folder must
@@ -127,9 +127,9 @@ def check_files(tasks: Iterable[Task], how: Reading, check: str) -> None:
     for task in tasks:
         if not task.revision or not isinstance(task.source, Listings):
             continue
-        if how.on_bad_image == "skip":
+        if loader.on_bad_image == "skip":
             for split in ("train", "test") if task.viewed else ():
-                without_bad(task, split, how)
+                without_bad(task, split, loader)
             continue
         sources = [task.source(split) for split in ("train", "test")]
         if gone := [source.folder / name for source in sources for name in source.gone]:

@@ -10,8 +10,8 @@ import torch
 
 from bench.features.randomness import observes_at_random
 from bench.run import Run
-from bench.settings import Execution
-from bench.train.network import skeleton
+from bench.settings import RunSettings
+from bench.train.network import build_on_meta
 from datasets.transforms.preprocessing import PRESETS
 from methods import Method
 from methods.backbones.registry import Backbone
@@ -34,19 +34,19 @@ class Wanted:
         return not {EMBEDDED}.issuperset(self.sizes)
 
 
-def why_not(run: Run, how: Execution) -> str | None:
+def why_not(run: Run, settings: RunSettings) -> str | None:
     """Why a run computes its frozen features in every epoch; None where it keeps them, if they fit.
 
     `auto` leaves out what does not pay. Raises Unsupported when the backbone cannot carry the method.
     """
-    if how.cache_features == "off":
+    if settings.cache_features == "off":
         return "switched off"
     wanted = wanted_of(run.backbone, run.resolved, run.task.classes, run.recipe)
     if not wanted.sizes:
         return "everything learns"
     if PRESETS[run.recipe.preprocessing].augmentation:
         return "training images are augmented anew in every epoch"
-    if how.cache_features == "auto" and not wanted.pays:
+    if settings.cache_features == "auto" and not wanted.pays:
         return "no more than the embedding is frozen"
     if wanted.random:
         return "the frozen part is random in training"
@@ -56,7 +56,7 @@ def why_not(run: Run, how: Execution) -> str | None:
 @cache
 def wanted_of(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Wanted:
     """What a run's first stage needs; later stages need the same. Raises Unsupported."""
-    network, size = skeleton(backbone, method, classes, recipe), backbone.image_size
+    network, size = build_on_meta(backbone, method, classes, recipe), backbone.image_size
     states = network.observe(torch.empty(1, 3, size, size, device="meta"))
     sizes = {name: 4 * state.numel() for name, state in states.items() if name != IMAGES}  # images are at hand
     return Wanted(sizes, observes_at_random(network, size))

@@ -17,7 +17,7 @@ from bench.features.key import key_of
 from bench.features.same import Same, compared
 from bench.features.store import Kept, Key, Store, store_of
 from bench.run import Run
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.step import autocast
 from datasets.base import Split
 from methods import Network
@@ -30,11 +30,11 @@ __all__ = ["Feed", "store_for"]
 class Feed:
     """Of one run. Raises Unsupported when the backbone cannot carry the method."""
 
-    def __init__(self, run: Run, how: Execution, normalise: Normaliser) -> None:
-        self._run, self._how, self._normalise = run, how, normalise
+    def __init__(self, run: Run, settings: RunSettings, normalise: Normaliser) -> None:
+        self._run, self._settings, self._normalise = run, settings, normalise
         self._wanted = wanted_of(run.backbone, run.resolved, run.task.classes, run.recipe)
-        self._store = store_for(how)
-        self._reason = why_not(run, how)
+        self._store = store_for(settings)
+        self._reason = why_not(run, settings)
         self._kept: Kept | None = None
         self._same: Same | None = None
         self._seconds = 0.0
@@ -54,7 +54,7 @@ class Feed:
 
     def _training_states(self, network: Network, split: Split) -> Kept | None:
         """Those of the training split, if they may be read; else the reason is noted."""
-        key = key_of(self._run, "train", split, self._how.device)
+        key = key_of(self._run, "train", split, self._settings.device)
         self._store.hold(key)
         kept = self._states(key, network, split)
         if kept is None:
@@ -66,11 +66,11 @@ class Feed:
 
     def testing(self, network: Network, split: Split | Streamed) -> Split | Streamed | Stored:
         """The test split: states are kept where it is scored more than once, by this run or by those on its images."""
-        if self._how.cache_features == "off" or not self._wanted.pays or self._tested is False:
+        if self._settings.cache_features == "off" or not self._wanted.pays or self._tested is False:
             return split
         if isinstance(split, Streamed) and IMAGES in network.required_states:
             return split  # images are needed besides, and those are not in memory
-        key = key_of(self._run, "test", split, self._how.device)
+        key = key_of(self._run, "test", split, self._settings.device)
         if not self._store.asked_before(key) and not 0 < self._run.recipe.evaluate_every < self._run.recipe.epochs:
             return split
         kept = self._states(key, network, split)
@@ -107,14 +107,14 @@ class Feed:
 
     def _states(self, key: Key, network: Network, split: Split | Streamed) -> Kept | None:
         def images() -> Iterator[Tensor]:
-            return (images for images, _ in batches(split, self._how.device))
+            return (images for images, _ in batches(split, self._settings.device))
 
         observe = partial(self._observe, network.eval())
         return self._store.kept(key, self._wanted.sizes, len(split.labels), images, observe)
 
     @torch.no_grad()
     def _observe(self, network: Network, images: Tensor) -> dict[str, Tensor]:
-        with autocast(self._how.device.type, self._run.recipe.precision):
+        with autocast(self._settings.device.type, self._run.recipe.precision):
             return network.observe(self._normalise(images))
 
     def _tried(self, count: int) -> list[list[int]]:
@@ -124,7 +124,7 @@ class Feed:
 
     def _compared(self, kept: Kept, network: Network, split: Split | Streamed, places: list[int]) -> Same:
         """The states kept of these images, and what a batch of them has now."""
-        again = self._observe(network.eval(), picked(split, places).images.to(self._how.device))
+        again = self._observe(network.eval(), picked(split, places).images.to(self._settings.device))
         rows = ((state[places], again[name]) for name, state in kept.states.items())
         return min(compared(before, now, self._run.recipe.precision) for before, now in rows)
 
@@ -132,21 +132,21 @@ class Feed:
         """Why states that are so alike are not read."""
         if same is Same.NO:
             return "an image's features are not those kept, by more than rounding"
-        if same is Same.ROUNDED and _exact(self._run, self._how):
+        if same is Same.ROUNDED and _exact(self._run, self._settings):
             return "the last digits of an image's features depend on its batch here"
         return None
 
     def _stored(self, kept: Kept, network: Network, split: Split | Streamed) -> Stored:
         pixels = split.images if IMAGES in network.required_states and isinstance(split, Split) else None
-        rows = Rows(kept.states, self._how.device, pixels, self._normalise)
-        return Stored(rows, split.labels.to(self._how.device))
+        rows = Rows(kept.states, self._settings.device, pixels, self._normalise)
+        return Stored(rows, split.labels.to(self._settings.device))
 
 
-def _exact(run: Run, how: Execution) -> bool:
+def _exact(run: Run, settings: RunSettings) -> bool:
     """Whether last digits are promised: in full precision on a CPU, unless features are to be kept at all costs."""
-    return how.device.type == "cpu" and run.recipe.precision == "fp32" and how.cache_features == "auto"
+    return settings.device.type == "cpu" and run.recipe.precision == "fp32" and settings.cache_features == "auto"
 
 
-def store_for(how: Execution) -> Store:
+def store_for(settings: RunSettings) -> Store:
     """The store of this process for runs carried out so."""
-    return store_of(how.device, how.cache_limits, how.cache_folder, how.features_since)
+    return store_of(settings.device, settings.cache_limits, settings.cache_folder, settings.features_since)

@@ -17,7 +17,7 @@ import torch
 from bench.cost.flops import ModuleMacs
 from bench.data.epochs import steps_in_epoch
 from bench.run import Run
-from bench.train.network import build, skeleton
+from bench.train.network import build, build_on_meta
 from datasets.transforms.preprocessing import PRESETS
 from methods import Method, Unsupported
 from methods.backbones.registry import Backbone
@@ -163,7 +163,7 @@ def _work_of_an_image(backbone: Backbone, method: Method, recipe: Recipe) -> tup
     The classes of the head hardly matter. Nothing is planned for what cannot run.
     """
     try:
-        network = skeleton(backbone, method, 2, recipe).eval()
+        network = build_on_meta(backbone, method, 2, recipe).eval()
     except Unsupported:
         return 0, 0
     images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")

@@ -20,7 +20,7 @@ from bench.grid.workers import NONE, Workers, work
 from bench.run import Run
 from bench.runner.attempt import Event, Tries, log_path
 from bench.runner.stale import lacking
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results import Record
 from results.claims import Claims
@@ -90,7 +90,7 @@ def set_old_aside(runs: Sequence[Run], root: Path) -> None:
 def run_grid(
     pending: Pending,
     root: Path,
-    settings: Execution,
+    settings: RunSettings,
     screen: Screen,
     workers: Workers | None = None,
     failed: Path | None = None,

@@ -16,7 +16,7 @@ from bench.data.batches import statistics_of
 from bench.errors import WrongCall
 from bench.names import check, suite_of
 from bench.run import Run, plan_grid
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from bench.train.optimizer import check_installed
 from datasets.base import NotHere, Suite, Task
 from datasets.files.copies import found_below
@@ -234,6 +234,6 @@ def _check_runs(runs: Sequence[Run]) -> None:
             continue
         tried.add(key)
         try:
-            skeleton(run.backbone, run.resolved, run.task.classes, run.recipe)
+            build_on_meta(run.backbone, run.resolved, run.task.classes, run.recipe)
         except Unsupported:  # a result, not a mistake: the run is recorded with the reason
             continue

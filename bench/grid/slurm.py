@@ -33,7 +33,7 @@ from bench.grid.request import OtherRuns, Request, device_of, record_of, runs_at
 from bench.grid.workers import count_of, workers_of
 from bench.names import check
 from bench.runner.attempt import log_path
-from bench.settings import CacheLimits, Execution, Keep, Reading
+from bench.settings import CacheLimits, Keep, LoaderSettings, RunSettings
 from bench.surroundings import settle
 
 __all__ = ["Job", "SlurmOptions", "run_on_slurm", "slurm_options"]
@@ -88,7 +88,7 @@ def run_on_slurm(
     pending: Pending,
     root: Path,
     device: str,
-    settings: Execution,
+    settings: RunSettings,
     options: SlurmOptions,
     console: Console,
 ) -> Outcome:
@@ -140,10 +140,10 @@ class Job(Checkpointable):
 
 def _walk(words: dict[str, Any], root: Path, console: Console) -> Outcome:
     """Do what a submission asked for, by the same grid as anywhere else."""
-    request, records, how = Request(**words["request"]), words["records"], dict(words["settings"])
-    parts: dict[str, Any] = {"keep": Keep(**how.pop("keep")), "reading": Reading(**how.pop("reading"))}
-    parts["cache_limits"] = CacheLimits(**how.pop("cache_limits"))
-    settings = Execution(device_of(words["device"]), **parts, **how)
+    request, records, values = Request(**words["request"]), words["records"], dict(words["settings"])
+    parts: dict[str, Any] = {"keep": Keep(**values.pop("keep")), "loader": LoaderSettings(**values.pop("loader"))}
+    parts["cache_limits"] = CacheLimits(**values.pop("cache_limits"))
+    settings = RunSettings(device_of(words["device"]), **parts, **values)
     try:
         runs = runs_at(request, records)
     except OtherRuns as error:  # the rest is done all the same

@@ -31,7 +31,7 @@ from bench.grid.request import Request, record_of, runs_at
 from bench.machine import cores
 from bench.run import Run
 from bench.runner.attempt import Event, Tries, attempt, write_log
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results.claims import Claims
 
@@ -53,7 +53,7 @@ Message = tuple[int, int, Event | Epoch]  # which worker, which run of the list,
 def work(
     runs: Sequence[Run],
     root: Path,
-    settings: Execution,
+    settings: RunSettings,
     claims: Claims,
     tries: Tries,
     tell: Callable[[int, Event | Epoch], None],
@@ -89,7 +89,7 @@ def count_of(device: torch.device, asked: int | None) -> int:
 
 
 def workers_of(
-    request: Request, runs: Sequence[Run], root: Path, settings: Execution, asked: int | None
+    request: Request, runs: Sequence[Run], root: Path, settings: RunSettings, asked: int | None
 ) -> Workers | None:
     """Return the processes that do these runs of the request; None on a CPU when no number is asked for."""
     if asked is None and settings.device.type == "cpu":
@@ -100,16 +100,16 @@ def workers_of(
     return Workers(plan, root, shares, max(1, torch.get_num_threads() // count))
 
 
-def _share(settings: Execution, worker: int, count: int) -> Execution:
+def _share(settings: RunSettings, worker: int, count: int) -> RunSettings:
     """Return what one of `count` workers has of the machine: a device, and its part of the cores and of the memory."""
     device = settings.device
     if device.type == "cuda":  # one GPU after another; a CPU is shared
         device = torch.device("cuda", worker % torch.cuda.device_count())
-    loader = settings.reading
+    loader = settings.loader
     if loader.workers is None:
         loader = dataclasses.replace(loader, workers=max(1, cores() // count))
     limits = dataclasses.replace(settings.cache_limits, processes=count)
-    return dataclasses.replace(settings, device=device, reading=loader, cache_limits=limits)
+    return dataclasses.replace(settings, device=device, loader=loader, cache_limits=limits)
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Workers:
 
     plan: Callable[[], Sequence[Run]]
     root: Path
-    settings: Sequence[Execution]
+    settings: Sequence[RunSettings]
     threads: int
     claims: Claims = field(default_factory=Claims)
     _workers: dict[int, _Worker] = field(default_factory=dict)
@@ -228,7 +228,7 @@ def _serve(
     pipe: Connection,
     plan: Callable[[], Sequence[Run]],
     root: Path,
-    settings: Execution,
+    settings: RunSettings,
     threads: int,
     claims: Claims,
     tries: Tries,

@@ -15,7 +15,7 @@ import results
 from bench.run import Run
 from bench.runner.execute import execute
 from bench.runner.stale import lacking, stale
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results.claims import Claim, Claims, claim_path
 
@@ -75,7 +75,7 @@ class Tries:
 def attempt(
     run: Run,
     root: Path,
-    settings: Execution,
+    settings: RunSettings,
     claims: Claims,
     tries: Tries,
     tell: Callable[[Event | Epoch], None] = lambda _: None,
@@ -101,7 +101,7 @@ def _claimed(
     run: Run,
     path: Path,
     root: Path,
-    settings: Execution,
+    settings: RunSettings,
     claim: Claim,
     tries: Tries,
     tell: Callable[[Event | Epoch], None],
@@ -139,7 +139,7 @@ def write_log(root: Path, run: Run, text: str) -> None:
         results.write_whole(log_path(root, run), results.readable(text).encode())
 
 
-def _finished(run: Run, path: Path, root: Path, settings: Execution) -> bool:
+def _finished(run: Run, path: Path, root: Path, settings: RunSettings) -> bool:
     """Return whether the run has a record that can be trusted and is still its own."""
     old = _sound(path)
     return old is not None and not lacking(run, old, root, settings.keep.kinds, settings.stale)

@@ -20,10 +20,10 @@ from bench.features.reader import Feed, store_for
 from bench.run import Run
 from bench.runner.artifacts import Keeper
 from bench.runner.record import Trace, recorded
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.compile import Compiler
 from bench.train.loop import Diverged, Epoch, accuracy, train
-from bench.train.network import build, count, skeleton
+from bench.train.network import build, build_on_meta, count
 from datasets.base import Split
 from methods import Method, Network, Unsupported
 from methods.backbones.registry import Backbone
@@ -35,28 +35,32 @@ __all__ = ["execute"]
 Watch = Callable[[Epoch], None]
 
 
-def execute(run: Run, how: Execution, watch: Watch = lambda _: None) -> Record:
+def execute(run: Run, settings: RunSettings, watch: Watch = lambda _: None) -> Record:
     """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
 
-    Anything else that goes wrong is raised; nothing is written here but what `how.keep` asks for.
+    Anything else that goes wrong is raised; nothing is written here but what `settings.keep` asks for.
     """
-    record = _attempt(run, how, watch)
+    record = _attempt(run, settings, watch)
     reason = record.speedups.feature_cache_reason
-    if record.status != "oom" or how.cache_features == "off" or not (store_for(how).clear() or reason is None):
+    if (
+        record.status != "oom"
+        or settings.cache_features == "off"
+        or not (store_for(settings).clear() or reason is None)
+    ):
         return record
-    again = _attempt(run, dataclasses.replace(how, cache_features="off"), watch)  # what is kept may be in the way
+    again = _attempt(run, dataclasses.replace(settings, cache_features="off"), watch)  # what is kept may be in the way
     about = dataclasses.replace(again.speedups, feature_cache_reason=reason or "memory ran out with them")
     return dataclasses.replace(again, speedups=about)
 
 
-def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
-    trace, device = Trace(), how.device
+def _attempt(run: Run, settings: RunSettings, watch: Watch) -> Record:
+    trace, device = Trace(), settings.device
     _forget_peaks(device)
     try:
         largest = min(run.recipe.batch_size, run.task.sizes["train"])  # no batch has more images than there are
         recipe = dataclasses.replace(run.recipe, batch_size=largest)
         cost = planned_cost(run.backbone, run.resolved, run.task.classes, recipe)
-        _train_and_test(run, how, trace, watch)
+        _train_and_test(run, settings, trace, watch)
         return recorded(run, device, trace, cost, "ok", None)
     except Unsupported as error:
         return recorded(run, device, trace, Cost(), "unsupported", str(error))
@@ -69,21 +73,21 @@ def _attempt(run: Run, how: Execution, watch: Watch) -> Record:
 @cache
 def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Cost:
     """Counts and the planned peak of a run's network, without its weights or any memory."""
-    network = skeleton(backbone, method, classes, recipe)
+    network = build_on_meta(backbone, method, classes, recipe)
     counts = dataclasses.asdict(count(network))
     peak = plan(network, backbone.image_size, recipe)
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 
-def _train_and_test(run: Run, how: Execution, trace: Trace, watch: Watch) -> None:
+def _train_and_test(run: Run, settings: RunSettings, trace: Trace, watch: Watch) -> None:
     """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    device = how.device
+    device = settings.device
     normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
-    trace.compiler = compiler = Compiler(how.compile)
+    trace.compiler = compiler = Compiler(settings.compile)
     trace.energy = energy = EnergyMeter(device)
-    keeper = Keeper(how.keep, run.backbone.weights is None)
-    trace.feed = feed = Feed(run, how, normalise)
-    train_split, test_split = _load(run, how, trace)
+    keeper = Keeper(settings.keep, run.backbone.weights is None)
+    trace.feed = feed = Feed(run, settings, normalise)
+    train_split, test_split = _load(run, settings, trace)
     torch.manual_seed(run.seed)
     network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
 
@@ -141,9 +145,9 @@ def _read_peaks(device: torch.device, trace: Trace) -> None:
         trace.reserved_bytes = max(trace.reserved_bytes or 0, torch.cuda.max_memory_reserved(device))
 
 
-def _load(run: Run, how: Execution, trace: Trace) -> tuple[Split | Augmented, Split | Streamed]:
+def _load(run: Run, settings: RunSettings, trace: Trace) -> tuple[Split | Augmented, Split | Streamed]:
     """What is trained on, and the test split."""
-    (train_split, skipped), test_split = training_split(run, how), load(run, "test", how.reading)
+    (train_split, skipped), test_split = training_split(run, settings), load(run, "test", settings.loader)
     found = {"train": skipped, "test": test_split.skipped}
     trace.skipped_images = {name: count for name, count in found.items() if count}
     trace.images = {"train": len(train_split), "test": len(test_split.split)}

@@ -15,7 +15,7 @@ from methods.backbones.registry import Backbone, prepare
 from methods.parts.activations import Activations, keep_less
 from methods.recipe import Recipe
 
-__all__ = ["Counts", "build", "count", "skeleton"]
+__all__ = ["Counts", "build", "build_on_meta", "count"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> N
     return _assemble(backbone.load(), method, classes, recipe)
 
 
-def skeleton(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
+def build_on_meta(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
     """The same network on the meta device: shapes and counts without weights or memory."""
     with torch.device("meta"):
         network = _assemble(copy.deepcopy(_bare(backbone)), method, classes, recipe)
@@ -54,7 +54,7 @@ def count(network: Network) -> Counts:
 @lru_cache(maxsize=4)
 def _bare(backbone: Backbone) -> Vit:
     """Built once and copied for every method, which takes a quarter of the time."""
-    return backbone.skeleton()
+    return backbone.build_on_meta()
 
 
 def _assemble(vit: Vit, method: Method, classes: int, recipe: Recipe) -> Network:

@@ -190,7 +190,7 @@ def _changed(method: Method, values: dict[str, Any]) -> Method:
     if not values:
         return method
     (changed,) = parse(str(dataclasses.replace(method, **values)))
-    object.__setattr__(changed, "given", method.given | values.keys())
+    object.__setattr__(changed, "explicit_settings", method.explicit_settings | values.keys())
     return changed
 
 

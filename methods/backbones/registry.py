@@ -63,7 +63,7 @@ class Backbone:
             load_file(vit, self.weights)
         return vit.requires_grad_(False).eval()
 
-    def skeleton(self) -> Vit:
+    def build_on_meta(self) -> Vit:
         """The same network without weights, on the meta device: its shapes alone, made in milliseconds."""
         with torch.device("meta"):
             return build(self.architecture, self.size).requires_grad_(False)
@@ -75,12 +75,12 @@ class Backbone:
     @cached_property
     def image_size(self) -> int:
         """Input side in pixels."""
-        return int(self.skeleton().patch_embed.img_size[0])
+        return int(self.build_on_meta().patch_embed.img_size[0])
 
     @cached_property
     def family(self) -> Literal["vit", "swin"]:
         """The kind of network, by which recipes tell backbones apart."""
-        return "swin" if isinstance(self.skeleton(), HIERARCHICAL) else "vit"
+        return "swin" if isinstance(self.build_on_meta(), HIERARCHICAL) else "vit"
 
     @property
     def statistics(self) -> Statistics:

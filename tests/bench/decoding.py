@@ -13,7 +13,7 @@ from bench.data.loader import load_ahead
 from bench.grid.workers import Workers
 from bench.run import Run
 from bench.runner.attempt import Tries
-from bench.settings import Execution
+from bench.settings import RunSettings
 from tests.bench.tiny import runs
 
 
@@ -35,7 +35,7 @@ def planned() -> list[Run]:
 
 
 def work(root: Path) -> None:
-    workers = Workers(planned, root, [Execution(torch.device("cpu"))] * 2, 1)
+    workers = Workers(planned, root, [RunSettings(torch.device("cpu"))] * 2, 1)
     for _ in workers.messages(runs("linear,lora"), Tries(root, root), lambda: False):
         pass
 

@@ -12,7 +12,7 @@ import bench.runner.execute
 from bench.grid.request import record_of
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results import Cost, Record
 from tests.bench.tiny import runs
@@ -28,7 +28,7 @@ def planned(root: Path, records: Sequence[str]) -> list[Run]:
     return [known[record] for record in records]
 
 
-def executed(root: Path, run: Run, settings: Execution, watch: Callable[[Epoch], None]) -> Record:
+def executed(root: Path, run: Run, settings: RunSettings, watch: Callable[[Epoch], None]) -> Record:
     """Execute a run; `first` is true at its first try."""
     mark = root / f"{run.method}.tried"
     first, name = not mark.exists(), str(run.method)

@@ -72,7 +72,9 @@ def pretended(patch: pytest.MonkeyPatch) -> Iterator[Device]:
     patch.setattr("torch.autograd._engine_run_backward", backward)
     patch.setattr(nn.Module, "to", moved)
     patch.setattr(Tensor, "pin_memory", Tensor.clone)  # fake tensors know nothing of it
-    patch.setattr("bench.train.network._bare", lambda backbone: backbone.skeleton())  # a copy of a fake is of no mode
+    patch.setattr(
+        "bench.train.network._bare", lambda backbone: backbone.build_on_meta()
+    )  # a copy of a fake is of no mode
     patch.setattr("bench.train.network.copy", SimpleNamespace(deepcopy=lambda network: network))
     with FakeTensorMode(), Device() as device:
         yield device

@@ -17,13 +17,13 @@ from bench.cli.grid import grid
 from bench.data.splits import load_split
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
-from bench.settings import Execution, Reading
+from bench.settings import LoaderSettings, RunSettings
 from reports.tables.captions import conditions
 from reports.tables.comparison import comparisons
 from results import Record, frame
 
-SKIP = Reading(workers=0, on_bad_image="skip")
-FAIL = Reading(workers=0)
+SKIP = LoaderSettings(workers=0, on_bad_image="skip")
+FAIL = LoaderSettings(workers=0)
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,13 @@ def damage(*files: Path) -> None:
         file.write_bytes(file.read_bytes()[:40])
 
 
-def do(suite: str, root: Path, reading: Reading = FAIL, backbone: str = "random:test_vit") -> tuple[str, list[Record]]:
+def do(
+    suite: str, root: Path, loader: LoaderSettings = FAIL, backbone: str = "random:test_vit"
+) -> tuple[str, list[Record]]:
     """What is said, and the records."""
     said = io.StringIO()
     request = Request("linear", f"folder:{suite}", None, backbone, "common", epochs=1)
-    grid(request, root, Execution(torch.device("cpu"), reading=reading), False, False, Console(file=said, width=200))
+    grid(request, root, RunSettings(torch.device("cpu"), loader=loader), False, False, Console(file=said, width=200))
     return said.getvalue(), [results.load(path) for path in sorted((root / "runs").rglob("*.json"))]
 
 

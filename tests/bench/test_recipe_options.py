@@ -13,7 +13,7 @@ from bench.errors import WrongCall
 from bench.grid.request import Request, grid_of
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from results import path_of
 from tests.bench.tiny import SUITE, run
 
@@ -73,7 +73,7 @@ def test_a_recipe_is_a_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_gradients_are_scaled_down_to_the_norm() -> None:
-    device = Execution(torch.device("cpu"), cache_features="off")
+    device = RunSettings(torch.device("cpu"), cache_features="off")
     free, loose, tight = (
         execute(run("linear", optimizer="sgd", **words), device).score.train_losses
         for words in ({}, {"max_grad_norm": 1e6}, {"max_grad_norm": 1e-6})

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import METHODS
 from methods.backbones.registry import find
 from methods.parts.activations import Activations, keep_less
@@ -230,7 +230,7 @@ def test_both_save_in_half_precision_too(spec: str) -> None:
 
 def beyond_weights(spec: str, **recipe: str) -> int:
     training = Recipe(batch_size=8, **recipe)
-    parts = plan(skeleton(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
+    parts = plan(build_on_meta(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
     return sum(parts.values()) - parts["weights"] - parts["optimizer"]
 
 

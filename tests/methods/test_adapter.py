@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import Network, Unsupported
 from methods.backbones.registry import find
 from methods.recipe import Recipe
@@ -98,4 +98,4 @@ def test_dropout_has_a_mask_for_each_image_and_only_in_training(spec: str) -> No
 @pytest.mark.parametrize("name", BYPASSES)
 def test_needs_plain_blocks(name: str) -> None:
     with pytest.raises(Unsupported, match=r"is made for plain vision transformers.*, not for Swin"):
-        skeleton(find("random:tiny Swin"), parse(name)[0], 5, Recipe())
+        build_on_meta(find("random:tiny Swin"), parse(name)[0], 5, Recipe())

@@ -84,9 +84,9 @@ def test_another_image_size_is_part_of_the_name_and_resizes_positions() -> None:
     small = find("random:vit_small_patch14_dinov2@224")
     assert (small.name, small.image_size) == ("random:vit_small_patch14_dinov2@224", 224)
     assert resized(find("vit_small_patch14_dinov2"), 224) == find("vit_small_patch14_dinov2@224")
-    assert small.skeleton().pos_embed.shape == (1, 257, 384)
+    assert small.build_on_meta().pos_embed.shape == (1, 257, 384)
     with pytest.raises(ValueError, match=r"images of 225 pixels do not fit .*, whose patches have 14; give 224"):
-        find("random:vit_small_patch14_dinov2@225").skeleton()
+        find("random:vit_small_patch14_dinov2@225").build_on_meta()
     with pytest.raises(ValueError, match="has images of 224 pixels, not of 238; give one size"):
         resized(small, 238)
 
@@ -103,7 +103,7 @@ def test_the_listing_has_the_rows_first_and_an_example_that_exists_of_each_famil
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_row_has_a_network_and_statistics(name: str) -> None:
     row = BACKBONES[name]
-    assert len(chain_of(row.skeleton())) == (24 if name.startswith("swin_base") else 12)
+    assert len(chain_of(row.build_on_meta())) == (24 if name.startswith("swin_base") else 12)
     assert [len(values) for values in row.statistics] == [3, 3]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from bench.cli.method_texts import OTHER, method_texts
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from bench.train.optimizer import optimizer_of
 from bench.train.step import loss_of
 from methods import METHODS
@@ -133,7 +133,7 @@ def test_counts_add_up(spec: str) -> None:
 
 @every_method
 def test_a_skeleton_has_the_shapes_of_the_network(spec: str) -> None:
-    bones = skeleton(SMALL, parse(spec)[0], CLASSES, Recipe())
+    bones = build_on_meta(SMALL, parse(spec)[0], CLASSES, Recipe())
     network = network_of(spec)
     assert all(parameter.is_meta for parameter in bones.parameters())
     assert shapes(bones) == shapes(network)
@@ -168,7 +168,7 @@ def test_a_method_says_what_it_is(name: str) -> None:
     unexplained = [setting.name for setting in text.settings if not setting.meaning]
     assert not unexplained, f"explain {', '.join(unexplained)} in the section `Settings:` of the docstring of {name}"
     if text.parameters is not None:
-        counts = count(skeleton(find("random:vit_base_patch16_224"), parse(name)[0], 100, Recipe()))
+        counts = count(build_on_meta(find("random:vit_base_patch16_224"), parse(name)[0], 100, Recipe()))
         assert text.parameters == counts.trainable_without_head
 
 

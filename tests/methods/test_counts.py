@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import METHODS
 from methods.backbones.registry import find
 from methods.recipe import Recipe
@@ -23,7 +23,7 @@ def test_every_method_has_a_count_on_its_page() -> None:
 @pytest.mark.parametrize(("spec", "printed"), PRINTED)
 def test_trainable_without_head(spec: str, printed: str) -> None:
     expected = int(printed.replace(",", ""))
-    network = skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
+    network = build_on_meta(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
     counts, head = count(network), sum(parameter.numel() for parameter in network.head.parameters())
     assert counts.trainable_without_head == expected
     assert counts.trainable == expected + head
@@ -46,10 +46,12 @@ ADDED = {"diffit": 12 * 1_536}  # the rest of what learns is the backbone's
     ],
 )
 def test_frozen_random_numbers(spec: str, frozen: int) -> None:
-    network = skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
+    network = build_on_meta(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
     assert sum(buffer.numel() for buffer in network.buffers()) == frozen
 
 
 def test_prompts_with_the_head_of_cifar() -> None:
-    counts = count(skeleton(find("vit_base_patch16_224.orig_in21k"), parse("vpt_deep:tokens=10")[0], 100, Recipe()))
+    counts = count(
+        build_on_meta(find("vit_base_patch16_224.orig_in21k"), parse("vpt_deep:tokens=10")[0], 100, Recipe())
+    )
     assert counts.trainable == 169_060

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bench.cost.checkpointing import recompute
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import Network
 from methods.backbones.chain import chain_of, embed
 from methods.backbones.registry import find, prepare
@@ -131,7 +131,7 @@ def test_extracts_what_blocks_up_to_m_read() -> None:
 def planned(spec: str, checkpointing: bool = False, **recipe: object) -> float:
     """MiB of a training step on ViT-B/16 with 8 images, without weights and optimiser state."""
     settings = Recipe(batch_size=8, **recipe)
-    network = skeleton(VIT_B, parse(spec)[0], 100, settings)
+    network = build_on_meta(VIT_B, parse(spec)[0], 100, settings)
     peak = plan(recompute(network) if checkpointing else network, 224, settings)
     sizes = peak.breakdown()
     return (peak.total - sizes["weights"] - sizes["optimizer"]) / 2**20
@@ -168,7 +168,7 @@ def test_memory_is_linear_in_m() -> None:
     ],
 )
 def test_counts_on_vit_b(spec: str, expected: int) -> None:
-    assert count(skeleton(VIT_B, parse(spec)[0], 100, Recipe())).trainable_without_head == expected
+    assert count(build_on_meta(VIT_B, parse(spec)[0], 100, Recipe())).trainable_without_head == expected
 
 
 @pytest.mark.parametrize(("kernel", "expected"), [(0, 90_112), (5, 138_112)])

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import methods.pvera
 from bench.cost.plan import plan
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from bench.train.optimizer import optimizer_of
 from methods.backbones.registry import find
 from methods.lora_fa import FrozenDown, Joint
@@ -133,7 +133,7 @@ def test_frozen_down_projections_are_stored_and_uniform() -> None:
 def test_lora_fa_in_all_layers_takes_no_more_than_bitfit() -> None:
     beside = {}
     for spec in ("bitfit", "lora_fa:target=all"):
-        bones = skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
+        bones = build_on_meta(find("random:vit_base_patch16_224"), parse(spec)[0], 100, Recipe())
         peak = plan(bones, 224, Recipe(batch_size=8))
         beside[spec] = peak.total - peak.breakdown()["weights"] - peak.breakdown()["optimizer"]
     assert beside["lora_fa:target=all"] <= 1.02 * beside["bitfit"]
@@ -208,7 +208,7 @@ def test_rows_are_drawn_from_the_seed_for_each_block() -> None:
 def test_what_apla_keeps_does_not_depend_on_the_rows() -> None:
     peaks = {}
     for rows in (8, 384):
-        bones = skeleton(find("random:vit_base_patch16_224"), parse(f"apla:rows={rows}")[0], 100, Recipe())
+        bones = build_on_meta(find("random:vit_base_patch16_224"), parse(f"apla:rows={rows}")[0], 100, Recipe())
         peak = plan(bones, 224, Recipe(batch_size=8))
         peaks[rows] = peak.breakdown()["activations"]
     assert peaks[384] < 1.06 * peaks[8]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from bench.cost.plan import plan, training_peak
-from bench.train.network import build, skeleton
+from bench.train.network import build, build_on_meta
 from bench.train.optimizer import optimizer_of
 from bench.train.step import loss_of
 from methods import METHODS, Network
@@ -136,7 +136,7 @@ def test_planned_bytes_are_counted_bytes(family: Family, name: str) -> None:
         pytest.skip("is unsupported here")
     recipe = Recipe(batch_size=IMAGES)
     real = training_peak(network_of(family, name), *batch(family), recipe)
-    bones = skeleton(find(f"random:tiny {family.title}"), parse(name + SETTINGS.get(name, ""))[0], CLASSES, recipe)
+    bones = build_on_meta(find(f"random:tiny {family.title}"), parse(name + SETTINGS.get(name, ""))[0], CLASSES, recipe)
     assert plan(bones, family.settings["img_size"], recipe).breakdown() == real.breakdown()
 
 

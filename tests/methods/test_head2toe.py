@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import Unsupported
 from methods.backbones.chain import embed
 from methods.backbones.registry import ARCHITECTURES, Backbone, find
@@ -219,7 +219,7 @@ def test_training() -> None:
     ("size", "features"), [(768, 67_584), (1_536, 97_536), (3_072, 157_440), (15_360, 814_080), (24_576, 1_254_144)]
 )
 def test_sizes_on_vit_b(size: int, features: int) -> None:
-    network = skeleton(VIT_B, parse(f"head2toe:size={size}")[0], 100, Recipe())
+    network = build_on_meta(VIT_B, parse(f"head2toe:size={size}")[0], 100, Recipe())
     assert network.head.in_features == features
     counts = count(network)
     assert (counts.trainable_without_head, counts.trainable) == (0, 100 * features + 100)
@@ -227,14 +227,16 @@ def test_sizes_on_vit_b(size: int, features: int) -> None:
 
 def test_the_final_head_on_vit_b() -> None:
     (method,) = parse("head2toe")
-    taps = skeleton(VIT_B, method, 100, Recipe()).source
+    taps = build_on_meta(VIT_B, method, 100, Recipe()).source
     assert len(taps.counts) == 4 + 4 * 12
     assert int(sum(taps.counts) * method.fraction) * 100 + 100 == 675_900
 
 
 def test_memory_is_that_of_a_linear_head_and_a_tenth() -> None:
     recipe = Recipe(batch_size=8)
-    linear, ours = (plan(skeleton(VIT_B, parse(spec)[0], 100, recipe), 224, recipe) for spec in ("linear", "head2toe"))
+    linear, ours = (
+        plan(build_on_meta(VIT_B, parse(spec)[0], 100, recipe), 224, recipe) for spec in ("linear", "head2toe")
+    )
     without = [peak.total - peak.breakdown()["weights"] - peak.breakdown()["optimizer"] for peak in (linear, ours)]
     assert without[1] <= 1.1 * without[0]
 

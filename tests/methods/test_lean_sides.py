@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.cost.plan import plan
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import Unsupported
 from methods.backbones.registry import find, prepare
 from methods.recipe import Recipe
@@ -72,7 +72,7 @@ def test_the_plain_form_and_single_precision_take_more(spec: str) -> None:
 
 def beyond_weights(spec: str, **recipe: str) -> int:
     training = Recipe(batch_size=8, **recipe)
-    parts = plan(skeleton(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
+    parts = plan(build_on_meta(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
     return sum(parts.values()) - parts["weights"] - parts["optimizer"]
 
 

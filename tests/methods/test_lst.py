@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import Unsupported
 from methods.backbones.chain import embed
 from methods.backbones.registry import find, prepare
@@ -164,13 +164,13 @@ def test_backbone_gets_no_graph_and_no_randomness() -> None:
 
 @pytest.mark.parametrize(("reduction", "expected"), [(4, 7_406_412), (8, 2_376_492), (16, 856_860), (32, 345_876)])
 def test_counts_on_vit_b(reduction: int, expected: int) -> None:
-    network = skeleton(VIT_B, parse(f"lst:reduction={reduction}")[0], 100, Recipe())
+    network = build_on_meta(VIT_B, parse(f"lst:reduction={reduction}")[0], 100, Recipe())
     assert count(network).trainable_without_head == expected
 
 
 def test_memory() -> None:
     recipe = Recipe(batch_size=8)
-    peak = plan(skeleton(VIT_B, parse("lst")[0], 100, recipe), 224, recipe)
+    peak = plan(build_on_meta(VIT_B, parse("lst")[0], 100, recipe), 224, recipe)
     sizes = peak.breakdown()
     assert (peak.total - sizes["weights"] - sizes["optimizer"]) / 2**20 < 230
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from bench.cost.plan import plan
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import Network
 from methods.parts.recompute import Recomputing
 from methods.recipe import Recipe
@@ -54,7 +54,7 @@ def test_the_lean_form_gives_the_numbers_of_the_plain_one(spec: str, attention: 
 def test_the_lean_form_keeps_less(spec: str) -> None:
     peaks = []
     for lean in (True, False):
-        network = skeleton(SMALL, parse(spec)[0], CLASSES, Recipe())
+        network = build_on_meta(SMALL, parse(spec)[0], CLASSES, Recipe())
         choose(network, lean)
         peaks.append(plan(network, SIZE, Recipe()).total)
     assert peaks[0] < peaks[1]

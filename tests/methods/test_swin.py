@@ -9,7 +9,7 @@ from timm.models import SwinTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import METHODS, Unsupported
 from methods.backbones.chain import steps_of
 from methods.backbones.registry import Backbone, find, prepare
@@ -58,7 +58,7 @@ def test_a_method_for_it_starts_as_the_backbone_and_learns(name: str, swin: Swin
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - set(HIERARCHICAL)))
 def test_the_others_say_so(name: str) -> None:
     with pytest.raises(Unsupported, match="is made for plain vision transformers"):
-        skeleton(find(f"random:{TINY}"), parse(name)[0], CLASSES, Recipe())
+        build_on_meta(find(f"random:{TINY}"), parse(name)[0], CLASSES, Recipe())
 
 
 def published(network: SwinTransformer) -> dict[str, Tensor]:

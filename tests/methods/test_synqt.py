@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods.backbones.registry import find
 from methods.recipe import Recipe, resolve
 from methods.spec import parse
@@ -55,7 +55,7 @@ class Layers(TorchFunctionMode):
 
 
 def macs(spec: str, attention: str) -> int:
-    network = skeleton(VIT_B, parse(spec)[0], 100, Recipe(attention=attention)).eval()
+    network = build_on_meta(VIT_B, parse(spec)[0], 100, Recipe(attention=attention)).eval()
     with torch.no_grad(), Layers() as layers:
         network(torch.empty(1, 3, 224, 224, device="meta"))
     return layers.total
@@ -63,7 +63,7 @@ def macs(spec: str, attention: str) -> int:
 
 @pytest.mark.parametrize(("tokens", "used"), [(1, 2_681_297), (4, 2_708_945), (16, 2_819_537)])
 def test_counts(tokens: int, used: int) -> None:
-    network = skeleton(VIT_B, parse(f"synqt:tokens={tokens}")[0], 100, Recipe())
+    network = build_on_meta(VIT_B, parse(f"synqt:tokens={tokens}")[0], 100, Recipe())
     counts = count(network)
     assert counts.trainable == used
     assert counts.trainable_without_head == 2_595_181 + 9_216 * tokens
@@ -74,13 +74,13 @@ def test_counts(tokens: int, used: int) -> None:
 def test_each_task_has_its_printed_count(task: str) -> None:
     classes, printed = PRINTED[task]
     recipe, method = resolve("paper", parse("synqt")[0], task, {})
-    network = skeleton(VIT_B, method, classes, recipe)
+    network = build_on_meta(VIT_B, method, classes, recipe)
     assert count(network).trainable + network.printed_extra == printed
 
 
 def test_the_ablations_change_the_count_by_what_they_free_or_fix() -> None:
     fixed, blocks = (
-        skeleton(VIT_B, parse(f"synqt:{how}")[0], 100, Recipe()) for how in ("scale=fixed", "kem=trainable")
+        build_on_meta(VIT_B, parse(f"synqt:{how}")[0], 100, Recipe()) for how in ("scale=fixed", "kem=trainable")
     )
     assert count(fixed).trainable_without_head == 2_632_045 - 24
     assert count(blocks).trainable_without_head == 2_632_045 + 12 * 7_087_872
@@ -99,7 +99,7 @@ def test_the_lean_form_does_less() -> None:
 
 def test_memory_is_within_the_bar() -> None:
     recipe = Recipe(batch_size=8)
-    peak = plan(skeleton(VIT_B, parse("synqt")[0], 100, recipe), 224, recipe)
+    peak = plan(build_on_meta(VIT_B, parse("synqt")[0], 100, recipe), 224, recipe)
     kinds = peak.breakdown()
     assert (peak.total - kinds["weights"] - kinds["optimizer"]) / 2**20 <= 0.80 * 201
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cost.plan import plan
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods import Network
 from methods.backbones.registry import find
 from methods.parts.selection import Probe, group_lasso, strongest
@@ -39,7 +39,7 @@ def features(network: Network) -> Tensor:
     ],
 )
 def test_counts(spec: str, without_head: int, read: int) -> None:
-    counts = count(skeleton(VIT_B, parse(spec)[0], 100, Recipe()))
+    counts = count(build_on_meta(VIT_B, parse(spec)[0], 100, Recipe()))
     assert counts.trainable_without_head == without_head
     assert counts.trainable == without_head + 100 * read + 100
     assert counts.total == 85_798_656 + counts.trainable
@@ -48,7 +48,7 @@ def test_counts(spec: str, without_head: int, read: int) -> None:
 @pytest.mark.parametrize(("spec", "bar"), [("vqt", 0.20 * 761), ("vqt:tokens=10", 0.27 * 809)])
 def test_memory_is_within_the_bar(spec: str, bar: float) -> None:
     recipe = Recipe(batch_size=8)
-    peak = plan(skeleton(VIT_B, parse(spec)[0], 100, recipe), 224, recipe)
+    peak = plan(build_on_meta(VIT_B, parse(spec)[0], 100, recipe), 224, recipe)
     kinds = peak.breakdown()
     assert (peak.total - kinds["weights"] - kinds["optimizer"]) / 2**20 <= bar
 

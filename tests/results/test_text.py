@@ -14,7 +14,7 @@ import reports.everything
 from bench.run import Run
 from bench.runner.attempt import log_path, write_log
 from bench.runner.execute import execute
-from bench.settings import CacheLimits, Execution
+from bench.settings import CacheLimits, RunSettings
 from reports import write_all
 from results import Cost, Record, load, path_of, readable, save
 from results.exporting import export
@@ -48,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_a_run_has_a_record_a_log_reports_and_exports(tmp_path: Path, run: Run) -> None:
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path / "features", cache_features="on")
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path / "features", cache_features="on")
     record = execute(run, how)
     assert record.speedups.feature_cache == "disk"
     path = save(tmp_path, record)
@@ -69,7 +69,7 @@ def test_a_run_has_a_record_a_log_reports_and_exports(tmp_path: Path, run: Run) 
 def test_a_row_that_a_report_cannot_show_costs_a_sentence(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record: Record = execute(run, Execution(CPU))
+    record: Record = execute(run, RunSettings(CPU))
     for seed in range(3):
         save(tmp_path, dataclasses.replace(record, identity=dataclasses.replace(record.identity, seed=seed)))
     find = reports.everything.find
@@ -92,6 +92,6 @@ def test_a_row_that_a_report_cannot_show_costs_a_sentence(
 
 
 def test_numbers_that_no_column_holds_are_exported_as_text(tmp_path: Path, run: Run) -> None:
-    record = execute(run, Execution(CPU))
+    record = execute(run, RunSettings(CPU))
     large = dataclasses.replace(record, cost=dataclasses.replace(record.cost, total=10**30))
     assert export([record, large], tmp_path / "all.csv") == 2

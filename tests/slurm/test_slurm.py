@@ -17,12 +17,12 @@ from bench.errors import WrongCall
 from bench.grid.grid import Outcome
 from bench.grid.request import Request
 from bench.grid.slurm import SlurmOptions
-from bench.settings import Execution
+from bench.settings import RunSettings
 from results import Record
 from tests.slurm import cluster
 
 pytestmark = pytest.mark.slow
-CPU = Execution(torch.device("cpu"))
+CPU = RunSettings(torch.device("cpu"))
 WHERE = {"partition": "bench"}
 
 

@@ -16,7 +16,7 @@ import bench.runner.execute
 from bench.grid.request import record_of
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results import Cost, Record
 from tests.bench.tiny import runs
@@ -41,7 +41,7 @@ def planned(
 
 
 def executed(
-    root: Path, fault: str, least: float, run: Run, settings: Execution, watch: Callable[[Epoch], None]
+    root: Path, fault: str, least: float, run: Run, settings: RunSettings, watch: Callable[[Epoch], None]
 ) -> Record:
     """Execute a run and keep how long that took, without claim, record and everything around it."""
     mark = root / "tried" / record_of(run).replace("/", "-")

@@ -17,11 +17,11 @@ from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen
 from bench.grid.request import record_of
 from bench.grid.workers import Workers
-from bench.settings import Execution
+from bench.settings import RunSettings
 from results.claims import Claims
 from tests.trials.act import METHODS, asked, planned
 
-CPU = Execution(torch.device("cpu"), patience_seconds=12)
+CPU = RunSettings(torch.device("cpu"), patience_seconds=12)
 LEASE = 4.0  # seconds, in place of two minutes
 
 

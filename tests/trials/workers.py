@@ -65,10 +65,10 @@ def cuda_memory() -> Trial:
     if not torch.cuda.is_available():
         return Trial(name, 0, 0, 0, "no GPU here")
     from bench.runner.execute import execute
-    from bench.settings import Execution
+    from bench.settings import RunSettings
     from tests.bench.tiny import run
 
-    device = Execution(torch.device("cuda"))
+    device = RunSettings(torch.device("cuda"))
     torch.cuda.set_per_process_memory_fraction(1e-6)
     first = execute(run("full"), device)
     torch.cuda.set_per_process_memory_fraction(1.0)

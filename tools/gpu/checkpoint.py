@@ -8,7 +8,7 @@ from statistics import fmean
 
 from bench.grid.request import Request, grid_of
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from datasets.demo.formulas import draw_bank
 from methods.backbones.registry import EMBEDDED
 from results import Record
@@ -52,7 +52,7 @@ def pretrain_checkpoint(session: Session) -> None:
 def _probed(session: Session, weights: Path) -> float:
     """Mean of the group means of test accuracy, of linear probing over the embedded suite."""
     asked = Request("linear", tasks=session.sizes.tasks, backbone=f"demo={weights}", epochs=session.sizes.probe_epochs)
-    return _mean([execute(run, Execution(session.device)) for run in grid_of(asked)])
+    return _mean([execute(run, RunSettings(session.device)) for run in grid_of(asked)])
 
 
 def _mean(records: Sequence[Record]) -> float:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from bench.grid.request import Request, grid_of
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from datasets import suite
 from results import Record, load_all, path_of
@@ -79,7 +79,7 @@ def check_waiting(session: Session) -> None:
 
             with warnings.catch_warnings(record=True) as seen, _watched(session.device):
                 warnings.simplefilter("always")
-                execute(run, Execution(session.device, cache_features="off"), watch)
+                execute(run, RunSettings(session.device, cache_features="off"), watch)
             steps = -(-run.task.sizes["train"] // run.recipe.batch_size)
             last = waits[-1]
             rows.append(

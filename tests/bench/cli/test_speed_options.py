@@ -10,7 +10,7 @@ import bench.train.compile
 from bench.cli.speed_options import SpeedOptions
 from bench.errors import WrongCall
 from bench.runner.execute import execute
-from bench.settings import CacheLimits, Execution
+from bench.settings import CacheLimits, RunSettings
 from results import Cost
 from tests.bench.tiny import run
 
@@ -35,8 +35,8 @@ def test_wrong_amounts_are_wrong_calls(text: str) -> None:
 
 
 def test_features_lie_beside_the_records() -> None:
-    how = Execution(CPU, **SpeedOptions("on").fields(Path("here")))
-    assert how == Execution(CPU, cache_features="on", cache_folder=Path.cwd() / "here/features")
+    how = RunSettings(CPU, **SpeedOptions("on").fields(Path("here")))
+    assert how == RunSettings(CPU, cache_features="on", cache_folder=Path.cwd() / "here/features")
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")
@@ -44,7 +44,7 @@ def test_every_run_of_a_process_is_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     """A process compiles but so many versions of a function, and all methods share theirs."""
     monkeypatch.setattr("bench.runner.execute.planned_cost", lambda *_: Cost())
     monkeypatch.setitem(bench.train.compile.OPTIONS, "backend", "eager")
-    how = Execution(CPU, cache_features="off", compile="kernels")
+    how = RunSettings(CPU, cache_features="off", compile="kernels")
     with torch._dynamo.config.patch(recompile_limit=2):
         assert [execute(run("linear", seed), how).speedups.compiled for seed in range(2)] == ["kernels"] * 2
     with torch._dynamo.config.patch(recompile_limit=1):
@@ -63,7 +63,7 @@ def test_compiled_steps_are_recorded_and_train(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(torch, "compile", lambda *given, **how: calls.append(how) or trace(*given, **how))
     monkeypatch.setitem(bench.train.compile.OPTIONS, "backend", "eager")
     plain, compiled = (
-        execute(run(spec), Execution(CPU, cache_features=cache, compile=how)) for how in ("off", "kernels")
+        execute(run(spec), RunSettings(CPU, cache_features=cache, compile=how)) for how in ("off", "kernels")
     )
     assert (plain.speedups.compiled, compiled.speedups.compiled) == (None, "kernels")
     assert calls

@@ -15,7 +15,7 @@ from bench.cli.grid import grid
 from bench.errors import WrongCall
 from bench.grid.grid import Outcome
 from bench.grid.request import Request
-from bench.settings import Execution, Keep, Reading
+from bench.settings import Keep, LoaderSettings, RunSettings
 from datasets import suite
 from tests.datasets.made import suite_copy
 
@@ -37,14 +37,14 @@ def own(tmp_path: Path) -> Path:
 def run(
     data: Path,
     root: Path,
-    reading: Reading,
+    loader: LoaderSettings,
     suite: str = "vtab",
     tasks: str | None = "kitti",
     kinds: frozenset[str] = frozenset(),
     said: io.StringIO | None = None,
 ) -> Outcome:
     request = Request("linear", suite, tasks, "random:test_vit", "common", epochs=1, data=data)
-    how = Execution(torch.device("cpu"), reading=reading, keep=Keep(kinds, root))
+    how = RunSettings(torch.device("cpu"), loader=loader, keep=Keep(kinds, root))
     return grid(request, root, how, False, False, Console(file=said or io.StringIO(), width=200))
 
 
@@ -74,9 +74,9 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
 def test_a_bad_image_fails_or_is_counted_as_asked(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/test/000001.jpg").write_bytes(b"no image")
-    outcome = run(own, tmp_path / "r", Reading(workers=0))
+    outcome = run(own, tmp_path / "r", LoaderSettings(workers=0))
     assert "000001.jpg: is no image of a kind" in outcome.failed[0].read_text()
-    assert run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip")).done == 1
+    assert run(own, tmp_path / "r", LoaderSettings(workers=0, on_bad_image="skip")).done == 1
     (record,) = records(tmp_path / "r")
     assert record["score"]["skipped_images"] == {"test": 1}
 
@@ -86,7 +86,7 @@ def test_a_mended_image_makes_a_run_that_skipped_it_begin_again(
 ) -> None:
     """Also where it was damaged in its middle, so that sizes and with them the revision stay."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
-    path, skip = own / "kitti/images/test/000001.jpg", Reading(workers=0, on_bad_image="skip")
+    path, skip = own / "kitti/images/test/000001.jpg", LoaderSettings(workers=0, on_bad_image="skip")
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"\xff\xda", b"\x00\x00"))
     assert [run(own, tmp_path / "r", skip).done for _ in range(2)] == [1, 0]
@@ -107,8 +107,8 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/train800val200/000001.jpg").unlink()
     with pytest.raises(WrongCall, match=r"000001\.jpg cannot be used: .*--data .* names all.*--on-bad-image skip"):
-        run(own, tmp_path / "r", Reading(workers=0))
-    run(own, tmp_path / "r", Reading(workers=0, on_bad_image="skip"))
+        run(own, tmp_path / "r", LoaderSettings(workers=0))
+    run(own, tmp_path / "r", LoaderSettings(workers=0, on_bad_image="skip"))
     assert records(tmp_path / "r")[0]["score"]["skipped_images"] == {"train": 1}
 
 
@@ -121,11 +121,11 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
 )
 def test_what_cannot_be_run_is_said(suite: str, tasks: str | None, says: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongCall, match=says):
-        run(data, tmp_path, Reading(workers=0), suite, tasks)
+        run(data, tmp_path, LoaderSettings(workers=0), suite, tasks)
 
 
 def test_half_precision_on_a_cpu_is_said(data: Path, tmp_path: Path) -> None:
     said = io.StringIO()
     request = Request("linear,dtl:start=2", "vtab", "kitti", "random:test_vit", epochs=1, data=data)
-    grid(request, tmp_path, Execution(torch.device("cpu")), True, False, Console(file=said, width=200))
+    grid(request, tmp_path, RunSettings(torch.device("cpu")), True, False, Console(file=said, width=200))
     assert "trained in fp16, which is slow on a CPU: 1 of 2 runs" in said.getvalue()

@@ -15,7 +15,7 @@ from bench.cost.record import cost_of
 from bench.features.memory import InMemory
 from bench.features.store import Key, Store
 from bench.runner.record import Trace
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.compile import Compiler
 from methods.recipe import Recipe
 from methods.spec import parse
@@ -57,7 +57,7 @@ def test_peaks_start_when_what_compiling_took_is_there(monkeypatch: pytest.Monke
     monkeypatch.setattr(bench.runner.execute, "_forget_peaks", lambda _: told.append("forget"))
     monkeypatch.setattr(Compiler, "compiled", lambda _, network: told.append("compile") or network)
     monkeypatch.setattr(bench.runner.execute, "train", lambda *_: told.append("train"))
-    bench.runner.execute.execute(run("linear"), Execution(CPU))
+    bench.runner.execute.execute(run("linear"), RunSettings(CPU))
     assert told[-3:] == ["compile", "forget", "train"]
 
 
@@ -102,7 +102,7 @@ def test_a_run_out_of_memory_asks_for_no_peak_of_a_fresh_network(monkeypatch: py
     asked: list[Any] = []
     monkeypatch.setattr("bench.runner.record.training_peaks", lambda *given: asked.append(given) or Peaks())
     monkeypatch.setattr(bench.runner.execute, "planned_cost", lambda *_: Cost())
-    how = Execution(CPU, cache_features="on")
+    how = RunSettings(CPU, cache_features="on")
     assert bench.runner.execute.execute(run("vqt"), how).status == "ok"
     assert len(asked) == 1
 

@@ -21,7 +21,7 @@ from bench.errors import WrongCall
 from bench.grid.request import Request, grid_of
 from bench.run import Run
 from bench.train.loop import Epoch, train
-from bench.train.network import build, skeleton
+from bench.train.network import build, build_on_meta
 from bench.train.optimizer import optimizer_of, release
 from datasets.base import Split
 from methods.backbones.registry import find
@@ -95,7 +95,7 @@ def test_a_measured_step_takes_the_option() -> None:
 
 def planned(spec: str, batch_size: int = 8, **recipe: object) -> dict[str, int]:
     training = Recipe(batch_size=batch_size, **recipe)
-    parts = plan(skeleton(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
+    parts = plan(build_on_meta(VIT_B, parse(spec)[0], 100, training), 224, training).breakdown()
     return parts | {"total": sum(parts.values())}
 
 

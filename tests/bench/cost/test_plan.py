@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bench.cost.cuda_rules import Rules
 from bench.cost.plan import plan, training_peak
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from methods import METHODS, Network
 from methods.backbones.registry import find
 from methods.recipe import Recipe
@@ -19,7 +19,7 @@ GIB = 2**30
 
 def planned(spec: str, **recipe: object) -> int:
     values = Recipe(batch_size=IMAGES, **recipe)
-    return plan(skeleton(SMALL, parse(spec)[0], CLASSES, values), SIZE, values).total
+    return plan(build_on_meta(SMALL, parse(spec)[0], CLASSES, values), SIZE, values).total
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_meta_tensors_take_the_bytes_of_real_ones(spec: str, attention: str, pre
     values = {"attention": attention, "precision": precision, "drop_path": 0.1, "backbone_dropout": 0.1}
     recipe = Recipe(batch_size=IMAGES, **values)
     real = training_peak(network_of(spec, **values), *batch(IMAGES), recipe)
-    meta = plan(skeleton(SMALL, parse(spec)[0], CLASSES, recipe), SIZE, recipe)
+    meta = plan(build_on_meta(SMALL, parse(spec)[0], CLASSES, recipe), SIZE, recipe)
     assert meta.total == real.total
     assert meta.breakdown() == real.breakdown()
     assert sum(meta.breakdown().values()) == meta.total
@@ -92,19 +92,19 @@ def test_memory_falls_with_entanglement() -> None:
 def test_memory_grows_with_the_prompts_and_the_images() -> None:
     assert planned("vpt_deep:tokens=40") > planned("vpt_deep:tokens=10")
     values = Recipe(batch_size=2 * IMAGES)
-    assert plan(skeleton(SMALL, parse("lora")[0], CLASSES, values), SIZE, values).total > planned("lora")
+    assert plan(build_on_meta(SMALL, parse("lora")[0], CLASSES, values), SIZE, values).total > planned("lora")
 
 
 def test_what_is_extracted_counts_as_features() -> None:
     recipe = Recipe(batch_size=64)
-    breakdown = plan(skeleton(SMALL, parse("partial")[0], CLASSES, recipe), SIZE, recipe).breakdown()
+    breakdown = plan(build_on_meta(SMALL, parse("partial")[0], CLASSES, recipe), SIZE, recipe).breakdown()
     assert breakdown["features"] == 64 * 17 * 24 * 4
     assert breakdown["batch"] == 64 * 3 * SIZE**2 * 4 + 64 * 8
 
 
 def test_a_plan_needs_no_memory() -> None:
     recipe = Recipe(batch_size=1_000_000)
-    assert plan(skeleton(SMALL, parse("full")[0], CLASSES, recipe), SIZE, recipe).total > 300 * GIB
+    assert plan(build_on_meta(SMALL, parse("full")[0], CLASSES, recipe), SIZE, recipe).total > 300 * GIB
 
 
 TODAY, OLD = Rules(), Rules("legacy", "zeroed")
@@ -129,11 +129,11 @@ def test_vit_b16_takes_what_the_published_code_takes(
     spec: str, values: dict[str, object], rules: Rules, expected: float
 ) -> None:
     recipe = Recipe(attention="eager", batch_size=64, **values)
-    peak = plan(skeleton(find("random:vit_base_patch16_224"), parse(spec)[0], 100, recipe), 224, recipe, rules)
+    peak = plan(build_on_meta(find("random:vit_base_patch16_224"), parse(spec)[0], 100, recipe), 224, recipe, rules)
     assert peak.total / GIB == pytest.approx(expected, rel=5e-3)
 
 
 def test_states_of_no_size_follow_the_rules_of_pytorch_1_7() -> None:
     """SHERL asks of a product of nothing with nothing in which format it comes."""
     recipe = Recipe(attention="eager")
-    assert plan(skeleton(SMALL, parse("sherl")[0], CLASSES, recipe), SIZE, recipe, OLD).total > planned("sherl")
+    assert plan(build_on_meta(SMALL, parse("sherl")[0], CLASSES, recipe), SIZE, recipe, OLD).total > planned("sherl")

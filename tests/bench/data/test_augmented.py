@@ -24,7 +24,7 @@ from bench.run import Run, plan_grid
 from bench.runner.execute import execute
 from bench.runner.record import Trace, recorded
 from bench.runner.stale import lacking
-from bench.settings import Execution, Reading
+from bench.settings import LoaderSettings, RunSettings
 from datasets import Split, Task, locate, suite
 from datasets.transforms.decoding import BadImage
 from datasets.transforms.preprocessing import PRESETS
@@ -38,8 +38,8 @@ from tests.methods.small import SMALL
 
 CPU = torch.device("cpu")
 COUNT = 13  # training images: no multiple of a batch or of a piece
-HERE = Execution(CPU, reading=Reading(workers=0))
-AWAY = Execution(CPU, reading=Reading(workers=2))
+HERE = RunSettings(CPU, loader=LoaderSettings(workers=0))
+AWAY = RunSettings(CPU, loader=LoaderSettings(workers=2))
 
 
 def listed(folder: Path, name: str, count: int, size: int = 24) -> dict[str, int]:
@@ -78,7 +78,7 @@ def asked(data: Path, preset: str, seed: int = 0, method: str = "linear", **reci
     return plan_grid(SMALL, parse_list(method), there, there.tasks, "common", [seed], values)[0]
 
 
-def batches(run: Run, how: Execution, **recipe: object) -> list[tuple[Tensor, Tensor]]:
+def batches(run: Run, how: RunSettings, **recipe: object) -> list[tuple[Tensor, Tensor]]:
     """All that is trained on."""
     split, skipped = training_split(run, how)
     assert isinstance(split, Augmented)
@@ -177,7 +177,7 @@ def test_a_training_that_ends_early_leaves_no_process(data: Path) -> None:
 
 @pytest.mark.parametrize("how", [HERE, AWAY])
 def test_a_bad_image_fails_with_its_name_or_is_left_out(
-    how: Execution, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: RunSettings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run = asked(data, "vpt_fgvc")
@@ -188,7 +188,7 @@ def test_a_bad_image_fails_with_its_name_or_is_left_out(
         path.write_bytes(whole[:-30])
         with pytest.raises(BadImage, match=r"^\S.*train 7\.png: the PNG ends too early[^\n]*$"):
             batches(run, how)
-        skip = dataclasses.replace(how, reading=dataclasses.replace(how.reading, on_bad_image="skip"))
+        skip = dataclasses.replace(how, loader=dataclasses.replace(how.loader, on_bad_image="skip"))
         split, skipped = training_split(run, skip)
         assert (len(split), skipped) == (COUNT - 1, 1)
     finally:
@@ -261,7 +261,7 @@ def test_what_is_not_augmented_is_trained_on_as_before(tmp_path: Path) -> None:
         split, _ = training_split(run, HERE)
         assert isinstance(split, Split)
         assert torch.equal(split.images, run.task.load("train", PRESETS[preset], 32).images)
-        assert split.images is load(run, "train", HERE.reading, in_memory=True).split.images
+        assert split.images is load(run, "train", HERE.loader, in_memory=True).split.images
         order = torch.Generator().manual_seed(3)
         plain = [pair for _ in range(2) for pair in shuffled(split, 5, False, order)]
         assert same(list(passes(split, run.recipe, 3)), plain)

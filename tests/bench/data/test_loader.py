@@ -11,7 +11,7 @@ import bench.data.loader
 from bench.data.batches import batches, picked
 from bench.data.loader import Streamed
 from bench.data.splits import load_split
-from bench.settings import Reading
+from bench.settings import LoaderSettings
 from datasets import PRESETS, Task, locate, suite
 from datasets.transforms.decoding import BadImage
 from tests.datasets.made import json_task
@@ -73,7 +73,7 @@ def test_a_bad_image_fails_with_its_name(own: Task, tmp_path: Path, workers: int
     bad = tmp_path / "dtd/images/test/000067.png"
     bad.write_bytes(bad.read_bytes()[:-30])
     with pytest.raises(BadImage, match=r"^\S*/dtd/images/test/000067\.png: the PNG ends too early[^\n]*$"):
-        load_split(own, "test", PRESET, 16, Reading(workers))
+        load_split(own, "test", PRESET, 16, LoaderSettings(workers))
 
 
 def test_what_cannot_be_preprocessed_is_an_image_with_a_name(own: Task) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from bench.data.loader import Streamed
 from bench.data.splits import load, load_split, pixels_of
-from bench.settings import Reading
+from bench.settings import LoaderSettings
 from datasets import PRESETS, Task, locate, suite
 from datasets.base import Example
 from tests.bench.tiny import CLASSES, examples, run
@@ -28,9 +28,9 @@ def test_runs_on_one_task_decode_it_once() -> None:
     calls: list[str] = []
     task = counted(calls)
     runs = [dataclasses.replace(run(method), task=task) for method in ("linear", "lora")]
-    first, second = (load(asked, "train", Reading()) for asked in runs)
+    first, second = (load(asked, "train", LoaderSettings()) for asked in runs)
     assert first is second
-    assert load(runs[0], "test", Reading()) is not first
+    assert load(runs[0], "test", LoaderSettings()) is not first
     assert calls == ["train", "test"]
 
 
@@ -50,7 +50,7 @@ def test_what_changes_the_pixels_is_another_split() -> None:
     plain = dataclasses.replace(run(), task=task)
     other = dataclasses.replace(run(preprocessing="dtl"), task=task)
     newer = dataclasses.replace(run(), task=dataclasses.replace(task, revision="2"))
-    pixels = [load(asked, "train", Reading()).split.images for asked in (plain, other, newer)]
+    pixels = [load(asked, "train", LoaderSettings()).split.images for asked in (plain, other, newer)]
     assert len(calls) == 3
     assert not torch.equal(pixels[0], pixels[1])
 
@@ -58,7 +58,7 @@ def test_what_changes_the_pixels_is_another_split() -> None:
 VTAB = suite("vtab")
 DTD = next(task for task in VTAB.tasks if task.name == "dtd")
 PRESET = PRESETS["synqt"]
-SKIP = Reading(workers=0, on_bad_image="skip")
+SKIP = LoaderSettings(workers=0, on_bad_image="skip")
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_what_was_used_longest_ago_is_decoded_again(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("bench.data.splits.RECENT_BYTES", 22 * 3 * 32 * 32)  # a training and a test split
     first, other = (dataclasses.replace(run(preprocessing=name), task=task) for name in ("checkpoint", "dtl"))
     for asked, split in ((first, "train"), (first, "test"), (first, "train"), (other, "test"), (first, "train")):
-        load(asked, split, Reading())
+        load(asked, split, LoaderSettings())
     assert calls == ["train", "test", "test"]
-    load(first, "test", Reading())
+    load(first, "test", LoaderSettings())
     assert calls == ["train", "test", "test", "test"]
 
 

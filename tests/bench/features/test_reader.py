@@ -22,7 +22,7 @@ from bench.features.reader import store_for
 from bench.features.store import Key
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import CacheLimits, Execution
+from bench.settings import CacheLimits, RunSettings
 from datasets import Task
 from datasets.base import Split
 from datasets.transforms.preprocessing import PRESETS
@@ -33,7 +33,7 @@ from tests.bench.tiny import CLASSES, examples, run
 from tests.methods.small import SPECS, network_of
 
 CPU = torch.device("cpu")
-OFF, ON = Execution(CPU, cache_features="off"), Execution(CPU, cache_features="on")
+OFF, ON = RunSettings(CPU, cache_features="off"), RunSettings(CPU, cache_features="on")
 STAGED = ["vqt:keep=0.5", "head2toe:size=24:fraction=0.25"]
 
 
@@ -44,10 +44,10 @@ def _no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def auto() -> Execution:
+def auto() -> RunSettings:
     """A store of its own."""
-    store_for(Execution(CPU)).clear()
-    return Execution(CPU)
+    store_for(RunSettings(CPU)).clear()
+    return RunSettings(CPU)
 
 
 def asked(spec: str, **recipe: Any) -> Run:
@@ -64,10 +64,10 @@ def lasting(spec: str, **recipe: Any) -> Run:
 @pytest.mark.parametrize("attention", ["fused", "eager"])
 def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
     """One store serves all of them, so that most read what another one left."""
-    store_for(Execution(CPU)).clear()
+    store_for(RunSettings(CPU)).clear()
     for spec in [*SPECS, *STAGED] if attention == "fused" else ["vqt", "synqt", "lst", *STAGED]:
         plain, cached = (
-            execute(asked(spec, attention=attention), how) for how in (OFF, Execution(CPU, cache_features="on"))
+            execute(asked(spec, attention=attention), how) for how in (OFF, RunSettings(CPU, cache_features="on"))
         )
         assert cached.score == plain.score, spec
         assert plain.speedups == Speedups(feature_cache_reason="switched off")
@@ -76,7 +76,7 @@ def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
         assert cached.speedups.feature_cache_same is (None if learns else True), spec
 
 
-def test_states_of_one_method_serve_another(auto: Execution) -> None:
+def test_states_of_one_method_serve_another(auto: RunSettings) -> None:
     first, second, third = (execute(asked(spec), auto).speedups for spec in ("lst", "dtl", "linear"))
     assert first.feature_cache_seconds > 0
     assert second.feature_cache_seconds == 0
@@ -84,13 +84,13 @@ def test_states_of_one_method_serve_another(auto: Execution) -> None:
     assert third.feature_cache_seconds > 0  # the pooled feature was not there
 
 
-def test_seeds_of_random_weights_do_not_share(auto: Execution) -> None:
+def test_seeds_of_random_weights_do_not_share(auto: RunSettings) -> None:
     first, other, again = (execute(dataclasses.replace(asked("linear"), seed=seed), auto) for seed in (0, 1, 0))
     assert [record.speedups.feature_cache_seconds > 0 for record in (first, other, again)] == [True, True, False]
     assert first.score == again.score != other.score
 
 
-def test_the_frozen_part_is_computed_once(auto: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_frozen_part_is_computed_once(auto: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     original = bench.features.reader.batches
     monkeypatch.setattr(bench.features.reader, "batches", lambda *given: seen.append(len(given[0])) or original(*given))
@@ -108,20 +108,20 @@ def test_the_frozen_part_is_computed_once(auto: Execution, monkeypatch: pytest.M
         ("vqt:embedding_dropout=0.1", {}, "the frozen part is random in training"),
     ],
 )
-def test_the_record_says_why_features_were_not_kept(auto: Execution, spec: str, recipe: Any, reason: str) -> None:
+def test_the_record_says_why_features_were_not_kept(auto: RunSettings, spec: str, recipe: Any, reason: str) -> None:
     record = execute(asked(spec, **recipe), auto)
     assert (record.speedups.feature_cache, record.speedups.feature_cache_reason) == (None, reason)
     assert record.score == execute(asked(spec, **recipe), OFF).score
 
 
-def test_a_backbone_in_evaluation_mode_is_not_random(auto: Execution) -> None:
+def test_a_backbone_in_evaluation_mode_is_not_random(auto: RunSettings) -> None:
     plain, cached = (execute(asked("lst", drop_path=0.1), how) for how in (OFF, auto))
     assert cached.speedups.feature_cache == "device"
     assert cached.score == plain.score
 
 
 def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promised(
-    auto: Execution, monkeypatch: pytest.MonkeyPatch
+    auto: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observe = Entangled.observe
 
@@ -136,7 +136,7 @@ def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promise
     assert forced.score != plain.score
 
 
-def test_features_that_are_not_those_kept_are_never_read(auto: Execution) -> None:
+def test_features_that_are_not_those_kept_are_never_read(auto: RunSettings) -> None:
     """Whatever the key missed: digits may differ on a device, features may not."""
     filled = execute(asked("linear"), auto)
     assert (filled.speedups.feature_cache, filled.speedups.test_cached) == ("device", True)
@@ -170,7 +170,7 @@ def test_the_key_follows_what_makes_features(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_later_stage_that_fits_nowhere_is_not_called_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    how = Execution(CPU, cache_features="on")
+    how = RunSettings(CPU, cache_features="on")
     store, calls = store_for(how), list[int]()
     store.clear()
     kept = store.kept
@@ -181,7 +181,7 @@ def test_a_later_stage_that_fits_nowhere_is_not_called_kept(monkeypatch: pytest.
 
 
 def test_memory_that_cannot_be_had_costs_a_place_and_not_the_run(
-    auto: Execution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    auto: RunSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As where pinning fails, whose error is none of being out of memory."""
     blank = InMemory.blank
@@ -208,7 +208,7 @@ def test_what_stops_the_filling_leaves_nothing_on_disk(tmp_path: Path, monkeypat
         return observe(network, images)
 
     monkeypatch.setattr(Queried, "observe", interrupted)
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         execute(lasting("vqt"), how)
     assert len(seen) == 2
@@ -216,7 +216,7 @@ def test_what_stops_the_filling_leaves_nothing_on_disk(tmp_path: Path, monkeypat
 
 
 def test_running_out_of_memory_without_features_has_its_own_reason(
-    auto: Execution, monkeypatch: pytest.MonkeyPatch
+    auto: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What other runs kept may be in the way, so the run is tried again; what it says of itself stays true."""
     execute(asked("linear"), auto)
@@ -229,20 +229,20 @@ def test_running_out_of_memory_without_features_has_its_own_reason(
 
 
 def test_what_fits_nowhere_is_not_kept() -> None:
-    record = execute(asked("lst"), Execution(CPU, cache_limits=CacheLimits(device=100_000)))
+    record = execute(asked("lst"), RunSettings(CPU, cache_limits=CacheLimits(device=100_000)))
     assert record.speedups.feature_cache_reason == "the features fit nowhere within the limits"
     assert record.score == execute(asked("lst"), OFF).score
 
 
 def test_memory_is_bounded() -> None:
-    how = Execution(CPU, cache_limits=CacheLimits(device=900_000))
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=900_000))
     for seed in range(4):
         execute(dataclasses.replace(asked("lst"), seed=seed), how)
     assert store_for(how).places[0].used() <= 900_000
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk_and_is_found_there(tmp_path: Path) -> None:
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     first = execute(lasting("vqt", evaluate_every=0), how)
     bench.features.reader.store_of.cache_clear()  # as another process would begin
     second = execute(lasting("vqt", evaluate_every=0), how)
@@ -252,7 +252,7 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_found_there(tmp_path: P
 
 
 def test_data_without_a_revision_leave_nothing_on_disk(tmp_path: Path) -> None:
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     record = execute(asked("vqt"), how)
     assert record.speedups.feature_cache is None
     assert not list(tmp_path.iterdir())
@@ -278,7 +278,7 @@ def test_images_that_were_mended_in_place_have_features_of_their_own(
     monkeypatch.setattr(
         "bench.data.splits.IN_MEMORY_BYTES", memory
     )  # test images are decoded as they are read, or once
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path / "features", cache_features="on")
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path / "features", cache_features="on")
     swapped = execute(pictures(tmp_path / "own", mended=False), how)
     bench.features.reader.store_of.cache_clear()
     run = pictures(tmp_path / "own", mended=True)
@@ -289,7 +289,7 @@ def test_images_that_were_mended_in_place_have_features_of_their_own(
 
 
 def test_what_was_kept_before_a_forced_call_is_not_read(tmp_path: Path) -> None:
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     execute(lasting("vqt", evaluate_every=0), how)
     forced = dataclasses.replace(how, features_since=time.time())
     first, second = (execute(lasting("vqt", evaluate_every=0), forced).speedups for _ in range(2))
@@ -297,13 +297,13 @@ def test_what_was_kept_before_a_forced_call_is_not_read(tmp_path: Path) -> None:
     assert first.feature_cache_seconds > second.feature_cache_seconds == 0
 
 
-def test_a_test_split_is_kept_when_it_is_scored_again(auto: Execution) -> None:
+def test_a_test_split_is_kept_when_it_is_scored_again(auto: RunSettings) -> None:
     once, again = (execute(asked("vqt", evaluate_every=0), auto).speedups.test_cached for _ in range(2))
     often = execute(asked("linear"), auto).speedups.test_cached
     assert (once, again, often) == (False, True, True)
 
 
-def test_the_record_states_bytes_and_type_and_survives(auto: Execution, tmp_path: Path) -> None:
+def test_the_record_states_bytes_and_type_and_survives(auto: RunSettings, tmp_path: Path) -> None:
     record: Record = execute(asked("linear"), auto)
     assert (record.speedups.feature_cache_bytes, record.speedups.feature_cache_type) == (12 * 24 * 4, "float32")
     assert load(save(tmp_path, record)) == record
@@ -311,14 +311,14 @@ def test_the_record_states_bytes_and_type_and_survives(auto: Execution, tmp_path
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("spec", ["linear", "lst", "vqt", "head2toe"])
-def test_half_precision_is_close(auto: Execution, spec: str, precision: str) -> None:
+def test_half_precision_is_close(auto: RunSettings, spec: str, precision: str) -> None:
     plain, cached = (execute(asked(spec, precision=precision, epochs=1), how) for how in (OFF, auto))
     assert cached.speedups.feature_cache == "device"
     first = cached.score.train_losses[0]  # a stage after it may have selected another feature
     assert first == pytest.approx(plain.score.train_losses[0], rel=2e-2)
 
 
-def test_what_is_kept_makes_way_when_memory_runs_out(auto: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_makes_way_when_memory_runs_out(auto: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     train, stored = bench.runner.execute.train, []
 
     def scarce(network: Any, split: Any, *rest: Any) -> None:
@@ -338,7 +338,7 @@ def test_a_disk_that_fills_up_costs_the_cache_and_not_the_run(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    how = Execution(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
+    how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     record = execute(lasting("vqt"), how)
     assert (record.status, record.speedups.feature_cache) == ("ok", None)
     assert not list(tmp_path.iterdir())

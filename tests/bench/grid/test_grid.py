@@ -21,13 +21,13 @@ from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
 from bench.grid.progress import Screen
 from bench.run import Run
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from results import Cost, Record
 from results.claims import LEASE_SECONDS, Claims, claim_path
 from tests.bench.tiny import runs
 from tests.results.test_claims import leave_from_elsewhere
 
-CPU = Execution(torch.device("cpu"))
+CPU = RunSettings(torch.device("cpu"))
 
 
 def go(asked: list[Run], root: Path, force: bool = False) -> tuple[Outcome, str]:

@@ -15,12 +15,12 @@ from bench.cli.grid import grid
 from bench.cli.guard import check_folder
 from bench.errors import WrongCall
 from bench.grid.request import Request, device_of, grid_of
-from bench.settings import Execution
+from bench.settings import RunSettings
 from methods import METHODS
 from methods.backbones.registry import ARCHITECTURES, BACKBONES, Backbone
 from tests.bench.tiny import SUITE
 
-CPU = Execution(torch.device("cpu"))
+CPU = RunSettings(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)

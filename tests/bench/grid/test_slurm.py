@@ -14,7 +14,7 @@ import results
 from bench.errors import WrongCall
 from bench.grid.request import Request, record_of, runs_at, runs_of
 from bench.grid.slurm import Job, slurm_options
-from bench.settings import Execution, Keep, Reading
+from bench.settings import Keep, LoaderSettings, RunSettings
 from datasets import suite
 from methods.backbones.registry import EMBEDDED
 from results import Cost
@@ -39,7 +39,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
 
 def words(request: Request, root: Path, records: list[str] | None = None, **how: Any) -> dict[str, Any]:
     """What is submitted; it is pickled without anything of ours in it."""
-    settings = Execution(torch.device("cpu"), **{"reading": Reading(workers=0), "cache_features": "off", **how})
+    settings = RunSettings(torch.device("cpu"), **{"loader": LoaderSettings(workers=0), "cache_features": "off", **how})
     made = {
         "request": dataclasses.asdict(request.absolute()),
         "records": records or [record_of(run) for run in runs_of(request)],

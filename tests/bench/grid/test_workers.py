@@ -22,12 +22,12 @@ from bench.grid.workers import Workers, _Voice, count_of, workers_of
 from bench.machine import cores
 from bench.run import Run
 from bench.runner.attempt import log_path
-from bench.settings import CacheLimits, Execution
+from bench.settings import CacheLimits, RunSettings
 from bench.train.loop import Epoch
 from tests.bench.faulty import planned
 from tests.bench.tiny import run, runs
 
-CPU = Execution(torch.device("cpu"))
+CPU = RunSettings(torch.device("cpu"))
 
 
 def go(asked: list[Run], root: Path) -> tuple[Outcome, str]:
@@ -135,7 +135,7 @@ def test_workers_share_the_machine(tmp_path: Path) -> None:
     assert workers.plan() == runs_of(asked)
     for settings in workers.settings:
         assert settings.cache_limits.processes == 2
-        assert settings.reading.workers == max(1, cores() // 2)
+        assert settings.loader.workers == max(1, cores() // 2)
     whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
     assert half.limit == whole.limit // 2
 

@@ -21,7 +21,7 @@ from bench.grid.request import Request, grid_of
 from bench.runner.artifacts import _compact, kinds_of
 from bench.runner.execute import execute
 from bench.runner.restore import rebuild
-from bench.settings import Execution, Keep
+from bench.settings import Keep, RunSettings
 from datasets.transforms.decoding import BadImage, decode
 from methods import METHODS, Network
 from methods.backbones.registry import BACKBONES, Backbone
@@ -41,7 +41,7 @@ def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kept(root: Path, method: str, kinds: frozenset[str] = BOTH, backbone: Backbone = SMALL) -> Record:
     asked = dataclasses.replace(run(method, epochs=1), backbone=backbone)
-    record = execute(asked, Execution(torch.device("cpu"), keep=Keep(kinds, root)))
+    record = execute(asked, RunSettings(torch.device("cpu"), keep=Keep(kinds, root)))
     results.save(root, record)
     return record
 
@@ -154,7 +154,7 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
         folder.mkdir(parents=True, exist_ok=True)
         image.save(folder / f"{number}.png")
     (one,) = grid_of(Request("linear", f"folder:{images}:shots=2", backbone=SMALL.name, recipe="demo", epochs=1))
-    record = execute(one, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    record = execute(one, RunSettings(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
     path = results.save(tmp_path, record)
     photo = (images / "bird [1]" / "1.png").rename(tmp_path / "1.png")
     shutil.rmtree(images)
@@ -191,7 +191,7 @@ def test_predict_reads_files_as_the_run_did(tmp_path: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             image.convert(modes[number % 5]).save(folder / f"{number}.png", exif=exif.tobytes())
     (one,) = grid_of(Request("lora", f"folder:{tmp_path / 'pets'}", backbone=SMALL.name, recipe="demo", epochs=2))
-    record = execute(one, Execution(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    record = execute(one, RunSettings(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
     assert record.preprocessing["rendering"] == "viewed"
     path, files = results.save(tmp_path, record), sorted((tmp_path / "pets" / "test").glob("*/*.png"))
     answer = predict(path, files, 1, None, "cpu")

@@ -8,15 +8,15 @@ import torch
 
 import bench.runner.execute
 from bench.runner.execute import execute, planned_cost
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch
-from bench.train.network import count, skeleton
+from bench.train.network import build_on_meta, count
 from methods.backbones.registry import ARCHITECTURES, find
 from results import Record, load, save
 from tests.bench.tiny import CLASSES, run, task
 from tests.methods.small import SMALL
 
-CPU = Execution(torch.device("cpu"))
+CPU = RunSettings(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_record_says_what_was_run(record: Record, tmp_path: Any) -> None:
 
 def test_a_record_says_what_it_cost(record: Record) -> None:
     cost, asked = record.cost, run("lora", epochs=5, evaluate_every=2)
-    counts = count(skeleton(SMALL, asked.resolved, CLASSES, asked.recipe))
+    counts = count(build_on_meta(SMALL, asked.resolved, CLASSES, asked.recipe))
     assert {name: getattr(cost, name) for name in dataclasses.asdict(counts)} == dataclasses.asdict(counts)
     assert sum(cost.planned_breakdown.values()) == cost.planned_peak_bytes > 4 * cost.total
     assert (cost.peak_bytes, cost.reserved_bytes) == (None, None)  # measured on CUDA only

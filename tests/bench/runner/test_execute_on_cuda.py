@@ -10,7 +10,7 @@ import bench.features.reader
 import bench.runner.execute
 from bench.data.batches import on_device
 from bench.features.store import Key, store_of
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.network import build
 from datasets.base import Split
 from results import Cost, Record
@@ -58,7 +58,7 @@ def test_the_energy_of_training_is_that_between_its_epochs(monkeypatch: pytest.M
 
 
 def test_without_a_counter_a_record_has_no_energy() -> None:
-    record = bench.runner.execute.execute(run(epochs=1), Execution(torch.device("cpu")))
+    record = bench.runner.execute.execute(run(epochs=1), RunSettings(torch.device("cpu")))
     assert record.cost.train_seconds is not None
     assert record.cost.train_joules is None
 
@@ -70,10 +70,10 @@ def executed(spec: str, patch: pytest.MonkeyPatch, epochs: int = 1, **how: Any) 
     with pytest.MonkeyPatch.context() as inner, pretended(inner):
         for name, answer in ANSWERS.items():
             inner.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
-        return bench.runner.execute.execute(asked, Execution(torch.device("cuda"), **how))
+        return bench.runner.execute.execute(asked, RunSettings(torch.device("cuda"), **how))
 
 
-def load(run: Any, how: Execution, trace: Any) -> tuple[Split, Split]:
+def load(run: Any, how: RunSettings, trace: Any) -> tuple[Split, Split]:
     """Images of nothing, the training split on the device."""
     train, test = (
         Split(torch.zeros(count, 3, SIZE, SIZE, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64))

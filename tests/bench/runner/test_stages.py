@@ -15,9 +15,9 @@ from bench.cost.plan import plan
 from bench.data.batches import Normaliser
 from bench.run import Run, plan_grid
 from bench.runner.execute import execute
-from bench.settings import Execution
+from bench.settings import RunSettings
 from bench.train.loop import Epoch, train
-from bench.train.network import skeleton
+from bench.train.network import build_on_meta
 from bench.train.step import loss_of
 from datasets import Suite, Task
 from datasets.base import Example, Split
@@ -27,7 +27,7 @@ from methods.spec import parse
 from tests.methods.small import CLASSES, SIZE, SMALL, network_of
 
 CPU = torch.device("cpu")
-HERE = Execution(CPU)
+HERE = RunSettings(CPU)
 PLAIN = Normaliser.of((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
 
 
@@ -119,7 +119,7 @@ def test_a_penalty_trains_in_half_precision(precision: str) -> None:
 def test_the_plan_counts_a_penalty() -> None:
     recipe = Recipe(batch_size=4)
     with_one, without = (
-        plan(skeleton(SMALL, parse(f"head2toe:penalty={p}")[0], 500, recipe), SIZE, recipe) for p in (1e-4, 0)
+        plan(build_on_meta(SMALL, parse(f"head2toe:penalty={p}")[0], 500, recipe), SIZE, recipe) for p in (1e-4, 0)
     )
     weight = 500 * (4 * 17 * 24 + 12 * (3 * 17 * 24 + 17 * 96)) * 4
     assert without.total <= with_one.total < without.total + 0.1 * weight

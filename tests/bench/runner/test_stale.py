@@ -16,7 +16,7 @@ from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen
 from bench.run import Run
 from bench.runner import attempt, stale
-from bench.settings import Execution, Keep
+from bench.settings import Keep, RunSettings
 from results import Cost, Record, load_costs
 from results.verify import verify
 from tests.bench import tiny
@@ -30,7 +30,7 @@ KEEP = Keep(frozenset({"weights"}))
 def go(asked: list[Run], root: Path, **how: object) -> tuple[int, int, str]:
     """How many runs were done and were there, and what was said."""
     console = Console(file=io.StringIO(), width=300)
-    execution = Execution(torch.device("cpu"), **how)
+    execution = RunSettings(torch.device("cpu"), **how)
     pending = look(asked, root, False, execution.keep.kinds, execution.stale)
     _say_again(pending, console)
     _say_stale(pending, console)
