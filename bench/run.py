@@ -15,7 +15,7 @@ from methods.backbones.registry import Backbone
 from methods.recipe import Context, Recipe, called, resolve
 from results import Identity
 
-__all__ = ["Run", "plan_grid"]
+__all__ = ["Run", "context_of", "plan_grid"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class Run:
         return dataclasses.asdict(self.resolved)
 
 
+def context_of(suite: Suite, backbone: Backbone) -> Context:
+    """Return what a recipe is told of a run besides its method and task."""
+    return Context(suite.name, backbone.family, suite.preprocessing or None)
+
+
 def plan_grid(
     backbone: Backbone,
     methods: Sequence[Method],
@@ -71,7 +76,7 @@ def plan_grid(
 ) -> list[Run]:
     """Every combination, a task at a time: so that tables fill column by column."""
     runs = []
-    context = Context(suite.name, backbone.family, suite.preprocessing or None)
+    context = context_of(suite, backbone)
     places = {task.name: place for place, task in enumerate(suite.tasks)}
     for seed, task, method in itertools.product(seeds, tasks, methods):
         resolved_recipe, resolved = resolve(recipe, method, task.name, overrides, context)

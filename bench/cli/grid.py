@@ -24,7 +24,7 @@ from bench.errors import WrongCall
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
 from bench.grid.progress import Screen
-from bench.grid.request import Request, grid_of
+from bench.grid.request import Request, grid_of, plan_of
 from bench.grid.slurm import SlurmOptions, run_on_slurm
 from bench.grid.workers import count_of, workers_of
 from bench.run import Run
@@ -90,9 +90,8 @@ def grid(
     if count > 1:
         pending.left[:] = longest_first(pending.left)
     with Screen(runs, console, count) as screen:
-        outcome = run_grid(
-            pending, root, settings, screen, workers_of(request, pending.left, root, settings, launch.workers)
-        )
+        workers = workers_of(plan_of(request, pending.left), root, settings, launch.workers)
+        outcome = run_grid(pending, root, settings, screen, workers)
     if not outcome.stopped:
         done = numbered(outcome.done, "run")
         console.print(f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")

@@ -105,11 +105,10 @@ def _carry_out(
     """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
     runs = [run for _, _, run in due]
     pending = look(runs, root, False, settings.keep.kinds, settings.stale)
-    workers = workers_of(request, pending.left, root, settings, launch.workers)
-    if workers is not None:
-        left = {id(run) for run in pending.left}
-        words = [trial_words(search, trial) for search, trial, run in due if id(run) in left]
-        workers.plan = functools.partial(runs_of_trials, request.absolute(), words)
+    left = {id(run) for run in pending.left}
+    words = [trial_words(search, trial) for search, trial, run in due if id(run) in left]
+    plan = functools.partial(runs_of_trials, request.absolute(), words)
+    workers = workers_of(plan, root, settings, launch.workers)
     with Screen(runs, console, count_of(settings.device, launch.workers)) as screen:
         outcome = run_grid(pending, root, settings, screen, workers)
     for search, trial, run in due:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,11 +17,26 @@ from bench.run import Run
 from bench.train.loop import Epoch
 from results import Record
 
-__all__ = ["Screen"]
+__all__ = ["LiveView", "Screen"]
 
 
-class Screen:
-    """Told what happens by the grid; a context manager that owns the live view of a terminal."""
+class LiveView:
+    """A context manager that shows what `live` draws while it is entered, on a terminal alone."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def __enter__(self) -> Self:
+        if self._live.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+
+class Screen(LiveView):
+    """Told what happens by the grid."""
 
     def __init__(self, runs: Sequence[Run], console: Console, workers: int = 1) -> None:
         self._console = console
@@ -31,15 +47,7 @@ class Screen:
         self._bars = _bars(console)
         self._all = self._bars.add_task("runs", total=len(runs), loss="")
         self._workers = [self._bars.add_task("", total=None, visible=False, loss="") for _ in range(workers)]
-        self._live = Live(console=console, get_renderable=self._view, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> Screen:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._live.stop()
+        super().__init__(Live(console=console, get_renderable=self._view, refresh_per_second=4, transient=True))
 
     def there(self, run: Run, record: Record) -> None:
         """A run that was finished before this grid started."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ import results
 from bench.data.batches import statistics_of
 from bench.errors import WrongCall
 from bench.names import check, suite_of
-from bench.run import Run, plan_grid
+from bench.run import Run, context_of, plan_grid
 from bench.train.network import build_on_meta
 from bench.train.optimizer import check_installed
 from datasets.base import NotHere, Suite, Task
@@ -26,11 +27,12 @@ from methods import Method, Unsupported
 from methods.backbones.normalisation import parse_normalise
 from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path, resized
 from methods.backbones.weights import WeightsError
-from methods.recipe import Context, NotHeld, is_file, resolve, settings_of
+from methods.recipe import NotHeld, is_file, resolve, settings_of
 from methods.spec import parse_list
 
 __all__ = [
-    "OVERRIDES", "OtherRuns", "Request", "device_of", "grid_of", "normalised", "record_of", "runs_at", "runs_of",
+    "OVERRIDES", "OtherRuns", "Request", "device_of", "grid_of", "normalised", "plan_of", "record_of", "runs_at",
+    "runs_of",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -150,6 +152,11 @@ def runs_at(request: Request, records: Sequence[str]) -> list[Run]:
     return [known[record] for record in records]
 
 
+def plan_of(request: Request, runs: Sequence[Run]) -> Callable[[], Sequence[Run]]:
+    """Return how another process makes these runs of the request again, since images' sources do not travel."""
+    return functools.partial(runs_at, request.absolute(), [record_of(run) for run in runs])
+
+
 def normalised(backbone: Backbone, words: str | None) -> Backbone:
     """The backbone with the statistics that `--normalise` names. Raises ValueError."""
     if words is None:
@@ -177,7 +184,7 @@ def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) ->
 
 def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbone) -> list[Method]:
     """Those of all methods for which the recipe holds; who asks for one of the others by name gets an error."""
-    context = Context(suite.name, backbone.family, suite.preprocessing or None)
+    context = context_of(suite, backbone)
     refused: dict[Method, NotHeld] = {}
     for method in methods:
         try:

@@ -29,7 +29,7 @@ from bench.errors import WrongCall
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid
 from bench.grid.progress import Screen
-from bench.grid.request import OtherRuns, Request, device_of, record_of, runs_at
+from bench.grid.request import OtherRuns, Request, device_of, plan_of, record_of, runs_at
 from bench.grid.workers import count_of, workers_of
 from bench.names import check
 from bench.runner.attempt import log_path
@@ -152,7 +152,7 @@ def _walk(words: dict[str, Any], root: Path, console: Console) -> Outcome:
             _log(root, record, str(error))
         runs = runs_at(request, [record for record in records if record not in error.gone])
     pending = look(runs, root, False, settings.keep.kinds, settings.stale)
-    workers = workers_of(request, pending.left, root, settings, None)
+    workers = workers_of(plan_of(request, pending.left), root, settings, None)
     with Screen(runs, console, count_of(settings.device, None)) as screen:
         return run_grid(pending, root, settings, screen, workers, root / words["failed"])
 

@@ -27,7 +27,6 @@ import torch
 
 from bench.data.loader import end_with_parent
 from bench.errors import WrongCall
-from bench.grid.request import Request, record_of, runs_at
 from bench.machine import cores
 from bench.run import Run
 from bench.runner.attempt import Event, Tries, attempt, write_log
@@ -89,14 +88,13 @@ def count_of(device: torch.device, asked: int | None) -> int:
 
 
 def workers_of(
-    request: Request, runs: Sequence[Run], root: Path, settings: RunSettings, asked: int | None
+    plan: Callable[[], Sequence[Run]], root: Path, settings: RunSettings, asked: int | None
 ) -> Workers | None:
-    """Return the processes that do these runs of the request; None on a CPU when no number is asked for."""
+    """Return the processes that do the runs of `plan`; None on a CPU when no number is asked for."""
     if asked is None and settings.device.type == "cpu":
         return None
     count = count_of(settings.device, asked)
     shares = [_share(settings, worker, count) for worker in range(count)]
-    plan = functools.partial(runs_at, request.absolute(), [record_of(run) for run in runs])
     return Workers(plan, root, shares, max(1, torch.get_num_threads() // count))
 
 

@@ -25,9 +25,9 @@ from optuna.trial import FrozenTrial, TrialState
 import datasets
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
-from bench.run import Run
+from bench.run import Run, context_of
 from methods import Method
-from methods.recipe import Context, resolve
+from methods.recipe import resolve
 from methods.space import Choice, Range, Space, is_grid, points, spaces_of
 from methods.spec import parse
 from results import Record
@@ -180,7 +180,7 @@ def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
     method = _changed(base.method, {key: value for key, value in values.items() if key in settings})
     overrides = request.overrides()[0] | {key: value for key, value in values.items() if key not in settings}
     suite = datasets.SUITES[base.suite.partition(":")[0]]  # options change no recipe; no folder is read again
-    context = Context(base.suite, base.backbone.family, suite.preprocessing or None)
+    context = context_of(suite, base.backbone)
     recipe, resolved = resolve(request.recipe or suite.recipe, method, base.task.name, overrides, context)
     return dataclasses.replace(base, method=method, resolved=resolved, recipe=recipe)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import rich.box
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+
+from bench.grid.progress import LiveView
 
 __all__ = ["Screen"]
 
@@ -30,8 +31,8 @@ class Stage:
     line: str = ""
 
 
-class Screen:
-    """Told what happens by a session; a context manager that owns the live table of a terminal.
+class Screen(LiveView):
+    """Told what happens by a session.
 
     Lines are printed in both cases: on a terminal they scroll above the table.
     """
@@ -41,15 +42,7 @@ class Screen:
         self._stages = {name: Stage() for name in stages}
         self._started = time.monotonic()
         self._now: Stage | None = None  # the stage that runs
-        self._live = Live(console=console, get_renderable=self._table, refresh_per_second=2)
-
-    def __enter__(self) -> Screen:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._live.stop()
+        super().__init__(Live(console=console, get_renderable=self._table, refresh_per_second=2))
 
     def say(self, text: str) -> None:
         """A line, with the seconds since the start."""

@@ -17,7 +17,7 @@ from bench.features.store import store_of
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, look, run_grid
 from bench.grid.progress import Screen
-from bench.grid.request import Request, record_of, runs_of
+from bench.grid.request import Request, plan_of, record_of, runs_of
 from bench.grid.workers import Workers, _Voice, count_of, workers_of
 from bench.machine import cores
 from bench.run import Run
@@ -129,8 +129,9 @@ def test_the_number_of_workers() -> None:
 
 def test_workers_share_the_machine(tmp_path: Path) -> None:
     asked = Request(methods="linear", tasks="digits")
-    assert workers_of(asked, runs_of(asked), tmp_path, CPU, None) is None
-    workers = workers_of(asked, runs_of(asked), tmp_path, CPU, 2)
+    plan = plan_of(asked, runs_of(asked))
+    assert workers_of(plan, tmp_path, CPU, None) is None
+    workers = workers_of(plan, tmp_path, CPU, 2)
     assert workers is not None
     assert workers.plan() == runs_of(asked)
     for settings in workers.settings:
