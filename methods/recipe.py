@@ -9,8 +9,8 @@ the method's; `["vpt_deep:tokens=100.."]` is one with 100 tokens or more, whethe
 read in the order of the file, and a later one wins. A key that is no Recipe field is a setting (`tokens = 10`).
 
 Where a file says `holds = "vtab,vit"`, its tables are for that suite and kind of backbone unless they name others, and
-a method is refused where no table is for it. One that says `chosen = true` was written by `tune`: it holds for the
-tasks that have a row, and for no others.
+a method is refused where no table is for it. One that says `chosen = true` was written by `tune`: where it has rows for
+tasks, it holds for these and for no others.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
         scopes.append(table.scope.within(everywhere))
         if _is_for(table.scope, context):
             rows = table.values.get("tasks", {})
-            if tables.get("chosen") and task and task not in rows:
+            if tables.get("chosen") and rows and task and task not in rows:
                 known = ", ".join(rows)
                 raise NotHeld(f"{called(name)} was tuned for {method} on {known}, not on {task}; tune it there first")
             row = rows.get(task, {})

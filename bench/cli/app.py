@@ -159,7 +159,7 @@ def tune(
     tasks: options.Tasks = None,
     backbone: options.Backbone = None,
     recipe: options.RecipeName = None,
-    trials: Annotated[int, typer.Option(help="Of each method on each task, in all calls together.")] = 24,
+    trials: Annotated[int, typer.Option(help="Of each method, on each task or all together, in all calls.")] = 24,
     name: Annotated[
         str | None,
         typer.Option(help="Of the search and of its recipe, [b]--recipe tuned:NAME[/b]; the suite's name if left out."),
@@ -176,6 +176,12 @@ def tune(
         typer.Option(help="[b]auto[/b] takes a grid where all values are choices and fit into the trials, else TPE."),
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of every run.")] = 0,
+    choose: Annotated[
+        Literal["task", "suite"],
+        typer.Option(
+            help="Values for each [b]task[/b], or for all tasks of the [b]suite[/b] those with the best mean."
+        ),
+    ] = "task",
     then_test: Annotated[
         bool, typer.Option("--then-test", help="Train with what was chosen on all training images, and test once.")
     ] = False,
@@ -217,7 +223,7 @@ def tune(
         data=data,
         set=tuple(set_ or ()),
     ).absolute()
-    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed)
+    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose)
     place = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
     settings = RunSettings(place, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)

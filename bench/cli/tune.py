@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,15 @@ from bench.provenance import command
 from bench.run import Run
 from bench.settings import RunSettings
 from bench.tune.choice import recipe_path, write_recipe
-from bench.tune.search import Best, Sampler, Search, runs_of_trials, searches_of, trial_words
+from bench.tune.search import Best, Choose, Sampler, Search, runs_of_trials, searches_of, trial_words
 from methods.recipe import TUNED
 from methods.spec import closest
+from results import numbered
 
 __all__ = ["TuneRequest", "suite_word", "tune", "tuned_path"]
 
 
-Due = tuple[Search, Trial, Run]
+Due = tuple[Search, Trial, tuple[Run, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TuneRequest:
     sampler: Sampler
     space: str | None  # a name, or FIELD=VALUES words
     seed: int
+    choose: Choose = "task"
 
     def check(self) -> None:
         """Raise WrongCall for what no search can do."""
@@ -61,7 +64,9 @@ def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, 
     request = dataclasses.replace(asked.request, split="val")
     named = asked.space is None or "=" not in asked.space
     space, words = (asked.space or "default", None) if named else ("", asked.space)
-    searches = searches_of(request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed)
+    searches = searches_of(
+        request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed, asked.choose
+    )
     _say_what(searches, console)
     count = count_of(settings.device, launch.workers)
     while due := [(search, *pair) for search in searches for pair in search.due(_at_once(search, count))]:
@@ -95,36 +100,37 @@ def tuned_path(recipe: str, root: Path) -> str:
 
 
 def _at_once(search: Search, count: int) -> int:
-    """Return how many trials are begun together: all points of a grid; of a sampler that learns, one a worker."""
-    return search.trials if search.sampler == "grid" else count
+    """Return how many trials are begun together: all points of a grid; of a sampler that learns, a run a worker."""
+    return search.trials if search.sampler == "grid" else math.ceil(count / len(search.bases))
 
 
 def _carry_out(
     request: Request, due: list[Due], root: Path, settings: RunSettings, launch: Launch, console: Console
 ) -> bool:
     """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
-    runs = [run for _, _, run in due]
+    runs = [run for _, _, each in due for run in each]
     pending = look(runs, root, False, settings.keep.kinds, settings.stale)
     left = {id(run) for run in pending.left}
-    words = [trial_words(search, trial) for search, trial, run in due if id(run) in left]
+    words = [trial_words(search, trial, run) for search, trial, each in due for run in each if id(run) in left]
     plan = functools.partial(runs_of_trials, request.absolute(), words)
     workers = workers_of(plan, root, settings, launch.workers)
     with Screen(runs, console, count_of(settings.device, launch.workers)) as screen:
         outcome = run_grid(pending, root, settings, screen, workers)
-    for search, trial, run in due:
-        path = results.path_of(root, run.identity())
-        if path in outcome.records or not outcome.stopped:
-            search.tell(trial, results.load(path) if path in outcome.records else None)
+    for search, trial, each in due:
+        paths = [results.path_of(root, run.identity()) for run in each]
+        if not outcome.stopped or all(path in outcome.records for path in paths):
+            search.tell(trial, [results.load(path) if path in outcome.records else None for path in paths])
     return not outcome.stopped
 
 
 def _say_what(searches: list[Search], console: Console) -> None:
     """Say what is searched, over which images."""
-    for method in dict.fromkeys(search.base.method for search in searches):
-        mine = [search for search in searches if search.base.method == method]
-        said = f"{method}: {mine[0].trials} trials a task by {mine[0].sampler} over {mine[0].searched}"
+    for method in dict.fromkeys(search.method for search in searches):
+        search = next(search for search in searches if search.method == method)
+        each = "a task" if search.choose == "task" else f"of {numbered(len(search.bases), 'task')} together"
+        said = f"{method}: {search.trials} trials {each} by {search.sampler} over {search.searched}"
         console.print(said, highlight=False, markup=False)
-    sizes = {search.base.task.name: search.base.task.sizes for search in searches}
+    sizes = {base.task.name: base.task.sizes for search in searches for base in search.bases}
     shown = ", ".join(f"{name} {size['train']:,} + {size['test']:,}" for name, size in list(sizes.items())[:4])
     more = f", and {len(sizes) - 4} more tasks" if len(sizes) > 4 else ""
     console.print(f"trained on and scored on training images alone: {shown}{more}", highlight=False, markup=False)
@@ -136,7 +142,7 @@ def _show(chosen: list[tuple[Search, Best]], console: Console) -> None:
         table.add_column(heading, justify="right" if "%" in heading else "left")
     for search, best in chosen:
         values = ", ".join(f"{key}={_shown(value)}" for key, value in best.trial.params.items())
-        table.add_row(str(search.base.method), search.base.task.name, f"{100 * (best.trial.value or 0):.1f}", values)
+        table.add_row(str(search.method), search.tasks, f"{100 * (best.trial.value or 0):.1f}", values)
     console.print(table)
 
 

@@ -1,15 +1,17 @@
 """Searches hyper-parameters on the validation split: Optuna proposes, the grid carries out, records are the memory.
 
-Every method on every task is a study of its own, all in one journal file. A trial is an ordinary run whose task is
-divided (`datasets/validation.py`), so a search that was killed goes on where it stopped: trials that the journal began
-and did not end are the first runs of the next call, and a run that has a record is not done again. Any number of
-processes may call the same search on one results folder.
+Every method on every task is a study of its own, all in one journal file; where one choice for the whole suite is
+asked for, every method is one, and a trial is worth its mean over the tasks. A trial is an ordinary run on each of its
+tasks, which are divided (`datasets/validation.py`), so a search that was killed goes on where it stopped: trials that
+the journal began and did not end are the first of the next call, and a run that has a record is not done again. Any
+number of processes may call the same search on one results folder.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,38 +34,50 @@ from methods.space import Choice, Range, Space, is_grid, points, spaces_of
 from methods.spec import parse
 from results import Record
 
-__all__ = ["Best", "Sampler", "Search", "runs_of_trials", "searches_of", "trial_words"]
+__all__ = ["Best", "Choose", "Sampler", "Search", "runs_of_trials", "searches_of", "trial_words"]
 
 Sampler = Literal["auto", "grid", "tpe", "random"]
-Words = tuple[str, str, str]  # of a trial: method, task, and its values as JSON
+Choose = Literal["task", "suite"]  # values of their own for each task, or the same for all tasks of a suite
+Words = tuple[str, str, str]  # of a run: method, task, and the values of its trial as JSON
 
 
 @dataclass(frozen=True)
 class Best:
-    """The trial that was chosen for a method on a task, and its run."""
+    """The trial that was chosen for a method, and its run on each task of the search."""
 
     trial: FrozenTrial
-    run: Run
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)
 class Search:
-    """The study of one method on one task."""
+    """The study of one method, on one task or on all tasks that share the choice."""
 
     request: Request  # with split "val"
-    base: Run  # the method with the recipe's own values
+    bases: tuple[Run, ...]  # the method with the recipe's own values, on each task
     space: Space
     study: optuna.Study
     lock: Path  # held while a trial is begun, so that processes do not begin more than were asked for
     trials: int
     sampler: str  # "grid", "tpe" or "random"
+    choose: Choose
+
+    @property
+    def method(self) -> Method:
+        """The method that is tuned."""
+        return self.bases[0].method
+
+    @property
+    def tasks(self) -> str:
+        """The names of its tasks."""
+        return ", ".join(base.task.name for base in self.bases)
 
     @property
     def searched(self) -> str:
         """The space in words."""
         return _words(self.space)
 
-    def due(self, at_once: int) -> list[tuple[optuna.Trial, Run]]:
+    def due(self, at_once: int) -> list[tuple[optuna.Trial, tuple[Run, ...]]]:
         """Return the trials to do next: those that were begun and not ended, then new ones, at most `at_once`."""
         with FileLock(self.lock):
             known = self.study.get_trials(deepcopy=False)
@@ -71,27 +85,28 @@ class Search:
             room = min(self.trials - len(known), at_once - len(begun))
             opened = [optuna.Trial(self.study, trial._trial_id) for trial in begun]
             opened += [self.study.ask() for _ in range(max(0, room))]
-            return [(trial, self.run(self._suggested(trial))) for trial in opened]
+            return [(trial, self.runs(self._suggested(trial))) for trial in opened]
 
-    def tell(self, trial: optuna.Trial, record: Record | None) -> None:
-        """End a trial with its validation accuracy; one whose run failed or diverged has none."""
-        accuracy = record.score.test_accuracy if record is not None else None
-        state = None if accuracy is not None else TrialState.FAIL
-        self.study.tell(trial.number, accuracy, state=state, skip_if_finished=True)
+    def tell(self, trial: optuna.Trial, records: Sequence[Record | None]) -> None:
+        """End a trial with its mean validation accuracy; one of which a run failed or diverged has none."""
+        accuracies = [record.score.test_accuracy if record is not None else None for record in records]
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        if len(known) == len(self.bases):
+            self.study.tell(trial.number, statistics.fmean(known), skip_if_finished=True)
+        else:
+            self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def run(self, values: dict[str, Any]) -> Run:
-        """Return the run of a trial with these values."""
-        return _with_values(self.request, self.base, values)
+    def runs(self, values: dict[str, Any]) -> tuple[Run, ...]:
+        """Return the runs of a trial with these values, one for each task."""
+        return tuple(_with_values(self.request, base, values) for base in self.bases)
 
     def best(self, root: Path) -> Best:
         """Return the trial with the highest validation accuracy, the first of equals. Raises WrongCall for none."""
         ended = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
         if not ended:
-            raise WrongCall(
-                f"no trial of {self.base.method} on {self.base.task.name} came to an end; see {root / 'logs'}"
-            )
+            raise WrongCall(f"no trial of {self.method} on {self.tasks} came to an end; see {root / 'logs'}")
         trial = max(ended, key=lambda trial: (trial.value or 0.0, -trial.number))
-        return Best(trial, self.run(trial.params))
+        return Best(trial, self.runs(trial.params))
 
     def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
         """The values of a trial; those that a killed process had asked for are in the journal."""
@@ -122,16 +137,18 @@ def searches_of(
     space: str = "default",
     words: str | None = None,
     seed: int = 0,
+    choose: Choose = "task",
 ) -> list[Search]:
     """Return the searches that a call asks for, each with its study, new or as it was left.
 
     Args:
         request: what is tuned; `request.split` must be "val", and one seed be asked for.
         name: of the search: its journal is `root/tuned/NAME.log`.
-        trials: of each method on each task, in all calls together; a grid has no more than its points.
+        trials: of each study, in all calls together; a grid has no more than its points.
         sampler: "auto" takes a grid where every value is a choice and the grid is no larger than `trials`, else TPE.
         space: of `list spaces`; `words` (`--space`) take its place.
         seed: of the sampler.
+        choose: "task" makes a study for each method on each task, "suite" one for each method on all tasks.
 
     Raises:
         WrongCall: for what cannot be searched, and for a study of that name with another space or sampler.
@@ -147,31 +164,40 @@ def searches_of(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
     found = []
-    for run in runs:
-        chosen = spaces[run.method]
+    for bases in _by_study(runs, choose):
+        chosen = spaces[bases[0].method]
         kind = _kind(sampler, chosen, trials)
+        on = bases[0].task.name if choose == "task" else "all tasks"
         study = optuna.create_study(
             storage=storage,
-            study_name=f"{run.method} on {run.task.name}",
+            study_name=f"{bases[0].method} on {on}",
             sampler=_sampler(kind, chosen, seed),
             direction="maximize",
             load_if_exists=True,
         )
-        _check_same(study, run, chosen, kind, seed, name)
+        _check_same(study, bases, chosen, kind, seed, name)
         most = min(trials, points(chosen)) if kind == "grid" else trials
-        found.append(Search(request, run, chosen, study, folder / f"{name}.lock", most, kind))
+        found.append(Search(request, bases, chosen, study, folder / f"{name}.lock", most, kind, choose))
     return found
 
 
-def trial_words(search: Search, trial: optuna.Trial) -> Words:
-    """Return what another process needs to make the run of a trial."""
-    return str(search.base.method), search.base.task.name, json.dumps(trial.params)
+def _by_study(runs: Sequence[Run], choose: Choose) -> list[tuple[Run, ...]]:
+    """Each run by itself, or all runs of a method together."""
+    if choose == "task":
+        return [(run,) for run in runs]
+    methods = dict.fromkeys(run.method for run in runs)
+    return [tuple(run for run in runs if run.method == method) for method in methods]
 
 
-def runs_of_trials(request: Request, trials: Sequence[Words]) -> list[Run]:
-    """Return the runs of some trials, in this order; what a worker process calls."""
+def trial_words(search: Search, trial: optuna.Trial, run: Run) -> Words:
+    """Return what another process needs to make a run of a trial."""
+    return str(search.method), run.task.name, json.dumps(trial.params)
+
+
+def runs_of_trials(request: Request, words: Sequence[Words]) -> list[Run]:
+    """Return the runs that these words mean, in this order; what a worker process calls."""
     bases = {(str(run.method), run.task.name): run for run in runs_of(request)}
-    return [_with_values(request, bases[method, task], json.loads(values)) for method, task, values in trials]
+    return [_with_values(request, bases[method, task], json.loads(values)) for method, task, values in words]
 
 
 def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
@@ -214,14 +240,15 @@ def _sampler(kind: str, space: Space, seed: int) -> BaseSampler:
     return TPESampler(seed=seed, constant_liar=True) if kind == "tpe" else RandomSampler(seed=seed)
 
 
-def _check_same(study: optuna.Study, run: Run, space: Space, kind: str, seed: int, name: str) -> None:
+def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: str, seed: int, name: str) -> None:
     """Note what a new study searches; raise WrongCall where an old one searched something else."""
-    identity = run.identity()
+    first, *others = (base.identity() for base in bases)
+    digests = " ".join(identity.digest() for identity in (first, *others))
     wanted = {
         "space": _words(space),
         "sampler": kind,
         "seed": str(seed),
-        "data, backbone and recipe": f"{identity.backbone} {identity.suite} {identity.recipe} {identity.digest()}",
+        "data, backbone and recipe": f"{first.backbone} {first.suite} {first.recipe} {digests}",
     }
     known = study.user_attrs.get("search")
     if known is None:
@@ -230,6 +257,5 @@ def _check_same(study: optuna.Study, run: Run, space: Space, kind: str, seed: in
     for key, value in wanted.items():
         if known[key] != value:
             was = f"the {key} {known[key]}" if key in ("space", "sampler", "seed") else f"other {key}"
-            raise WrongCall(
-                f"search {name!r} of {run.method} on {run.task.name} was begun with {was}; choose another --name"
-            )
+            on = ", ".join(base.task.name for base in bases)
+            raise WrongCall(f"search {name!r} of {bases[0].method} on {on} was begun with {was}; choose another --name")

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import optuna
 import pytest
@@ -19,6 +21,9 @@ from typer.testing import CliRunner
 import datasets
 from bench.cli.app import app
 from datasets.base import Example
+from methods.recipe import resolve
+from methods.spec import parse
+from results import load
 from tests.tree import ROOT
 
 GRID = "learning_rate=1e-3/1e-2/1e-1,weight_decay=0/1e-3"
@@ -79,6 +84,24 @@ def test_a_recipe_is_for_the_tasks_that_were_tuned(whole: Path) -> None:
     assert "tuned:demo was tuned for linear on digits, not on count" in done.stderr
     again = called(whole, *words, "--tasks", "digits")
     assert "0 runs done now, 1 were there" in again.stdout
+
+
+def test_one_choice_for_a_suite_has_the_best_mean_and_holds_for_all_its_tasks(whole: Path) -> None:
+    words = "--name", "suite", "--choose", "suite", "--tasks", "digits,count", "--results", str(whole)
+    space = "learning_rate=1e-3/1e-2,weight_decay=0/1e-3"
+    done = CliRunner().invoke(app, [*CALL[:3], "--epochs", "1", "--space", space, *words, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert "linear: 4 trials of 2 tasks together by grid" in done.output
+    means = defaultdict[tuple[float, float], list[float]](list)
+    for path in (whole / "runs").rglob("*.json"):
+        record = load(path)
+        if record.identity.changes.get("split") == "val" and record.recipe["learning_rate"] < 0.1:
+            means[record.recipe["learning_rate"], record.recipe["weight_decay"]].append(record.score.test_accuracy or 0)
+    assert {len(accuracies) for accuracies in means.values()} == {2}
+    assert {value for _, value in study_of(whole, "suite").values()} == {fmean(pair) for pair in means.values()}
+    recipe, _ = resolve(str(whole / "tuned" / "suite.toml"), parse("linear")[0], "photos", {})
+    assert fmean(means[recipe.learning_rate, recipe.weight_decay]) == max(map(fmean, means.values()))
+    assert recipe.epochs == 1
 
 
 def test_a_search_that_is_killed_ends_as_if_it_was_not(whole: Path, tmp_path: Path) -> None:
