@@ -19,7 +19,7 @@ import dataclasses
 import itertools
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,10 @@ from methods.settings import Count, Fraction, Number, Positive, check
 from methods.settings import parse as parse_setting
 from methods.spec import closest, parse
 
-__all__ = ["RECIPES", "TUNED", "Context", "NotHeld", "Recipe", "called", "is_file", "load", "resolve", "settings_of"]
+__all__ = [
+    "RECIPES", "TUNED", "Context", "NotHeld", "Recipe", "called", "is_file", "known_as", "load", "resolve",
+    "settings_of",
+]  # fmt: skip
 
 FOLDER = Path(__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -47,16 +50,16 @@ class Recipe:
 
     optimizer: Literal["adamw", "adam", "sgd", "adamw8bit"] = "adamw"
     learning_rate: Positive = 1e-3
-    rate_per_images: Count | None = None  # the rate is given for this batch size and scales with the batch
+    lr_batch_size: Count | None = None  # the rate is given for this batch size and scales with the batch
     weight_decay: Number = 1e-4
     decay: Literal["all", "matrices", "not_biases"] = "matrices"  # which trainable tensors decay
     momentum: Fraction = 0.9
-    epsilon: Positive = 1e-8
+    eps: Positive = 1e-8
     schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/optimizer.py
-    per: Literal["epoch", "step"] = "epoch"
+    schedule_unit: Literal["epoch", "step"] = "epoch"
     warmup_epochs: Literal[0] | Count = 10
-    warmup_rate: Number = 0.0
-    final_rate: Number = 0.0
+    warmup_lr: Number = 0.0
+    min_lr: Number = 0.0
     cosine_epochs: Count | None = None  # length of the cosine where it is not the number of epochs
     lag: bool = False  # the schedule is read one epoch late
     epochs: Count = 100
@@ -97,6 +100,13 @@ class Recipe:
 
 
 FIELDS = frozenset(f.name for f in dataclasses.fields(Recipe))
+RENAMED = {  # earlier words of fields, as in results/words.py
+    "rate_per_images": "lr_batch_size",
+    "per": "schedule_unit",
+    "warmup_rate": "warmup_lr",
+    "final_rate": "min_lr",
+    "epsilon": "eps",
+}
 ABOUT = ("about", "complete", "holds", "chosen")  # keys of a file that say something about it
 TUNED = "tuned"  # folder of the recipes that `tune` writes, and how a call words them: tuned:NAME
 FAMILIES = ("vit", "swin")  # kinds of backbone that a table can be for
@@ -194,6 +204,11 @@ def called(name: str) -> str:
     return f"{TUNED}:{path.stem}" if path.parent.name == TUNED else path.stem
 
 
+def known_as(key: str, known: Collection[str]) -> str:
+    """Return what a field or setting that is not known is called now, or else the closest known one."""
+    return f"it is called {RENAMED[key]} now" if key in RENAMED else closest(key, known)
+
+
 def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
     """Parse `field=value` and `field=value/value` into recipe fields: one table for every combination.
 
@@ -204,7 +219,7 @@ def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
         key, equals, text = word.partition("=")
         if not equals or key not in FIELDS:
             wanted = f"no recipe field {key!r}" if equals else f"{word!r} is not of the form field=value"
-            raise ValueError(f"--set: {wanted}; {closest(key, FIELDS)}")
+            raise ValueError(f"--set: {wanted}; {known_as(key, FIELDS)}")
         if key in sweeps:
             raise ValueError(f"--set gives {key} twice; write {key}=A/B for both")
         try:
@@ -253,6 +268,9 @@ def resolve(
     where the recipe does not hold, with what it holds for.
     """
     values = _values(name, method, task, context)
+    if load(name).get("chosen"):  # `tune` may have written it with earlier words
+        own = {f.name for f in dataclasses.fields(method)}
+        values = {key if key in own else RENAMED.get(key, key): value for key, value in values.items()}
     recipe = Recipe(**{key: value for key, value in values.items() if key in FIELDS})
     recipe = dataclasses.replace(recipe, **{**_stretched(recipe, overrides.get("epochs", recipe.epochs)), **overrides})
     return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
@@ -322,7 +340,7 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
     if unknown := sorted(settings.keys() - known):
         raise ValueError(
             f"recipe {recipe}, {method.name}: {unknown[0]!r} is neither a recipe field nor a setting; "
-            f"{closest(unknown[0], FIELDS | known)}"
+            f"{known_as(unknown[0], FIELDS | known)}"
         )
     touched = _touched(method)
     return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})

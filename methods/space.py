@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from methods.base import Method
-from methods.recipe import Recipe
+from methods.recipe import Recipe, known_as
 from methods.settings import check, parse
 from methods.spec import closest
 
@@ -73,7 +73,7 @@ def spaces_of(name: str, methods: Sequence[Method], words: str | None = None) ->
         if key not in everything:
             names = ", ".join(dict.fromkeys(method.name for method in methods))
             raise ValueError(
-                f"--space: {key!r} is neither a recipe field nor a setting of {names}; {closest(key, everything)}"
+                f"--space: {key!r} is neither a recipe field nor a setting of {names}; {known_as(key, everything)}"
             )
     return {
         method: _parsed(method, {key: text for key, text in texts.items() if key in _hints(method)}, "--space")
@@ -108,7 +108,7 @@ def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:
     hints, found = _hints(method), Space()
     for key, text in texts.items():
         if key not in hints:
-            raise ValueError(f"{where}: {method.name} has no setting {key!r}; {closest(key, hints)}")
+            raise ValueError(f"{where}: {method.name} has no setting {key!r}; {known_as(key, hints)}")
         try:
             found[key] = _part(hints[key], text)
         except ValueError as error:

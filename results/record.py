@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from results.checked import build, closed, defaults
 from results.text import readable_json
+from results.words import first_words, todays_words
 
 __all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
 
@@ -40,7 +41,8 @@ class Identity:
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any part does; a part at its default counts as absent."""
-        parts = {key: value for key, value in vars(self).items() if value != defaults(Identity).get(key)}
+        values = vars(self) | {"changes": first_words(self.changes)}
+        parts = {key: value for key, value in values.items() if value != defaults(Identity).get(key)}
         text = json.dumps(parts, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -151,5 +153,5 @@ def from_dict(values: dict[str, Any]) -> Record:
     """
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise ValueError(f"schema {values.get('schema') if isinstance(values, dict) else None!r}, expected {SCHEMA}")
-    record: Record = build(Record, readable_json(values), "record")
+    record: Record = build(Record, todays_words(readable_json(values)), "record")
     return record

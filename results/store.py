@@ -30,21 +30,30 @@ def path_of(root: Path, identity: Identity) -> Path:
 def save(root: Path, record: Record) -> Path:
     """Write the record where its identity says, atomically; an older record of the same run is replaced."""
     path = path_of(root, record.identity)
-    body = json.loads(json.dumps(to_dict(record), allow_nan=False))  # as it is read back, so that the checksum holds
-    text = json.dumps({"sha256": _digest(body), "record": body}, indent=1)
-    write_whole(path, text.encode())
+    write_values(path, to_dict(record))
     return path
 
 
 def load(path: Path) -> Record:
     """The record in `path`; raises Damaged when it is truncated, altered or of another schema."""
+    return load_with_values(path)[0]
+
+
+def load_with_values(path: Path) -> tuple[Record, dict[str, Any]]:
+    """The record in `path`, and the JSON values as the file has them, perhaps in earlier words; raises Damaged."""
     try:
         document = json.loads(path.read_bytes())
         if not isinstance(document, dict) or document.get("sha256") != _digest(document.get("record")):
             raise ValueError("its content does not match its checksum")
-        return from_dict(document["record"])
+        return from_dict(document["record"]), document["record"]
     except (ValueError, OverflowError, RecursionError) as error:  # what the parser raises on bytes of any origin
         raise Damaged(f"{path}: {error}") from error
+
+
+def write_values(path: Path, values: dict[str, Any]) -> None:
+    """Write the JSON values of a record with their checksum, whole or not at all."""
+    body = json.loads(json.dumps(values, allow_nan=False))  # as it is read back, so that the checksum holds
+    write_whole(path, json.dumps({"sha256": _digest(body), "record": body}, indent=1).encode())
 
 
 def load_all(root: Path, paths: Iterable[Path] | None = None) -> tuple[list[Record], list[str]]:

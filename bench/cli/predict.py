@@ -25,7 +25,7 @@ from datasets.suites.folder import split_options
 from datasets.transforms.decoding import BadImage, decoded, read
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import find
-from methods.recipe import RECIPES, called, is_file
+from methods.recipe import RECIPES, RENAMED, called, is_file
 from results import Damaged, Identity, NotKept, Record, load, load_kept, root_of
 
 __all__ = ["Answer", "Guess", "document", "predict", "show"]
@@ -104,7 +104,8 @@ def _recipe(name: str, then: Sequence[str]) -> str:
 
 def _set(recipe: Mapping[str, Any], then: Sequence[str]) -> list[str]:
     """The fields that the call gave with --set, each with the value that the run had of a sweep."""
-    keys = [word.partition("=")[0].strip() for text in _given(then, "--set") for word in text.split(",")]
+    said = [word.partition("=")[0].strip() for text in _given(then, "--set") for word in text.split(",")]
+    keys = [RENAMED.get(key, key) for key in said]
     wanted = [key for key in dict.fromkeys(keys) if key in recipe and (key not in OVERRIDES or key == "optimizer")]
     return [f"{key}={recipe[key]}".lower() for key in wanted]  # true, false and none are written so
 

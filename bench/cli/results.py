@@ -1,4 +1,4 @@
-"""The commands `results check` and `results export`."""
+"""The commands `results check`, `results export` and `results upgrade`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Check and export folders of results.")
+Folder = Annotated[
+    Path | None, typer.Argument(metavar="DIR", help="A folder that holds runs/; else that of --results.")
+]
+
+app = typer.Typer(no_args_is_help=True, help="Check, export and upgrade folders of results.")
 
 
 @app.command("check")
 @guarded
 def check_results(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="A folder that holds runs/; else that of --results.")
-    ] = None,
+    folder: Folder = None,
     results: Results = ROOT / "results",
     json_: Json = False,
 ) -> None:
@@ -44,6 +46,13 @@ def export_results(
 ) -> None:
     """Write every record into one flat table, a row a run."""
     raise typer.Exit(0 if _export(results, file, console()) else 1)
+
+
+@app.command("upgrade")
+@guarded
+def upgrade_results(folder: Folder = None, results: Results = ROOT / "results") -> None:
+    """Rewrite records of an earlier version with today's words, which they are read with anyway. Nothing is lost."""
+    raise typer.Exit(0 if _upgrade(folder or results, console()) else 1)
 
 
 def _check(root: Path, as_json: bool, screen: Console) -> bool:
@@ -76,6 +85,22 @@ def _export(root: Path, file: Path, screen: Console) -> bool:
     _list(screen, "damaged, left out", complaints)
     screen.print(f"{rows} runs in {file}", highlight=False, soft_wrap=True)
     return not complaints
+
+
+def _upgrade(root: Path, screen: Console) -> bool:
+    """Bring the folder to today's words and say how many files had others; whether none is damaged."""
+    from results.text import numbered
+    from results.upgrade import upgrade
+
+    _must_exist(root)
+    try:
+        found = upgrade(root)
+    except OSError as error:
+        raise WrongCall(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
+    files = f"{numbered(found.records, 'record')} and {numbered(found.recipes, 'recipe')} of tune"
+    screen.print(f"{files} now have today's words; {found.already:,} had them", highlight=False, soft_wrap=True)
+    _list(screen, "damaged, left as it is", found.damaged)
+    return not found.damaged
 
 
 def _show(found: Findings, screen: Console) -> None:

@@ -71,9 +71,9 @@ def _optimizer(groups: Groups, recipe: Recipe) -> Optimizer:
     if recipe.optimizer == "sgd":
         return SGD(groups, lr=rate, momentum=recipe.momentum, fused=True)
     if recipe.optimizer == "adamw8bit":
-        return _eight_bit()(groups, lr=rate, eps=recipe.epsilon)
+        return _eight_bit()(groups, lr=rate, eps=recipe.eps)
     kind = {"adamw": AdamW, "adam": Adam}[recipe.optimizer]
-    return kind(groups, lr=rate, eps=recipe.epsilon, fused=True)
+    return kind(groups, lr=rate, eps=recipe.eps, fused=True)
 
 
 def _eight_bit() -> Callable[..., Optimizer]:
@@ -179,14 +179,14 @@ def _without(parameters: Iterable[nn.Parameter], others: Iterable[nn.Parameter])
 
 def base_rate(recipe: Recipe) -> float:
     """The highest rate: the recipe's, scaled with the batch where the source states it for a given batch size."""
-    if recipe.rate_per_images is None:
+    if recipe.lr_batch_size is None:
         return recipe.learning_rate
-    return recipe.learning_rate * recipe.batch_size / recipe.rate_per_images
+    return recipe.learning_rate * recipe.batch_size / recipe.lr_batch_size
 
 
 def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
     """The learning rate of update `step` of `steps` in `epoch`, all counted from 0."""
-    time = epoch + step / steps if recipe.per == "step" else float(epoch)
+    time = epoch + step / steps if recipe.schedule_unit == "step" else float(epoch)
     if recipe.lag:
         time = max(time - 1, 0.0)
     curve = {"warmup_cosine": _warmup_cosine, "timm_cosine": _timm_cosine}[recipe.schedule]
@@ -203,16 +203,16 @@ def _warmup_cosine(recipe: Recipe, time: float, length: float) -> float:
     """Linear warm-up, then a cosine over the epochs that are left (VPT, VQT by epoch; SynQT by step)."""
     peak, warmup = base_rate(recipe), recipe.warmup_epochs
     if time < warmup:
-        return recipe.warmup_rate + (peak - recipe.warmup_rate) * time / warmup
-    return _cosine(peak, recipe.final_rate, (time - warmup) / max(1, length - warmup))
+        return recipe.warmup_lr + (peak - recipe.warmup_lr) * time / warmup
+    return _cosine(peak, recipe.min_lr, (time - warmup) / max(1, length - warmup))
 
 
 def _timm_cosine(recipe: Recipe, time: float, length: float) -> float:
     """timm's scheduler: warm-up is no prefix, the cosine counts from epoch 0 (NOAH, PETL-ViT, DTL)."""
     peak = base_rate(recipe)
     if time < recipe.warmup_epochs:
-        return recipe.warmup_rate + time * (peak - recipe.warmup_rate) / recipe.warmup_epochs
-    return _cosine(peak, recipe.final_rate, time / length)
+        return recipe.warmup_lr + time * (peak - recipe.warmup_lr) / recipe.warmup_epochs
+    return _cosine(peak, recipe.min_lr, time / length)
 
 
 def _cosine(peak: float, final: float, share: float) -> float:

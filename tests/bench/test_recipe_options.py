@@ -34,7 +34,7 @@ def test_any_field_is_set_and_sweeps() -> None:
     found = [(r.recipe.learning_rate, r.recipe.max_grad_norm, r.recipe.optimizer) for r in runs]
     assert found == [(rate, 1.0, name) for rate in (1e-4, 1e-3) for name in ("sgd", "adam")]
     assert len({str(path_of(Path(), run.identity())) for run in runs}) == 4
-    assert grid("rate_per_images=none")[0].recipe.rate_per_images is None
+    assert grid("lr_batch_size=none")[0].recipe.lr_batch_size is None
     assert grid("epochs=3", epochs=None)[0].recipe.epochs == 3
 
 
@@ -45,6 +45,7 @@ def test_any_field_is_set_and_sweeps() -> None:
             "learning_rat=1",
             "--set: no recipe field 'learning_rat'; did you mean 'learning_rate'\\? known: activations, attention, ",
         ),
+        ("final_rate=0", "--set: no recipe field 'final_rate'; it is called min_lr now"),
         ("learning_rate", "--set: 'learning_rate' is not of the form field=value"),
         ("learning_rate=fast", "--set: learning_rate='fast' is not a number of at least"),
         ("optimizer=lion", "--set: optimizer='lion' is not one of adamw, adam, sgd"),

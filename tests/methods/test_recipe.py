@@ -109,6 +109,10 @@ def test_the_more_special_word_wins(write: Callable[[str], str]) -> None:
         ("learning_rat = 1.0", "recipe mine, lora: 'learning_rat' is neither a recipe field nor a setting"),
         ("[lora]\ntokens = 3", "recipe mine, lora: 'tokens' is neither a recipe field nor a setting"),
         ("[lora.tasks]\ncifar = { rnk = 3 }", "recipe mine, lora: 'rnk' is neither a recipe field nor a setting"),
+        (
+            "per = 'step'",
+            "recipe mine, lora: 'per' is neither a recipe field nor a setting; it is called schedule_unit now",
+        ),
         ("[lorra]\nepochs = 3", "recipe mine: no method 'lorra'; did you mean 'lora'?"),
         ("['lora:rank=1/2']\nepochs = 3", "recipe mine: 'lora:rank=1/2' is more than one method"),
         ("['lora:rnk=1']\nepochs = 3", "recipe mine: lora: no setting 'rnk'; did you mean 'rank'?"),
@@ -156,7 +160,7 @@ BYPASSES = ("adapter", "adaptformer", "convpass", "fact_tt", "fact_tk")
 def test_noah_and_petl_vit_train_alike(name: str) -> None:
     recipe, _ = resolved("paper", name, "svhn")
     assert (recipe.learning_rate, recipe.weight_decay, recipe.batch_size, recipe.drop_path) == (1e-3, 1e-4, 64, 0.1)
-    assert (recipe.warmup_rate, recipe.final_rate, recipe.lag, recipe.epochs) == (1e-6, 1e-5, True, 100)
+    assert (recipe.warmup_lr, recipe.min_lr, recipe.lag, recipe.epochs) == (1e-6, 1e-5, True, 100)
     assert (recipe.drop_last, recipe.evaluate_every, recipe.reported) == (True, 10, "best")
 
 
@@ -272,7 +276,7 @@ def test_changes_are_enough_to_make_the_recipe_again(recipe: str) -> None:
 
 
 def test_every_field_can_be_given(write: Callable[[str], str]) -> None:
-    other = Recipe(optimizer="sgd", learning_rate=0.5, rate_per_images=256, lag=True, cosine_epochs=9, drop_path=0.1)
+    other = Recipe(optimizer="sgd", learning_rate=0.5, lr_batch_size=256, lag=True, cosine_epochs=9, drop_path=0.1)
     values = {key: value for key, value in dataclasses.asdict(other).items() if value is not None}
     lines = [
         f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in values.items()

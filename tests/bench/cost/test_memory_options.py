@@ -134,7 +134,7 @@ def test_the_package_that_is_there_is_used(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "AdamW8bit", AdamW8bit, raising=False)
     monkeypatch.setitem(sys.modules, "torchao.optim", None)
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", module)
-    recipe = Recipe(optimizer="adamw8bit", epsilon=1e-6, weight_decay=0.2)
+    recipe = Recipe(optimizer="adamw8bit", eps=1e-6, weight_decay=0.2)
     optimizer = optimizer_of(network_of("full"), recipe)
     assert isinstance(optimizer, AdamW8bit)
     assert {(group["eps"], group["weight_decay"]) for group in optimizer.param_groups} == {(1e-6, 0.2), (1e-6, 0.0)}

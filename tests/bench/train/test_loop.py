@@ -65,8 +65,8 @@ def test_the_loop_is_a_plain_loop_to_the_last_digit(spec: str) -> None:
 
 def test_updates_can_be_counted_and_keep_the_order_of_the_first_epoch() -> None:
     """Three batches an epoch, of which five updates take one whole epoch and two thirds of the next."""
-    values = {"learning_rate": 1e-2, "decay": "all", "weight_decay": 0.1, "per": "step", "steps": 5, "reshuffle": False}
-    network, epochs = trained("linear", **values)
+    adamw = {"learning_rate": 1e-2, "decay": "all", "weight_decay": 0.1}
+    network, epochs = trained("linear", **adamw, schedule_unit="step", steps=5, reshuffle=False)
     other, data = network_of("linear"), split()
     optimizer = torch.optim.AdamW(learning(other), lr=1e-2, weight_decay=0.1, fused=True)
     parts = torch.randperm(len(data), generator=torch.Generator().manual_seed(3)).split(4)

@@ -19,9 +19,9 @@ FILE = Path(__file__).parent.parent.parent / "golden" / "schedules.json"
 GOLDEN = {schedule["name"]: schedule for schedule in json.loads(FILE.read_text())["schedules"]}
 RECIPES = {
     "vpt": Recipe(learning_rate=1.0, epochs=100, warmup_epochs=10),
-    "noah_petlvit": Recipe(schedule="timm_cosine", warmup_rate=1e-6, final_rate=1e-5, lag=True),
-    "dtl": Recipe(schedule="timm_cosine", epochs=110, cosine_epochs=100, warmup_rate=1e-7, final_rate=1e-8),
-    "synqt": Recipe(per="step", epochs=50, final_rate=1e-6),
+    "noah_petlvit": Recipe(schedule="timm_cosine", warmup_lr=1e-6, min_lr=1e-5, lag=True),
+    "dtl": Recipe(schedule="timm_cosine", epochs=110, cosine_epochs=100, warmup_lr=1e-7, min_lr=1e-8),
+    "synqt": Recipe(schedule_unit="step", epochs=50, min_lr=1e-6),
 }
 
 
@@ -59,7 +59,7 @@ def test_every_tensor_that_learns_is_there_once(decay: str, weight_decay: float)
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
 def test_kind_and_settings_are_those_of_the_recipe(name: str, kind: type) -> None:
-    recipe = Recipe(optimizer=name, learning_rate=0.5, rate_per_images=256, batch_size=64, momentum=0.8, epsilon=1e-6)
+    recipe = Recipe(optimizer=name, learning_rate=0.5, lr_batch_size=256, batch_size=64, momentum=0.8, eps=1e-6)
     optimizer = optimizer_of(network_of("lora"), recipe)
     assert type(optimizer) is kind
     for group in optimizer.param_groups:
@@ -135,7 +135,7 @@ def test_the_paper_recipe_runs_the_other_rows_of_vpt_on_its_schedule(name: str) 
 
 
 def test_the_rate_scales_with_the_batch_only_where_the_source_says_so() -> None:
-    assert base_rate(Recipe(learning_rate=0.5, rate_per_images=256, batch_size=64)) == 0.125
+    assert base_rate(Recipe(learning_rate=0.5, lr_batch_size=256, batch_size=64)) == 0.125
     assert base_rate(Recipe(learning_rate=0.5, batch_size=64)) == 0.5
 
 
@@ -148,10 +148,11 @@ def test_the_rate_scales_with_the_batch_only_where_the_source_says_so() -> None:
     st.booleans(),
 )
 def test_no_rate_leaves_the_range_of_the_recipe(
-    schedule: str, per: str, epochs: int, warmup: int, cosine: int | None, lag: bool
+    schedule: str, unit: str, epochs: int, warmup: int, cosine: int | None, lag: bool
 ) -> None:
-    values = {"schedule": schedule, "per": per, "epochs": epochs, "warmup_epochs": warmup, "cosine_epochs": cosine}
-    recipe = Recipe(**values, lag=lag, learning_rate=0.1, warmup_rate=1e-3, final_rate=1e-4)
+    lengths = {"epochs": epochs, "warmup_epochs": warmup, "cosine_epochs": cosine, "lag": lag}
+    ends = {"learning_rate": 0.1, "warmup_lr": 1e-3, "min_lr": 1e-4}
+    recipe = Recipe(schedule=schedule, schedule_unit=unit, **lengths, **ends)
     rates = [rate_at(recipe, epoch, step, 3) for epoch in range(epochs) for step in range(3)]
     assert all(1e-4 <= rate <= 0.1 for rate in rates)
 
