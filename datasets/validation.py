@@ -2,7 +2,8 @@
 
 Where the source's lists have a validation split, that one is scored: VTAB-1k's 800 and 200, the `val` lists of FGVC and
 of the few-shot sets. Elsewhere a share of every class is drawn by a fixed seed (`Suite.validation`): a quarter of the
-embedded suite, a fifth of one's own folder, one of sixteen shots for domain generalisation.
+embedded suite, a fifth of one's own folder where it has no `val` beside `test`, one of sixteen shots for domain
+generalisation.
 """
 
 import dataclasses
@@ -28,13 +29,14 @@ def for_tuning(task: Task, share: float) -> Task:
         share: of each class's training images that is scored where no list says which.
 
     Raises:
-        ValueError: for a class with a single training image, which cannot be trained on and scored.
+        ValueError: for a class with a single training image, which cannot be trained on and scored, and for a
+            validation folder of one's own without some class.
     """
     parts: Mapping[str, _Whole | _Some]
     if "val" in task.sizes:
         names = {"train": "train800" if "train800" in task.sizes else "train", "test": "val"}
         parts = {split: _Whole(name) for split, name in names.items()}
-        how = "its validation list"
+        how = "its validation list" + (task.source.validation() if isinstance(task.source, Listings) else "")
     else:
         kept, scored = _divided(task, share)
         parts = {"train": _Some("train", kept), "test": _Some("train", scored)}

@@ -50,10 +50,11 @@ class Classes:
 
 @dataclass(frozen=True)
 class Layout:
-    """What is trained on and what is scored; None for a part of the former."""
+    """What is trained on, what is scored (None for a part of the former), and what tuning scores instead, if said."""
 
     train: Classes
     test: Classes | None = None
+    val: Classes | None = None
 
 
 def laid_out(root: Folder, call: Call) -> Layout:
@@ -153,7 +154,16 @@ def _split(here: Folder, roles: Mapping[str, list[Folder]], call: Call) -> Layou
     if test is not None:
         _check_test(parts, test, call)
     train = _classes(_unwrapped(parts["train"]), call)
-    return Layout(train, _classes(_for_test(test, train), call) if test else None)
+    val = _validation(parts["val"], train, call) if test and "val" in parts and test is not parts["val"] else None
+    return Layout(train, _classes(_for_test(test, train), call) if test else None, val)
+
+
+def _validation(folder: Folder, train: Classes, call: Call) -> Classes | None:
+    """The classes in a validation folder; None where it is not clear which these are, since only tuning reads it."""
+    try:
+        return _classes(_for_test(folder, train), call)
+    except Unclear:
+        return None
 
 
 def _check_words(here: Folder, parts: Mapping[str, Folder], others: Sequence[Folder], call: Call) -> None:

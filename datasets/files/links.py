@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets.files.class_folders import Classes, Layout, Unclear
 from datasets.files.image_tree import shown
 
-__all__ = ["counted_once"]
+__all__ = ["counted_once", "same_file"]
 
 File = tuple[int, int, int]  # device, number there, bytes: the same for all names of a file
 
@@ -19,6 +19,8 @@ def counted_once(root: Path, layout: Layout) -> tuple[Layout, int]:
     Raises Unclear where a file is trained on by one name and scored by another.
     """
     train, trained_on = _once(root, layout.train)
+    if layout.val is not None:
+        layout = dataclasses.replace(layout, val=_once(root, layout.val)[0])
     if layout.test is None:
         return dataclasses.replace(layout, train=train), _shared(trained_on.values())
     test, scored = _once(root, layout.test)
@@ -26,7 +28,13 @@ def counted_once(root: Path, layout: Layout) -> tuple[Layout, int]:
     for file, name in (pair for names in scored.values() for pair in names.items()):
         if file in both:
             raise Unclear(f"{shown(both[file])} and {shown(name)} are one file, which would be trained on and scored")
-    return Layout(train, test), _shared(trained_on.values()) + _shared(scored.values())
+    return dataclasses.replace(layout, train=train, test=test), _shared(trained_on.values()) + _shared(scored.values())
+
+
+def same_file(root: Path, first: Iterable[str], second: Iterable[str]) -> tuple[str, str] | None:
+    """Return two names of one file, one among each; None where the files are different ones."""
+    known = {file: name for name in first if (file := _file(root / name)) is not None}
+    return next(((known[file], name) for name in second if (file := _file(root / name)) in known), None)
 
 
 def _once(root: Path, classes: Classes) -> tuple[Classes, dict[str, dict[File, str]]]:

@@ -1,7 +1,8 @@
 """Anyone's own images: `folder:PATH`, with the images of each class in a folder of its name.
 
 PATH holds train/ and test/ (or val/, which is then scored), each with the class folders, or the class folders
-themselves; those are split by `seed`, a fifth of each class for the test. `shots=10` trains on ten images a class.
+themselves; those are split by `seed`, a fifth of each class for the test. A val/ beside test/ is what tuning scores.
+`shots=10` trains on ten images a class.
 How the folder was understood is said in one sentence (`Task.understood`); datasets/files/class_folders.py has the names
 of splits that are known, and `train=DIR`, `test=DIR` say it where they do not help. Classes are in the order of their
 names, character by character, as torchvision's ImageFolder has them: 1, 10, 11, 2.
@@ -19,11 +20,11 @@ from functools import partial
 from pathlib import Path
 
 from datasets.base import Suite, Task, elsewhere
-from datasets.files.class_folders import Layout, Unclear, laid_out, named
+from datasets.files.class_folders import Classes, Layout, Unclear, laid_out, named
 from datasets.files.copies import located
 from datasets.files.image_tree import Folder, class_name, counted, shown, tree
 from datasets.files.layout import Look
-from datasets.files.links import counted_once
+from datasets.files.links import counted_once, same_file
 from datasets.files.listing import Listing, Listings, listing
 from datasets.files.lists import Entry, Lines
 
@@ -170,7 +171,8 @@ class Draw:
         drawn = [self._of(name, bad) for name in self.names]
         return {
             split: [(image, label) for label, parts in enumerate(drawn) for image in parts[split][0]]
-            for split in ("train", "test")
+            for split in ("train", "test", "val")
+            if split != "val" or self.layout.val is not None
         }
 
     def passed(self, split: str, bad: Collection[str]) -> int:
@@ -197,6 +199,7 @@ class Draw:
                 f"fewer than shots={shots}"
             )
         lost = self.layout.train.unread.get(name, ()), given.unread.get(name, ()) if given else ()
+        val = self.layout.val or Classes("", {})
         return {
             split: (
                 sorted([*images, *(path for path in unread if path not in bad)]),
@@ -205,6 +208,7 @@ class Draw:
             for split, images, skipped, unread in (
                 ("train", chosen, beyond, lost[0]),
                 ("test", scored, passed, lost[1]),
+                ("val", *_taken(val.images.get(name, ()), None, bad), val.unread.get(name, ())),
             )
         }
 
@@ -236,8 +240,25 @@ class OwnImages(Listings):
 
     def pool(self, split: str) -> Sequence[str]:
         """Give the names of all images that the split may be drawn from."""
-        classes = self.draw.layout.train if split == "train" or self.draw.layout.test is None else self.draw.layout.test
+        layout = self.draw.layout
+        classes = {"train": layout.train, "test": layout.test, "val": layout.val}[split] or layout.train
         return [path for kind in (classes.images, classes.unread) for paths in kind.values() for path in paths]
+
+    def validation(self) -> str:
+        """Return the digest of the validation folder's listing. Raises ValueError where it lacks or adds a class."""
+        layout, names = self.draw.layout, self.draw.names
+        if layout.val is None:
+            return ""
+        where = f"{shown(str(self.draw.wanted.path))}: tuning scores {shown(layout.val.folder)}/"
+        mend = "mend it, or take the folder away and a fifth of the training images is scored"
+        if missing := [name for name in names if not layout.val.images.get(name)]:
+            raise ValueError(f"{where}, which has no images of {_some(missing)}; {mend}")
+        if unknown := sorted(layout.val.images.keys() - set(names)):
+            raise ValueError(f"{where}, where {_some(unknown)} has no training images; {mend}")
+        trained, scored = (self.splits[split].names for split in ("train", "val"))
+        if both := same_file(self.draw.wanted.path, trained, scored):
+            raise ValueError(f"{where}, and {shown(both[0])} and {shown(both[1])} there are one file; {mend}")
+        return self.splits["val"].digest
 
     def without(self, split: str, bad: Collection[str]) -> tuple[Listing, int]:
         """Give the split drawn among what is not bad, and how many bad images it would have had. Raises ValueError."""
@@ -264,13 +285,16 @@ def _understood(wanted: Wanted, root: Folder, layout: Layout, names: Sequence[st
 
 def _left_out(root: Folder, layout: Layout, names: Sequence[str]) -> list[str]:
     """What lies in the folder and is not used, or is used in part."""
-    parts = [part for part in (layout.train, layout.test) if part]
+    parts = [part for part in (layout.train, layout.test, layout.val) if part]
     again = [image for part in parts for image in part.again]
     used = {image for part in parts for images in part.images.values() for image in images}.union(again)
     spare = Counter(os.path.split(image)[0] for image in root.all_images() if image not in used)
     said = [
         f"{_plural(count, 'image')} in {shown(folder)}/ left out" for folder, count in sorted(_outermost(spare).items())
     ]
+    if layout.val is not None:
+        count = sum(map(len, layout.val.images.values()))
+        said.insert(0, f"{_plural(count, 'image')} in {shown(layout.val.folder)}/ left out, which tune scores")
     if again:
         said.append(f"{_plural(len(again), 'further name')} of files that their class has already: {_some(again)}")
     if others := counted(root.all_others()):

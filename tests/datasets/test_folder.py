@@ -1,6 +1,7 @@
 """One's own folder: how it is laid out is seen, or it is refused; nothing in it is left out without a word."""
 
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from datasets import PRESETS, Suite, Task, locate, suite
+from datasets.validation import for_tuning
 from tests.datasets.test_other_suites import image, listing
 
 PLAIN = PRESETS["checkpoint"]
@@ -32,7 +34,7 @@ def test_a_folder_with_train_and_test(tmp_path: Path) -> None:
     image(tmp_path / "birds/train/.hidden/a.png")
     found = suite(f"folder:{tmp_path / 'birds'}")
     task = only(found)
-    assert (task.name, task.classes, dict(task.sizes)) == ("birds", 3, {"train": 12, "test": 12})
+    assert (task.name, task.classes, dict(task.sizes)) == ("birds", 3, {"train": 12, "test": 12, "val": 12})
     assert listing(task, "test").names[0] == "test/class 0/te0.png"
     assert task.load("test", PLAIN, 4).labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     (again,) = locate(found, found.tasks, tmp_path)
@@ -43,6 +45,43 @@ def test_a_folder_with_train_and_test(tmp_path: Path) -> None:
 def test_without_test_the_val_folder_is_scored(tmp_path: Path) -> None:
     own(tmp_path, "train", "val", each=2)
     assert listing(only(suite(f"folder:{tmp_path}")), "test").names[0].startswith("val/")
+
+
+def test_tuning_scores_the_val_folder_beside_test(tmp_path: Path) -> None:
+    own(tmp_path, "train", "val", "test", each=4)
+    task = only(suite(f"folder:{tmp_path}:shots=2"))
+    divided = for_tuning(task, 0.2)
+    assert dict(divided.sizes) == {"train": 6, "test": 12}
+    assert {name.partition("/")[0] for name in listing(divided, "test").names} == {"val"}
+    assert {name.partition("/")[0] for name in listing(divided, "train").names} == {"train"}
+    os.rename(tmp_path / "val/class 1/va0.png", tmp_path / "val/class 1/other.png")
+    other = only(suite(f"folder:{tmp_path}:shots=2"))
+    assert other.revision == task.revision
+    assert for_tuning(other, 0.2).revision != divided.revision
+
+
+@pytest.mark.parametrize(
+    ("folder", "instead", "sentence"),
+    [
+        ("val/class 1", None, r"tuning scores val/, which has no images of class 1; mend it, or take the folder away"),
+        ("val/class 1", "val/class 9", r"tuning scores val/, which has no images of class 1; mend it"),
+        (None, "val/class 9", r"tuning scores val/, where class 9 has no training images; mend it"),
+        (None, "train/class 1/link.png", r"train/class 1/link.png and val/class 1/va0.png there are one file; mend it"),
+    ],
+)
+def test_a_val_folder_that_tuning_cannot_use(
+    folder: str | None, instead: str | None, sentence: str, tmp_path: Path
+) -> None:
+    own(tmp_path, "train", "val", "test", each=2)
+    if folder:
+        shutil.rmtree(tmp_path / folder)
+    if instead and instead.endswith(".png"):
+        os.link(tmp_path / "val/class 1/va0.png", tmp_path / instead)
+    elif instead:
+        image(tmp_path / instead / "a.png")
+    task = only(suite(f"folder:{tmp_path}"))
+    with pytest.raises(ValueError, match=sentence):
+        for_tuning(task, 0.2)
 
 
 def test_one_folder_is_split_by_seed(tmp_path: Path) -> None:
@@ -173,7 +212,7 @@ LAYOUTS = {
     "doubled classes": ("cat/cat dog/dog", "2 classes (cat, dog)"),
     "stations": ("train_station test_tube", "2 classes (test_tube, train_station)"),
     "a class called train in splits": ("train/train train/bus test/train test/bus", "2 classes (bus, train)"),
-    "three": ("train/{} val/{} test/{}", "scored on test/; 8 images in val/ left out"),
+    "three": ("train/{} val/{} test/{}", "scored on test/; 8 images in val/ left out, which tune scores"),
     "only train": ("train/{}", "a fifth of each class in train/ scored"),
     "a class that is not scored": ("train/{} train/cow test/{}", "nothing is scored of cow"),
 }
