@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,10 @@ def write_all(
     """Write the named reports, or all and the page, of the records below `root`, and return the paths.
 
     `records` limits them to these files of runs, and to reports that read runs. Cost records that are not
-    `current`, since other code made them, are left out and counted. When all files are there, damaged
-    records are named and tables shown on the console. The report `accuracy` leaves a suite to the report of its name
-    where that is among them. An unknown name raises ValueError before anything is read or written.
+    `current`, since other code made them, are left out and counted. When all files are there, damaged records are
+    named, and named reports shown on the console; of all, one sees what the runs mean and where the files are. The
+    report `accuracy` leaves a suite to the report of its name where that is among them. An unknown name raises
+    ValueError before anything is read or written.
     """
     from reports.formats import files as writing
     from reports.formats import html
@@ -61,12 +62,16 @@ def write_all(
     pages = [html.write(items, tables["runs"], tables["costs"], out)] if names is None and found else []
     for note in notes:
         _say(console, note)
-    _show(found, written, console)
+    if names is None:
+        _show_meaning(tables["runs"], console)
+        _say_files(items, out, console)
+    else:
+        _show(found, written, console)
     if records is None:
         _say_empty([name for name, each in items.items() if not each], console)
     for path in pages:
         whole = "everything" if records is None else "this grid (all there is: python bench.py report)"
-        _say(console, f"wrote {path}: {whole} on one page, for a browser")
+        _say(console, f"{path}: {whole} on one page, for a browser")
     return [*(path for paths in written for path in paths), *pages]
 
 
@@ -179,6 +184,27 @@ def _show(items: Sequence[Item], written: Sequence[Sequence[Path]], console: Con
         if isinstance(item, Table):
             terminal.show(item, console)
         _say(console, f"wrote {', '.join(map(str, paths))}")
+
+
+def _show_meaning(runs: pd.DataFrame | None, console: Console) -> None:
+    """Show a short table of each comparison and, below, where one looks at the end, what it means."""
+    from reports.conclusions import conclusions, outline
+    from reports.formats import terminal
+
+    if runs is None:
+        return
+    for table in outline(runs):
+        terminal.show(table, console)
+    for sentence in conclusions(runs):
+        _say(console, sentence)
+    console.print()
+
+
+def _say_files(items: Mapping[str, Sequence[Item]], out: Path, console: Console) -> None:
+    """Say in a sentence which reports there are and how one is seen; each is one or more files."""
+    if shown := [name for name, each in items.items() if each]:
+        text = f"{out} holds the reports {', '.join(shown)}; `bench.py report NAME` shows one here"
+        _say(console, text)
 
 
 def _say(console: Console, sentence: str) -> None:

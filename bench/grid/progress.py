@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +13,16 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from bench.run import Run
 from bench.train.loop import Epoch
 from results import Record
 
 __all__ = ["LiveView", "Screen"]
+
+STANDING_SECONDS = 60.0  # between two lines that say how far a grid is, where there is no bar
+LEADING = 3  # methods that are named as the best so far
 
 
 class LiveView:
@@ -44,6 +49,7 @@ class Screen(LiveView):
         self._tasks = list(dict.fromkeys(run.task.name for run in runs))
         self._cells: dict[tuple[str, str], list[Record]] = {}
         self._total, self._count = len(runs), 0
+        self._said = time.monotonic()
         self._bars = _bars(console)
         self._all = self._bars.add_task("runs", total=len(runs), loss="")
         self._workers = [self._bars.add_task("", total=None, visible=False, loss="") for _ in range(workers)]
@@ -95,6 +101,31 @@ class Screen(LiveView):
         self._bars.advance(self._all)
         if shown or not self._console.is_terminal:
             self._console.print(f"[{self._count}/{self._total}] {line}", markup=False, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal and time.monotonic() - self._said >= STANDING_SECONDS:
+            self._said = time.monotonic()
+            self.say(f"{self._count} of {self._total} runs are over, {self._left()}; {self._leading()}")
+
+    def _left(self) -> str:
+        """The time that the other runs take if they are as long as those of this grid until now."""
+        bar = self._bars.tasks[self._all]
+        seconds = (bar.elapsed or 0.0) * (bar.remaining or 0.0) / max(1.0, bar.completed)
+        return f"about {max(1, round(seconds / 60))} min left" if bar.remaining else "none is left"
+
+    def _leading(self) -> str:
+        """The best methods among those with the most tasks finished, as a sentence."""
+        means = {method: self._mean(method) for method in self._methods}
+        most = max(count for count, _ in means.values())
+        leading = sorted((mean, method) for method, (count, mean) in means.items() if count == most)[-LEADING:]
+        if not most:
+            return "none has a score yet"
+        tasks = "on all tasks" if most == len(self._tasks) else f"on {most} of {len(self._tasks)} tasks"
+        named = ", ".join(f"{method} {100 * mean:.1f} %" for mean, method in reversed(leading))
+        return f"best so far, {tasks}: {named}"
+
+    def _mean(self, method: str) -> tuple[int, float]:
+        """The number of tasks on which a method has a score, and the mean over these."""
+        found = [score for task in self._tasks if (score := self._score(method, task)) is not None]
+        return len(found), sum(found) / len(found) if found else 0.0
 
     def _view(self) -> RenderableType:
         """The bars, and below, where a small terminal cuts, the table with a cell for each method and task."""
@@ -104,12 +135,17 @@ class Screen(LiveView):
             table.add_column(escape(task), justify="right")
         for method in self._methods:
             table.add_row(escape(method), *(self._cell(method, task) for task in self._tasks))
-        return Group(self._bars, table)
+        return Group(self._bars, Text(self._leading()), table)
 
-    def _cell(self, method: str, task: str) -> str:
+    def _score(self, method: str, task: str) -> float | None:
+        """The mean test accuracy over the seeds that are finished, in [0, 1]."""
         records = self._cells.get((method, task), [])
         values = [r.score.test_accuracy for r in records if r.score.test_accuracy is not None]
-        return f"{100 * sum(values) / len(values):.1f}" if values else (records[-1].status if records else "")
+        return sum(values) / len(values) if values else None
+
+    def _cell(self, method: str, task: str) -> str:
+        records, score = self._cells.get((method, task), []), self._score(method, task)
+        return f"{100 * score:.1f}" if score is not None else (records[-1].status if records else "")
 
 
 def _bars(console: Console) -> Progress:

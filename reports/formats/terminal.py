@@ -25,7 +25,8 @@ def show(table: Table, console: Console) -> None:
     columns = [_laid_out(table, place) for place in range(len(table.columns))]
     for places in _parts(table, columns, console.width):
         console.print(_part(len(table.rows), [columns[0], *(columns[place] for place in places)]), "")
-    console.print(Text(table.caption, style="dim"))
+    if table.caption:
+        console.print(Text(table.caption, style="dim"))
     for note in table.notes:
         console.print(Text(note, style="yellow"))
 
