@@ -104,7 +104,8 @@ def _outline(comparison: Comparison) -> Table:
     ]
     cells = [[Cell(word=line.label) for line in lines], *(filled for _, filled in parts)]
     cells += [[line.costs[name] for line in lines] for name in ("trainable_without_head", peak)]
-    return Table(comparison.name, "", tuple(columns), tuple(zip(*cells, strict=True)))
+    title = f"{comparison.suite}, backbone {comparison.network}, recipe {comparison.recipe}"
+    return Table(title, "", tuple(columns), tuple(zip(*cells, strict=True)))
 
 
 def _score(line: Summary) -> float:

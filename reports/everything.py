@@ -195,9 +195,11 @@ def _show_meaning(runs: pd.DataFrame | None, console: Console) -> None:
         return
     for table in outline(runs):
         terminal.show(table, console)
-    for sentence in conclusions(runs):
+    said = conclusions(runs)
+    for sentence in said:
         _say(console, sentence)
-    console.print()
+    if said:
+        console.print()
 
 
 def _say_files(items: Mapping[str, Sequence[Item]], out: Path, console: Console) -> None:
