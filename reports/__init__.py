@@ -1,21 +1,19 @@
-"""SHOWN: one file per table or figure; a report is a function from the table of records to tables and figures."""
+"""SHOWN: one file per table or figure; a report is a function from the table of records to tables and figures.
 
-from reports.discovery import COST_REPORTS, MEASURED_REPORTS, PUBLISHED, REPORTS, find, pick
-from reports.everything import show_costs, write_all, write_published
-from reports.tables.table import Cell, Column, Figure, Table
+`__all__` is for one's own code (docs/python.md).
+"""
 
-__all__ = [
-    "COST_REPORTS",
-    "MEASURED_REPORTS",
-    "PUBLISHED",
-    "REPORTS",
-    "Cell",
-    "Column",
-    "Figure",
-    "Table",
-    "find",
-    "pick",
-    "show_costs",
-    "write_all",
-    "write_published",
-]
+from reports.discovery import COST_REPORTS as COST_REPORTS
+from reports.discovery import MEASURED_REPORTS as MEASURED_REPORTS
+from reports.discovery import PUBLISHED as PUBLISHED
+from reports.discovery import REPORTS, find
+from reports.discovery import pick as pick
+from reports.drawing import draw
+from reports.everything import show_costs as show_costs
+from reports.everything import write_all as write_all
+from reports.everything import write_published as write_published
+from reports.tables.table import Cell as Cell
+from reports.tables.table import Column as Column
+from reports.tables.table import Figure, Table
+
+__all__ = ["REPORTS", "Figure", "Table", "draw", "find"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
@@ -18,7 +18,9 @@ from bench.train.step import TrainState, lower_frozen, train_step
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Rules", "inference_peak", "plan", "plan_inference", "training_peak"]
+__all__ = [
+    "Rules", "gradients_of", "inference_peak", "plan", "plan_inference", "show", "states_of", "training_peak",
+]  # fmt: skip
 
 
 def plan(
@@ -54,11 +56,11 @@ def training_peak(
     _lower(network, recipe, rules)
     network.train()
     meter = Meter(module_at_work)
-    _show(meter, network, images, labels)
+    show(meter, network, images, labels)
     with _counting(network, recipe, rules, meter) as cuda, _kinds_told(network, meter):
         optimizer = optimizer_of(network, recipe)
-        optimizer.register_step_pre_hook(lambda *_: meter.add(_gradients(network), "gradients"))
-        optimizer.register_step_post_hook(lambda *_: meter.add(_states(optimizer), "optimizer", "the optimizer"))
+        optimizer.register_step_pre_hook(lambda *_: meter.add(gradients_of(network), "gradients"))
+        optimizer.register_step_post_hook(lambda *_: meter.add(states_of(optimizer), "optimizer", "the optimizer"))
         if isinstance(optimizer, InBackward):
             optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
         scaler = GradScaler(images.device.type, enabled=False)
@@ -74,7 +76,7 @@ def inference_peak(network: Network, images: Tensor, recipe: Recipe, rules: Rule
     _lower(network, recipe, rules)
     network.eval()
     meter = Meter()
-    _show(meter, network, images)
+    show(meter, network, images)
     with torch.no_grad(), _counting(network, recipe, rules, meter) as cuda, cuda.forward():
         network(images)
     return meter.peak()
@@ -96,7 +98,7 @@ def _counting(network: Network, recipe: Recipe, rules: Rules, meter: Meter) -> I
         yield cuda
 
 
-def _show(meter: Meter, network: Network, *batch: Tensor) -> None:
+def show(meter: Meter, network: nn.Module, *batch: Tensor) -> None:
     """Tell the meter what is there before the first step."""
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         meter.add([tensor], "weights", name)
@@ -121,11 +123,13 @@ def _kinds_told(network: Network, meter: Meter) -> Iterator[None]:
         network.extract = extract  # type: ignore[method-assign]
 
 
-def _gradients(network: Network) -> Iterator[Tensor]:
+def gradients_of(network: nn.Module) -> Iterator[Tensor]:
+    """The gradients that are there."""
     return (p.grad for p in network.parameters() if p.grad is not None)
 
 
-def _states(optimizer: Optimizer) -> Iterator[Tensor]:
+def states_of(optimizer: Optimizer) -> Iterator[Tensor]:
+    """What the optimiser keeps of each tensor."""
     return (tensor for state in optimizer.state.values() for tensor in _tensors(state))
 
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from methods import Method, Network
+from methods import Method, Network, attach
 from methods.backbones.chain import Vit
-from methods.backbones.registry import Backbone, prepare
+from methods.backbones.registry import Backbone
 from methods.parts.activations import Activations, keep_less
 from methods.recipe import Recipe
 
@@ -58,9 +58,9 @@ def _bare(backbone: Backbone) -> Vit:
 
 
 def _assemble(vit: Vit, method: Method, classes: int, recipe: Recipe) -> Network:
-    method.check_kind(vit)
-    vit = prepare(vit, classes, recipe.head, recipe.drop_path, recipe.backbone_dropout)
-    network = method.attach(vit)  # type: ignore[arg-type]  # as was just asked
+    network = attach(
+        vit, method, classes, head=recipe.head, drop_path=recipe.drop_path, dropout=recipe.backbone_dropout
+    )
     _choose_attention(network, fused=recipe.attention == "fused")
     keep_less(network, Activations.of(recipe.activations))
     return network

@@ -103,6 +103,8 @@ def height_for(names: int, least: float) -> float:
 
 def make_room(drawing: Drawing, columns: int, names: Iterable[str]) -> None:
     """Leave space for names on the right of each of so many columns of axes; before the layout is final."""
+    if drawing.get_figure(root=True) is not drawing:  # a part of a figure of one's own, whose layout is not ours
+        return
     engine = cast(ConstrainedLayoutEngine, drawing.get_layout_engine())
     inches = (REACH + LETTER * SIZE * max(map(len, names))) / 72
     share = inches / float(drawing.get_figwidth())

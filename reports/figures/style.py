@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +21,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
@@ -35,6 +36,7 @@ __all__ = [
     "Look",
     "draw_bars",
     "draw_method",
+    "drawn_in",
     "family_of",
     "logarithmic",
     "look",
@@ -45,8 +47,7 @@ __all__ = [
     "theme",
 ]
 
-mpl.use("agg")  # seaborn's grids are made by pyplot, which must open no window
-
+_place: list[SubFigure] = []  # where the next drawing belongs, if not in a figure of its own
 WIDTH, HEIGHT = 5.2, 3.2  # inches
 WIDE = 7.0  # inches: both columns of a paper
 MARKER = 5.5  # width in points
@@ -221,18 +222,40 @@ def panels(
 ) -> Iterator[tuple[Drawing, Sequence[Sequence[Axes]]]]:
     """Give a drawing with rows of axes, to be filled in the context; after it, the layout is final."""
     with theme(grid=grid):
-        drawing = Drawing(figsize=(width, height), dpi=200, layout="constrained")
-        FigureCanvasAgg(drawing)
+        drawing = _place.pop() if _place else Drawing(figsize=(width, height), dpi=200, layout="constrained")
+        if isinstance(drawing, Drawing):
+            FigureCanvasAgg(drawing)
         table = drawing.subplots(rows, columns, squeeze=False, **share)
-        yield drawing, table.tolist()
+        yield cast(Drawing, drawing), table.tolist()
         settle(drawing)
 
 
-def settle(drawing: Drawing) -> None:
-    """Fix the layout, so that places can be counted in pixels."""
+@contextmanager
+def drawn_in(axes: Axes) -> Iterator[Drawing]:
+    """Let the first drawing that is made in the context take the place of `axes`, which go; others stay apart."""
+    place = axes.get_subplotspec()
+    if place is None:
+        raise ValueError("axes with a place of their own cannot be drawn in; make them with subplots or a GridSpec")
+    figure = axes.get_figure()
+    assert figure is not None
+    axes.remove()
+    part = figure.add_subfigure(place)
+    for asked in ("draw_without_rendering", "get_size_inches"):  # by textalloc, of the figure that axes are in
+        setattr(part, asked, getattr(figure.get_figure(root=True), asked))
+    _place.append(part)
+    try:
+        yield cast(Drawing, part)
+    finally:
+        _place.clear()
+
+
+def settle(drawing: Drawing | SubFigure) -> None:
+    """Fix the layout, so that places can be counted in pixels; that of a figure of one's own may still change."""
+    whole = drawing.get_figure(root=True)
     for _ in range(2):  # the first layout may change the ticks, and with them the room that they need
-        drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")
+        whole.draw_without_rendering()
+    if drawing is whole:
+        whole.set_layout_engine("none")
 
 
 @contextmanager
