@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from reports.figures.style import LABEL
+from reports.figures.style import LABEL, point_id
 
 __all__ = ["apart", "height_for", "make_room", "name_ends", "name_points"]
 
@@ -36,6 +36,8 @@ def name_points(
     **words: Any,
 ) -> None:
     """Write a name beside each point by textalloc, joined to it by a thin line. The layout must be final.
+
+    Text and line carry `point_id` of the name as their id in an SVG.
 
     Args:
         places: The points, in the units of the data.
@@ -67,13 +69,10 @@ def name_points(
         "zorder": 4,
         **words,
     }
-    textalloc.allocate(
-        axes,
-        [x for x, _ in places],
-        [y for _, y in places],
-        list(names),
-        **given,
-    )
+    *_, texts, joins = textalloc.allocate(axes, [x for x, _ in places], [y for _, y in places], list(names), **given)
+    for name, *drawn in zip(names, texts, joins, strict=True):
+        for artist in filter(None, drawn):
+            artist.set_gid(point_id(name))
 
 
 def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:

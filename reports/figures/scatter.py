@@ -12,13 +12,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from reports.figures.labels import Curve, name_points
-from reports.figures.style import MARKER, WIDE, draw_method, logarithmic, look, panels
+from reports.figures.style import MARKER, WIDE, dot_id, draw_method, logarithmic, look, panels, point_id
 
-__all__ = ["Panel", "Point", "around", "crowds", "draw", "frontier", "staircase"]
+__all__ = ["FRONTIER", "Panel", "Point", "around", "crowds", "draw", "frontier", "staircase"]
 
-HEIGHT = 3.05  # inches
+HEIGHT = 3.4  # inches
+FRONTIER = "frontier"  # the id of the line in an SVG
+HALO = [withStroke(linewidth=2.0, foreground="white")]  # keeps the frontier off points that are not on it
 MOST_LABELS = 6  # of one method; with more settings, only some of them are labelled
 
 
@@ -96,18 +99,24 @@ def _draw(axes: Axes, panel: Panel) -> None:
     else:
         axes.set_xlim(0.0, 1.18 * max(costs))
     axes.set_xlabel(panel.heading)
+    best = _best(panel.points)
     for point in panel.points:
-        draw_method(axes, point.label, point.cost, point.score, spread=point.spread)
+        halo = {} if point.label in best else {"path_effects": HALO}
+        drawn = draw_method(axes, point.label, point.cost, point.score, spread=point.spread)
+        for artist in drawn.get_children():
+            artist.set(gid=point_id(point.label), **halo)
+        drawn.lines[0].set_gid(dot_id(point.label))
     for crowd in crowds(panel.points):
         axes.plot(*_curve(crowd), color=look(crowd[0].label).line, linewidth=0.7, zorder=2, scalex=False, scaley=False)
     axes.plot(*_frontier(axes, panel.points), color="0.5", linestyle=(0, (3, 2)), linewidth=0.8, zorder=1.5,
-              scalex=False, scaley=False)  # fmt: skip
+              scalex=False, scaley=False, gid=FRONTIER)  # fmt: skip
 
 
 def _name(axes: Axes, points: Sequence[Point]) -> None:
     """All names, but of a crowd only some."""
     labels = _named(points)
     own = [point for point in points if point.label in labels]
+    best = _best(points)
     bars = [([point.cost] * 2, [point.score - point.spread, point.score + point.spread]) for point in points]
     name_points(
         axes,
@@ -115,6 +124,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
         [point.label for point in own],
         others=[(point.cost, point.score) for point in points if point.label not in labels],
         widths=[MARKER] * len(points),
+        fontweight=["bold" if point.label in best else "normal" for point in own],
         lines=[_frontier(axes, points), *(bar for bar, point in zip(bars, points, strict=True) if point.spread)],
     )
 
@@ -122,7 +132,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
 def _named(points: Sequence[Point]) -> set[str]:
     """The labels that are written: all, but of a crowd the extremes and some that are on the frontier."""
     labels = {point.label for point in points}
-    best = frontier(pd.DataFrame(points), "cost", "score")["label"].tolist() if points else []
+    best = _best(points)
     for crowd in crowds(points):
         own = [label for label in best if label in {point.label for point in crowd}]
         count = min(len(own), MOST_LABELS - 2)
@@ -131,6 +141,11 @@ def _named(points: Sequence[Point]) -> set[str]:
         kept |= {point.label for point in (crowd[0], crowd[-1], scores[0], scores[-1])}
         labels -= {point.label for point in crowd} - kept
     return labels
+
+
+def _best(points: Sequence[Point]) -> list[str]:
+    """The labels of the points on the frontier, cheapest first."""
+    return frontier(pd.DataFrame(points), "cost", "score")["label"].tolist() if points else []
 
 
 def _frontier(axes: Axes, points: Sequence[Point]) -> Curve:

@@ -20,6 +20,7 @@ import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure as Drawing
 from matplotlib.figure import SubFigure
 from matplotlib.ft2font import FT2Font
@@ -34,6 +35,7 @@ __all__ = [
     "PARTS",
     "WIDE",
     "Look",
+    "dot_id",
     "draw_bars",
     "draw_method",
     "drawn_in",
@@ -42,6 +44,7 @@ __all__ = [
     "look",
     "panel",
     "panels",
+    "point_id",
     "settle",
     "shown",
     "theme",
@@ -55,19 +58,27 @@ LABEL = 6.5  # points of the type of labels
 
 # Seaborn's colourblind palette, whose colours also differ in lightness; within a family the marker tells methods apart.
 COLORS = sns.color_palette("colorblind").as_hex()
-FAMILIES = {
-    "whole network": (
-        "#000000",
-        {"full": "o", "bitfit": "s", "partial": "D", "layernorm": "^", "diffit": "v", "apla": "P"},
+FAMILIES = {  # as the methods themselves say, in the order in which `list methods` has them
+    "bounds": ("#000000", {"full": "o", "linear": "s"}),
+    "selective tuning": (
+        COLORS[8],
+        {"bitfit": "s", "layernorm": "^", "partial": "D", "diffit": "v", "ssf": ">", "apla": "P"},
     ),
-    "head only": (COLORS[8], {"linear": "o", "head2toe": "s"}),
-    "side path": (
+    "prompts": (COLORS[2], {"vpt_deep": "s", "vpt_shallow": "D"}),
+    "adapters": (
+        COLORS[9],
+        {"adapter": "^", "adaptformer": "v", "convpass": "P", "convpass_attn": "p", "noah": "h", "repadapter": "d"},
+    ),
+    "low-rank updates": (
+        COLORS[4],
+        {"lora": "o", "lora_fa": "s", "dora": "D", "vera": "^", "pvera": "v", "fact_tk": "X", "fact_tt": "<"},
+    ),
+    "side networks": (
         COLORS[3],
         {
             "dtl": "o",
             "dtl_plus": "s",
             "lst": "D",
-            "vqt": "^",
             "synqt": "*",
             "side_tuning": "v",
             "unipt": "P",
@@ -75,26 +86,9 @@ FAMILIES = {
             "res_tuning_bypass": "p",
         },
     ),
-    "inside the blocks": (
-        COLORS[9],
-        {
-            "lora": "o",
-            "vpt_deep": "s",
-            "vpt_shallow": "D",
-            "adapter": "^",
-            "adaptformer": "v",
-            "convpass": "P",
-            "convpass_attn": "p",
-            "fact_tk": "X",
-            "fact_tt": "<",
-            "ssf": ">",
-            "noah": "h",
-            "repadapter": "d",
-        },
-    ),
-    "relatives of LoRA": (COLORS[4], {"lora_fa": "o", "dora": "s", "vera": "D", "pvera": "^"}),
+    "intermediate features": (COLORS[0], {"head2toe": "s", "vqt": "^"}),
 }
-UNKNOWN = ("other", COLORS[2], "osD^vPX<>hdp")
+UNKNOWN = ("other methods", COLORS[7], "osD^vPX<>hdp")
 DARKER = {COLORS[8]: "#8A8200"}  # for lines: yellow is hard to see
 PARTS = {  # of a peak, in the order in which they are stacked; no colour is that of methods
     "weights": "#4D4D4D",
@@ -163,7 +157,7 @@ def draw_method(
     line: str = "",
     hollow: bool = False,
     **more: Any,
-) -> None:
+) -> ErrorbarContainer:
     """Draw the marker of a method at one or more points, in the colour of its family.
 
     Args:
@@ -174,7 +168,7 @@ def draw_method(
         more: Passed on to matplotlib's `errorbar`.
     """
     style = look(method)
-    axes.errorbar(
+    return axes.errorbar(
         x,
         y,
         yerr=spread if spread is not None and np.any(spread) else None,
@@ -193,6 +187,16 @@ def draw_method(
             **more,
         },
     )
+
+
+def dot_id(name: str) -> str:
+    """Return the id of the marker of a point in an SVG, by which the page finds it."""
+    return f"dot:{name}"
+
+
+def point_id(name: str) -> str:
+    """Return the id in an SVG of what else is drawn of a point: its name, and its error bar."""
+    return f"point:{name}"
 
 
 def draw_bars(axes: Axes, labels: Sequence[str], widths: Sequence[float], *, color: str = "", left: float = 0) -> None:

@@ -56,15 +56,15 @@ def test_many_methods_are_shown_family_by_family_over_all_others(make) -> None:
     records = [trained(make(name), [2.0, 1.0 + i / 100], 2) for i, name in enumerate(methods)]
     (figure,) = find("convergence")(frame(records))
     rows = list(zip(*[iter(figure.drawing.axes)] * 2, strict=True))
-    families = ["whole network", "head only", "side path", "inside the blocks", "relatives of LoRA", "other"]
+    families = ["bounds", "selective tuning", "adapters", "low-rank updates", "side networks", "other methods"]
     assert [loss.get_ylabel() for loss, _ in rows] == families
-    own = [2, 1, 2, 3, 1, 1]
+    own = [2, 2, 1, 2, 2, 1]
     for (loss, _), count in zip(rows, own, strict=True):
         others, *lines = sorted(loss.lines, key=lambda line: -len(line.get_xdata()))
         assert len(others.get_xdata()) == 3 * (len(methods) - count)  # two epochs and a gap each
         assert len(lines) == count
     named = [[text.get_text() for text in last.get_legend().get_texts()] for _, last in rows]
-    assert named == [["full", "bitfit"], ["linear"], ["dtl", "lst"], ["adapter", "lora", "ssf"], ["vera"], ["my_own"]]
+    assert named == [["full", "linear"], ["bitfit", "ssf"], ["adapter"], ["lora", "vera"], ["dtl", "lst"], ["my_own"]]
     assert "family by family" in figure.caption
     figure.drawing.draw_without_rendering()
     for _, last in rows:

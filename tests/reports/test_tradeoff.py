@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.transforms import Bbox
 
+from bench.cli.method_texts import method_texts
 from reports.figures import style
 from reports.figures.scatter import Point, frontier, staircase
 from reports.figures.style import FAMILIES, look, shown
@@ -104,6 +105,13 @@ def test_a_method_looks_the_same_everywhere() -> None:
     assert look("never_seen") == look("never_seen:rank=4")
     known = [look(name) for _, markers in FAMILIES.values() for name in markers]
     assert len(set(known)) == len(known)
+
+
+def test_families_are_those_that_the_methods_name() -> None:
+    known = {name for _, markers in FAMILIES.values() for name in markers}
+    said = {name: text.family for name, text in method_texts().items() if name in known}
+    assert len(said) > 25
+    assert said == {name: look(name).family for name in said}
 
 
 @pytest.mark.parametrize("name", ["figure", "crowd"])
