@@ -14,9 +14,10 @@ from torch import Tensor
 from datasets.files.layout import Look
 from datasets.transforms.preprocessing import Preprocessing
 
-__all__ = ["Example", "NotHere", "Source", "Split", "Suite", "Task", "elsewhere"]
+__all__ = ["MEAN_PER_CLASS", "Example", "NotHere", "Source", "Split", "Suite", "Task", "elsewhere"]
 
 Example = tuple[Image.Image, int]
+MEAN_PER_CLASS = (("Kornblith 2019", "mean_class_accuracy"),)  # Do Better ImageNet Models Transfer Better?, CVPR 2019
 Source = Callable[[str], Iterable[Example]]  # from the name of a split to its images, in a fixed order, and labels
 
 
@@ -73,6 +74,7 @@ class Task:
     understood: str = field(default="", compare=False)  # how one's own folder was read, or other sizes than published
     masked: bool = False  # an answer is chosen among the classes that the test split has, not among all
     scored: tuple[int, ...] = ()  # those classes, once the images are found; empty for all
+    metric: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # (source, its headline) beside accuracy
     split: Literal["test", "val"] = "test"  # what is scored: "val" where settings are chosen (datasets/validation.py)
 
     def drawn(self, seed: int) -> "Task":

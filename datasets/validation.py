@@ -1,9 +1,9 @@
-"""Divides a task's training images for tuning: one part is trained on, the other is scored, test images stay unread.
+"""Gives the images that settings are chosen on: a part of the training images for tuning, others for calibration.
 
-Where the source's lists have a validation split, that one is scored: VTAB-1k's 800 and 200, the `val` lists of FGVC and
-of the few-shot sets. Elsewhere a share of every class is drawn by a fixed seed (`Suite.validation`): a quarter of the
-embedded suite, a fifth of one's own folder where it has no `val` beside `test`, one of sixteen shots for domain
-generalisation.
+Tuning trains on one part and scores the other; test images stay unread. Where the source's lists have a validation
+split, that one is scored: VTAB-1k's 800 and 200, the `val` lists of FGVC and of the few-shot sets. Elsewhere a share of
+every class is drawn by a fixed seed (`Suite.validation`): a quarter of the embedded suite, a fifth of one's own folder
+where it has no `val` beside `test`, one of sixteen shots for domain generalisation.
 """
 
 import dataclasses
@@ -12,12 +12,14 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from datasets.base import Example, Source, Task
 from datasets.files.listing import Listing, Listings
 
-__all__ = ["for_tuning"]
+__all__ = ["for_calibration", "for_tuning"]
 
+MOST_FOR_CALIBRATION = 1_000  # images that choose one number, the temperature
 SEED = 0  # of the draw, the same for every method, so that all are tuned on the same images
 
 
@@ -50,6 +52,23 @@ def for_tuning(task: Task, share: float) -> Task:
         draws=tuple(for_tuning(draw, share) for draw in task.draws),
         split="val",
     )
+
+
+def for_calibration(task: Task) -> Task | None:
+    """Return the task with validation images alone, as its split `val`; None where a network has been trained on them.
+
+    FGVC, the few-shot sets and a folder with `val` beside `test` have them beside the training images; at most 1,000 at
+    equal distances are taken. VTAB-1k trains on its validation images; the embedded suite and other folders have none.
+    """
+    if "val" not in task.sizes or "train800" in task.sizes:
+        return None
+    count = min(task.sizes["val"], MOST_FOR_CALIBRATION)
+    return dataclasses.replace(task, sizes={"val": count}, source=_spaced(task.source, task.sizes["val"], count))
+
+
+@lru_cache(maxsize=64)  # so that runs that follow each other on a task share its decoded images
+def _spaced(source: Source, size: int, count: int) -> Source:
+    return _source(source, {"val": _Some("val", tuple(place * size // count for place in range(count)))})
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from results.measured import load_measured as load_measured
 from results.measured import save_measured as save_measured
 from results.quoted import quoted
 from results.reading import read_costs, read_runs
+from results.record import CALIBRATION_BINS as CALIBRATION_BINS
+from results.record import MOST_CLASSES as MOST_CLASSES
 from results.record import Cost as Cost
 from results.record import Identity as Identity
 from results.record import Record

@@ -23,7 +23,8 @@ def frame(records: Iterable[Record], root: Path | None = None) -> pd.DataFrame:
     `split` says which images were scored: "val" where settings are chosen. Lists stay lists. Names are plain
     (`test_accuracy`, `planned_peak_bytes`); resolved settings are prefixed (`recipe_epochs`, `method_rank`,
     `where_device`), so that they cannot collide. With the folder of results, `kept_features` is the file of the
-    features that were kept of a run and `kept_checksum` what the record says of its content.
+    features that were kept of a run and `kept_checksum` what the record says of its content; `kept_predictions` and
+    `predictions_checksum` are those of its answers to the test images.
     """
     import pandas as pd  # here, because the command line imports this module and must answer --help at once
 
@@ -45,7 +46,9 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def _kept(record: Record, root: Path | None) -> dict[str, Any]:
-    if root is None or not has_kept(root, record, "features"):
-        return {}
-    path = kept_path(root, record.identity, "features", record.kept["features"])
-    return {"kept_features": path, "kept_checksum": record.kept["features"]}
+    found: dict[str, Any] = {}
+    for kind, name in (("features", "kept_checksum"), ("predictions", "predictions_checksum")):
+        if root is not None and has_kept(root, record, kind):
+            checksum = record.kept[kind]
+            found |= {f"kept_{kind}": kept_path(root, record.identity, kind, checksum), name: checksum}
+    return found

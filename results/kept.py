@@ -21,7 +21,7 @@ __all__ = [
     "save_kept",
 ]  # fmt: skip
 
-KEPT = ("features", "weights")
+KEPT = ("features", "predictions", "weights")
 
 
 class NotKept(ValueError):

@@ -15,9 +15,23 @@ from results.checked import build, closed, defaults
 from results.text import readable_json
 from results.words import first_words, todays_words
 
-__all__ = ["SCHEMA", "Cost", "Identity", "Record", "Score", "Speedups", "Where", "from_dict", "to_dict"]
+__all__ = [
+    "CALIBRATION_BINS",
+    "MOST_CLASSES",
+    "SCHEMA",
+    "Cost",
+    "Identity",
+    "Record",
+    "Score",
+    "Speedups",
+    "Where",
+    "from_dict",
+    "to_dict",
+]
 
 SCHEMA = 1
+CALIBRATION_BINS = 15  # of equal width between 0 and 1
+MOST_CLASSES = 100  # of a task whose confusions are kept
 
 Status = Literal["ok", "oom", "diverged", "unsupported"]
 
@@ -50,7 +64,10 @@ class Identity:
 @closed
 @dataclass(frozen=True)
 class Score:
-    """Accuracies in [0, 1] on the test split, and the training loss; lists have one entry an epoch or evaluation."""
+    """Accuracies in [0, 1] on the test split, and the training loss; lists have one entry an epoch or evaluation.
+
+    From `top5_accuracy` on, scores are of the last epoch; they are None in records of before they were computed.
+    """
 
     test_accuracy: float | None = None  # of the last epoch: the headline
     best_test_accuracy: float | None = None  # best of `evaluations`; only beside published numbers obtained that way
@@ -58,6 +75,15 @@ class Score:
     train_losses: list[float] = field(default_factory=list)
     train_accuracies: list[float] = field(default_factory=list)  # of mixed images: the larger share counts
     skipped_images: dict[str, int] = field(default_factory=dict)  # by split, where images could not be decoded
+    top5_accuracy: float | None = None  # where an answer is one of more than ten classes
+    mean_class_accuracy: float | None = None  # mean over the classes that the test split has
+    negative_log_likelihood: float | None = None  # mean over the images, natural logarithm
+    calibration_error: float | None = None  # expected calibration error over CALIBRATION_BINS
+    calibration_bins: list[list[float]] | None = None  # of each: images, sum of their confidences, right answers
+    temperature: float | None = None  # chosen on validation images, where there are some beside the training images
+    calibrated_error: float | None = None  # calibration error of the logits divided by the temperature
+    calibrated_bins: list[list[float]] | None = None
+    confusion: list[list[int]] | None = None  # images by label (row) and answer; of at most MOST_CLASSES classes
 
 
 @closed

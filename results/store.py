@@ -14,6 +14,8 @@ from typing import Any
 
 from results.record import Identity, Record, from_dict, to_dict
 
+NUMBERS = re.compile(r"\[\n([-+\d.eE,\s]*)\]")  # a list of them over several lines; no text in JSON holds a line break
+
 __all__ = ["Damaged", "load", "load_all", "path_of", "save", "set_aside", "slug", "write_whole"]
 
 
@@ -53,7 +55,8 @@ def load_with_values(path: Path) -> tuple[Record, dict[str, Any]]:
 def write_values(path: Path, values: dict[str, Any]) -> None:
     """Write the JSON values of a record with their checksum, whole or not at all."""
     body = json.loads(json.dumps(values, allow_nan=False))  # as it is read back, so that the checksum holds
-    write_whole(path, json.dumps({"sha256": _digest(body), "record": body}, indent=1).encode())
+    text = json.dumps({"sha256": _digest(body), "record": body}, indent=1)
+    write_whole(path, NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text).encode())
 
 
 def load_all(root: Path, paths: Iterable[Path] | None = None) -> tuple[list[Record], list[str]]:

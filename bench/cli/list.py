@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, ...]] = {  # and the headings behind the name
     "methods": (
         "family", "what it is", "paper", "venue", "year", "entangled", "parameters", "counts", "page", "settings",
     ),
-    "tasks": ("classes", "train/test images", "suite", "group"),
+    "tasks": ("classes", "train/test images", "suite", "group", "headline elsewhere"),
     "suites": ("size", "what it is"),
     "backbones": ("what it is",),
     "recipes": ("what it is",),
@@ -172,7 +172,14 @@ def _task_rows() -> list[tuple[str, ...]]:
     import datasets
 
     return [
-        (task.name, str(task.classes), f"{task.sizes['train']}/{task.sizes['test']}", suite.name, task.group)
+        (
+            task.name,
+            str(task.classes),
+            f"{task.sizes['train']}/{task.sizes['test']}",
+            suite.name,
+            task.group,
+            "; ".join(f"{metric.replace('_', ' ')} ({source})" for source, metric in task.metric),
+        )
         for suite in datasets.SUITES.values()
         for task in suite.tasks
     ]

@@ -156,7 +156,8 @@ Keep = Annotated[
     str,
     _option(
         WHERE,
-        help="Beside each record: [b]features[/b] of test images, [b]weights[/b] that learned, for [b]predict[/b].",
+        help="Beside each record: [b]features[/b] or [b]predictions[/b] of test images, [b]weights[/b] that "
+        "learned, for [b]predict[/b]; several with commas.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""What is kept of a run beside its record, when it is asked for: features of some test images, and what learned."""
+"""What is kept of a run beside its record, when it is asked for: features of test images, answers, what learned."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.data.loader import Streamed
 from bench.names import check
 from bench.run import Run
 from bench.settings import Keep
+from bench.train.evaluate import Answers
 from bench.train.step import autocast
 from datasets.base import Split
 from methods import Network
@@ -53,12 +54,21 @@ class Keeper:
         self._stages += 1
 
     def write(
-        self, run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
+        self,
+        run: Run,
+        network: Network,
+        split: Split | Streamed,
+        normalise: Normaliser,
+        device: torch.device,
+        answers: Answers,
     ) -> dict[str, str]:
         """Write the files, ahead of the record, and return their checksums for it."""
         contents = {"weights": self._weights} if "weights" in self._keep.kinds else {}
         if "features" in self._keep.kinds:
             contents["features"] = _features(run, network, split, normalise, device)
+        if "predictions" in self._keep.kinds:
+            columns = {"labels": answers.labels, "predicted": answers.predicted}
+            contents["predictions"] = {name: column.cpu().numpy().astype(np.uint16) for name, column in columns.items()}
         return {kind: save_kept(self._keep.root, run.identity(), kind, arrays) for kind, arrays in contents.items()}
 
 

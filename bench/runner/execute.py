@@ -22,9 +22,12 @@ from bench.runner.artifacts import Keeper
 from bench.runner.record import Trace, recorded
 from bench.settings import RunSettings
 from bench.train.compile import Compiler
-from bench.train.loop import Diverged, Epoch, accuracy, train
+from bench.train.evaluate import Answers, evaluate, score_of, temperature_of
+from bench.train.loop import Diverged, Epoch, train
 from bench.train.network import build, build_on_meta, count
 from datasets.base import Split
+from datasets.transforms.decoding import BadImage
+from datasets.validation import for_calibration
 from methods import Method, Network, Unsupported
 from methods.backbones.registry import Backbone
 from methods.recipe import Recipe
@@ -109,8 +112,10 @@ def _train_and_test(run: Run, settings: RunSettings, trace: Trace, watch: Watch)
         energy.start()
         train(compiled, stage, normalise, run.recipe, run.seed, after)
         keeper.after_stage(network)
-    _test(run, network, feed, test_split, normalise, device, trace)
-    trace.kept = keeper.write(run, network, test_split, normalise, device)
+    temperature = _temperature(run, network, normalise, settings)
+    answers = _test(run, network, feed, test_split, normalise, device, trace, temperature)
+    trace.score = score_of(answers)
+    trace.kept = keeper.write(run, network, test_split, normalise, device, answers)
 
 
 def _test(
@@ -121,12 +126,27 @@ def _test(
     normalise: Normaliser,
     device: torch.device,
     trace: Trace,
-) -> None:
-    """Test accuracy beside the number of epochs so far, those of earlier stages included."""
+    temperature: float | None = None,
+) -> Answers:
+    """Note the test accuracy beside the number of epochs so far, those of earlier stages included."""
     started = time.perf_counter()
-    value = accuracy(network, feed.testing(network, split), normalise, run.recipe, device, run.task.scored)
-    trace.evaluations.append([float(len(trace.epochs)), value])
+    read = feed.testing(network, split)
+    answers = evaluate(network, read, normalise, run.recipe, device, run.task.scored, temperature)
+    trace.evaluations.append([float(len(trace.epochs)), answers.accuracy()])
     trace.test_seconds = time.perf_counter() - started
+    return answers
+
+
+def _temperature(run: Run, network: Network, normalise: Normaliser, settings: RunSettings) -> float | None:
+    """Choose the temperature on validation images; None where there are none that can be read."""
+    task = for_calibration(run.task)
+    if task is None:
+        return None
+    try:
+        split = load(dataclasses.replace(run, task=task), "val", settings.loader).split
+        return temperature_of(network, split, normalise, run.recipe, settings.device, run.task.scored)
+    except (BadImage, OSError):  # the run needs training and test images alone
+        return None
 
 
 def _forget_peaks(device: torch.device) -> None:

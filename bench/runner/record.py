@@ -32,6 +32,7 @@ class Trace:
 
     epochs: list[Epoch] = field(default_factory=list)
     evaluations: list[list[float]] = field(default_factory=list)
+    score: Score = field(default_factory=Score)  # what the last evaluation gave beside its accuracy
     test_seconds: float = 0.0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
@@ -78,7 +79,8 @@ def _where(run: Run, device: torch.device) -> Where:
 def _score(run: Run, trace: Trace, finished: bool) -> Score:
     stage = len(trace.epochs) - run.recipe.epochs  # the last one begins after so many; earlier ones do not count
     accuracies = [value for epoch, value in trace.evaluations if epoch > stage]
-    return Score(
+    return dataclasses.replace(
+        trace.score if finished else Score(),
         test_accuracy=accuracies[-1] if finished else None,
         best_test_accuracy=max(accuracies) if finished and run.recipe.evaluate_every else None,
         evaluations=trace.evaluations,

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from bench.data.batches import Normaliser, batches
+from bench.data.batches import Normaliser
 from bench.data.epochs import Training, passes, steps_by_epoch, steps_in_epoch
-from bench.data.loader import TEST_BATCH, Streamed
-from bench.data.stored import Stored
 from bench.train.optimizer import rate_at, release, set_rate
-from bench.train.step import Scores, TrainState, autocast, logits_of, lower_frozen, train_step
-from datasets.base import Split
+from bench.train.step import Scores, TrainState, lower_frozen, train_step
 from methods import Network
 from methods.recipe import Recipe
 
-__all__ = ["Diverged", "Epoch", "accuracy", "train"]
+__all__ = ["Diverged", "Epoch", "train"]
 
 
 class Diverged(Exception):
@@ -71,27 +64,3 @@ def train(
                 raise Diverged(f"the loss was {epoch.loss} in epoch {epoch.number} of {recipe.epochs}")
             after(epoch)
     release(state.optimizer)
-
-
-@torch.inference_mode()
-def accuracy(
-    network: Network,
-    split: Split | Streamed | Stored,
-    normalise: Normaliser,
-    recipe: Recipe,
-    device: torch.device,
-    among: Sequence[int] = (),
-) -> float:
-    """Share of images whose highest logit, of all or of the classes `among`, is their label, in evaluation mode."""
-    network.eval()
-    classes = torch.tensor(among, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    pairs: Iterator[tuple[Any, Tensor]]
-    pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, device)
-    for images, labels in pairs:
-        rows = images if isinstance(images, dict) else normalise(images)
-        with autocast(device.type, recipe.precision):
-            logits = logits_of(network, rows)
-        chosen = classes[logits[:, classes].argmax(dim=1)] if among else logits.argmax(dim=1)
-        correct += (chosen == labels).sum()
-    return correct.item() / len(split.labels)

@@ -10,7 +10,7 @@ and for DTL under the recipe `paper`.
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task, elsewhere
+from datasets.base import MEAN_PER_CLASS, Suite, Task, elsewhere
 from datasets.files.copies import folders_of, look_at
 from datasets.files.layout import Layout, Look
 
@@ -34,6 +34,7 @@ ALIASES = MappingProxyType(  # other folder names in use; dashes and case are lo
         "cars": ("standford_cars", "stanford_cars"),
     }
 )
+BY_CLASS = ("aircraft", "flowers102", "pets")  # the mean over classes is what other sources print
 FOLDERS = ("few-shot", "few_shot", "fewshot", "data/few-shot", ".")
 IMAGES = (
     ".",
@@ -70,7 +71,8 @@ def _task(shots: int, name: str, classes: int, val: int, test: int) -> Task:
     train = DEFECT[1] if task == DEFECT[0] else classes * shots
     note, known = (NOTE, ("repeated",)) if task == DEFECT[0] else ("", ())
     sizes = {"train": train, "val": val, "test": test}
-    return Task(task, f"{shots}-shot", classes, sizes, elsewhere(task), note=note, known=known)
+    metric = MEAN_PER_CLASS if name in BY_CLASS else ()
+    return Task(task, f"{shots}-shot", classes, sizes, elsewhere(task), note=note, known=known, metric=metric)
 
 
 SUITE = Suite(

@@ -1,7 +1,7 @@
 """FGVC: five fine-grained sets with the JSON splits of the VPT protocol (docs/protocols.md, 9).
 
 A split file is one JSON object from path to class id; the ids of train become 0..C-1 in their order. Training is on
-train.json; the val split stays for tuning. Images are cropped, flipped and normalised as in VPT.
+train.json; the val split is left to tuning and calibration. Images are cropped, flipped and normalised as in VPT.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task, elsewhere
+from datasets.base import MEAN_PER_CLASS, Suite, Task, elsewhere
 from datasets.files.copies import folders_of, look_at
 from datasets.files.layout import Layout, Look
 from datasets.files.lists import Lines
@@ -67,7 +67,14 @@ SUITE = Suite(
     title="FGVC: five fine-grained sets with VPT's splits; needs --data",
     groups=("fgvc",),
     tasks=tuple(
-        Task(name, "fgvc", classes, {"train": train, "val": val, "test": test}, elsewhere(name))
+        Task(
+            name,
+            "fgvc",
+            classes,
+            {"train": train, "val": val, "test": test},
+            elsewhere(name),
+            metric=MEAN_PER_CLASS if name == "oxford_flowers" else (),
+        )
         for name, classes, train, val, test in ROWS
     ),
     recipe="common",

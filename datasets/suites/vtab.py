@@ -6,7 +6,7 @@ A copy is a folder a task with the text lists of NOAH's export (JPEG), or with t
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.base import Suite, Task, elsewhere
+from datasets.base import MEAN_PER_CLASS, Suite, Task, elsewhere
 from datasets.files.copies import folders_of, look_at
 from datasets.files.layout import Layout, Look
 
@@ -49,6 +49,7 @@ ALIASES = MappingProxyType(  # other folder names in use; dashes and case are lo
         "smallnorb_ele": ("smallnorb_elevation",),
     }
 )
+BY_CLASS = ("caltech101", "oxford_flowers102", "oxford_iiit_pet")  # the mean over classes is what other sources print
 FOLDERS = (".", "vtab", "vtab-1k", "vtab1k", "vtab-1k-png")
 
 
@@ -78,7 +79,15 @@ SUITE = Suite(
     title="VTAB-1k: nineteen tasks with 1,000 training images; needs --data",
     groups=("natural", "specialized", "structured"),
     tasks=tuple(
-        Task(name, group, classes, {**SIZES, "test": test}, elsewhere(name), known=KNOWN.get(name, ()))
+        Task(
+            name,
+            group,
+            classes,
+            {**SIZES, "test": test},
+            elsewhere(name),
+            known=KNOWN.get(name, ()),
+            metric=MEAN_PER_CLASS if name in BY_CLASS else (),
+        )
         for name, group, classes, test in ROWS
     ),
     recipe="paper",

@@ -22,6 +22,7 @@ from bench.runner.artifacts import _compact, kinds_of
 from bench.runner.execute import execute
 from bench.runner.restore import rebuild
 from bench.settings import Keep, RunSettings
+from bench.train.evaluate import Answers
 from datasets.transforms.decoding import BadImage, decode
 from methods import METHODS, Network
 from methods.backbones.registry import BACKBONES, Backbone
@@ -60,13 +61,13 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
     """The networks that runs end with."""
     seen: list[Network] = []
-    tested = bench.runner.execute.accuracy
+    tested = bench.runner.execute.evaluate
 
-    def watched(network: Network, *rest: Any) -> float:
+    def watched(network: Network, *rest: Any) -> Answers:
         seen.append(network)
         return tested(network, *rest)
 
-    monkeypatch.setattr(bench.runner.execute, "accuracy", watched)
+    monkeypatch.setattr(bench.runner.execute, "evaluate", watched)
     return seen
 
 
@@ -99,6 +100,15 @@ def test_features_are_what_the_head_reads(tmp_path: Path) -> None:
     assert arrays["labels"].tolist() == [i % CLASSES for i in range(10)]
     with pytest.raises(results.NotKept):
         results.load_kept(tmp_path, record, "weights")
+
+
+def test_predictions_are_the_answers_to_the_test_images_in_their_order(tmp_path: Path) -> None:
+    record = kept(tmp_path, "linear", frozenset({"predictions"}))
+    arrays = results.load_kept(tmp_path, record, "predictions")
+    assert arrays["labels"].tolist() == [i % CLASSES for i in range(10)]
+    assert (arrays["predicted"] == arrays["labels"]).mean() == record.score.test_accuracy
+    (path,) = results.frame([record], tmp_path)["kept_predictions"]
+    assert path.stat().st_size < 500
 
 
 def test_only_what_learned_is_kept_where_the_backbone_is_a_file(tmp_path: Path, stored: Backbone) -> None:
@@ -233,7 +243,7 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_kinds_are_checked() -> None:
-    assert kinds_of("features, weights") == BOTH
+    assert kinds_of("features, weights,predictions") == BOTH
     assert kinds_of("") == frozenset()
     with pytest.raises(WrongCall, match="did you mean 'weights'"):
         kinds_of("weihgts")

@@ -13,7 +13,7 @@ from bench.train.loop import Epoch
 from bench.train.network import build_on_meta, count
 from methods.backbones.registry import ARCHITECTURES, find
 from results import Record, load, save
-from tests.bench.tiny import CLASSES, run, task
+from tests.bench.tiny import CLASSES, examples, run, task
 from tests.methods.small import SMALL
 
 CPU = RunSettings(torch.device("cpu"))
@@ -120,3 +120,30 @@ def test_anything_else_is_raised() -> None:
     broken = dataclasses.replace(task(), sizes={"train": 99, "test": 10})
     with pytest.raises(ValueError, match="should have 99 images but has 12"):
         execute(dataclasses.replace(run(), task=broken), CPU)
+
+
+def test_a_record_has_the_scores_of_its_last_evaluation(record: Record) -> None:
+    score = record.score
+    confusion = score.confusion or []
+    assert sum(confusion[place][place] for place in range(CLASSES)) / 10 == score.test_accuracy
+    assert [sum(row) for row in confusion] == [4, 3, 3]
+    assert (score.top5_accuracy, score.temperature) == (None, None)  # three classes, no validation images
+    assert 0 < score.calibration_error < 1
+    assert sum(images for images, _, _ in score.calibration_bins) == 10
+
+
+def test_the_temperature_is_chosen_on_a_validation_list_beside_the_training_images() -> None:
+    asked = run(epochs=1)
+    seen: list[str] = []
+
+    def source(split: str) -> Any:
+        seen.append(split)
+        return examples("test" if split == "val" else split)
+
+    task_ = dataclasses.replace(asked.task, source=source, sizes={"train": 12, "test": 10, "val": 10})
+    score = execute(dataclasses.replace(asked, task=task_), CPU).score
+    assert seen == ["train", "test", "val"]
+    assert score.temperature > 0
+    assert len(score.calibrated_bins) == 15
+    inside = dataclasses.replace(task_, sizes={**task_.sizes, "train800": 8})  # as VTAB-1k, which trains on them
+    assert execute(dataclasses.replace(asked, task=inside), CPU).score.temperature is None

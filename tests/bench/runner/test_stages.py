@@ -16,6 +16,7 @@ from bench.data.batches import Normaliser
 from bench.run import Run, plan_grid
 from bench.runner.execute import execute
 from bench.settings import RunSettings
+from bench.train.evaluate import Answers
 from bench.train.loop import Epoch, train
 from bench.train.network import build_on_meta
 from bench.train.step import loss_of
@@ -65,7 +66,7 @@ def test_every_stage_has_the_epochs_of_the_recipe_and_the_last_is_tested(method:
 
 def test_a_stage_that_is_not_the_last_cannot_be_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.9, 0.5, 0.4, 0.3])
-    monkeypatch.setattr(bench.runner.execute, "accuracy", lambda *_: next(values))
+    monkeypatch.setattr(Answers, "accuracy", lambda _: next(values))
     score = execute(run("head2toe", epochs=4, evaluate_every=2), HERE).score
     assert [epoch for epoch, _ in score.evaluations] == [2, 6, 8]
     assert (score.best_test_accuracy, score.test_accuracy) == (0.5, 0.4)
@@ -73,13 +74,13 @@ def test_a_stage_that_is_not_the_last_cannot_be_the_best(monkeypatch: pytest.Mon
 
 def test_the_network_that_is_tested_is_that_of_the_last_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     tested: list[Network] = []
-    accuracy = bench.runner.execute.accuracy
+    evaluate = bench.runner.execute.evaluate
 
-    def spy(network: Network, *rest: Any) -> float:
+    def spy(network: Network, *rest: Any) -> Answers:
         tested.append(network)
-        return accuracy(network, *rest)
+        return evaluate(network, *rest)
 
-    monkeypatch.setattr(bench.runner.execute, "accuracy", spy)
+    monkeypatch.setattr(bench.runner.execute, "evaluate", spy)
     record = execute(run("head2toe:size=24:fraction=0.25"), HERE)
     features = 4 * 24 + 12 * (3 * 24 + 96)
     assert [network.head.in_features for network in tested] == [features // 4]

@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.batches import Normaliser, shuffled
 from bench.data.epochs import steps_by_epoch, steps_in_epoch
-from bench.train.loop import Diverged, Epoch, accuracy, train
+from bench.train.loop import Diverged, Epoch, train
 from datasets import Split
 from methods import Network
 from methods.recipe import Recipe, resolve
@@ -135,14 +134,6 @@ def test_the_epoch_counts_the_images_it_saw() -> None:
     assert epochs[0].accuracy * 8 == pytest.approx(round(epochs[0].accuracy * 8))
 
 
-def test_an_answer_may_be_chosen_among_some_classes() -> None:
-    network, some = network_of("linear"), split(40)
-    free = accuracy(network, some, PLAIN, Recipe(), CPU)
-    assert accuracy(network, some, PLAIN, Recipe(), CPU, tuple(range(CLASSES))) == free
-    alone = accuracy(network, some, PLAIN, Recipe(), CPU, (1,))
-    assert alone == pytest.approx((some.labels == 1).float().mean().item())
-
-
 def test_an_evaluation_in_between_does_not_end_training_mode() -> None:
     network, modes = network_of("lora"), []
     network.register_forward_pre_hook(lambda module, _: modes.append(module.training))
@@ -158,30 +149,6 @@ def test_a_loss_that_is_no_number_ends_the_training(precision: str) -> None:
         train(network_of("full"), split(), PLAIN, recipe, 0, seen.append)
     assert len(seen) < 9
     assert all(math.isfinite(epoch.loss) for epoch in seen)
-
-
-class Fixed(Network):
-    """Says the class that stands in the first pixel; in training mode, another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Identity()
-
-    def extract(self, images: Tensor) -> Tensor:
-        return images[:, 0, 0, 0]
-
-    def adapt(self, features: Tensor) -> Tensor:
-        return functional.one_hot(features.long() + self.training, 300).float()
-
-
-@pytest.mark.parametrize(("images", "wrong"), [(4, 1), (600, 150)])
-def test_accuracy_is_the_share_of_right_answers_in_evaluation_mode(images: int, wrong: int) -> None:
-    pixels = torch.zeros(images, 3, 2, 2, dtype=torch.uint8)
-    pixels[:, 0] = (torch.arange(images) % 250)[:, None, None].to(torch.uint8)
-    labels = pixels[:, 0, 0, 0].long()
-    labels[:wrong] += 1
-    identity = Normaliser.of((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), CPU)
-    assert accuracy(Fixed().train(), Split(pixels, labels), identity, Recipe(), CPU) == 1 - wrong / images
 
 
 def test_images_are_normalised_by_channel() -> None:

@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException
 from bench.data.batches import Normaliser
 from bench.data.loader import Mix
 from bench.data.stored import Rows, Stored
-from bench.train.loop import accuracy, train
+from bench.train.evaluate import evaluate
+from bench.train.loop import train
 from bench.train.step import loss_of
 from datasets.base import Split
 from datasets.transforms.augmentation import Mixing
@@ -28,7 +29,7 @@ CUDA = torch.device("cuda")  # as the command line names it; tensors there are o
 COUNT = 3
 OTHER_WAYS = ("lora:target=qv", "dtl:start=3:kernel=4", "lst:reduction=4:pool=mean", "vqt:tokens=3:pool=weighted")
 TRAINING = {"_to_copy": 2, "_local_scalar_dense": 2}  # an epoch sends the order, twice, and asks for loss and accuracy
-SCORING = {"to": 3, "item": 1}  # the classes, a batch of images and its labels; the number of hits
+SCORING = {"to": 2, "_local_scalar_dense": 1}  # a batch of images and its labels; the number of hits
 
 
 def split(place: torch.device | str) -> Split:
@@ -77,7 +78,7 @@ def test_a_folded_network_stays_on_the_device(spec: str, monkeypatch: pytest.Mon
     with pretended(monkeypatch) as device:
         merged, normalise = parse(spec)[0].merge(network.to(CUDA)), normaliser()
         device.crossings.clear()
-        accuracy(merged, split("cpu"), normalise, recipe("bf16"), CUDA)
+        evaluate(merged, split("cpu"), normalise, recipe("bf16"), CUDA).accuracy()
         assert dict(device.crossings) == SCORING
         assert {tensor.device.type for tensor in merged.state_dict().values()} == {"cuda"}
 
