@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
 from bench.machine import cores
+from bench.run import Run
 
-__all__ = ["CacheLimits", "Keep", "LoaderSettings", "RunSettings"]
+__all__ = ["CacheLimits", "EarlyStop", "Keep", "LoaderSettings", "RunSettings"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class CacheLimits:
     processes: int = 1  # that share this machine, each with a store of its own
 
 
+class EarlyStop(Protocol):
+    """Decides whether a run is worth its remaining epochs (bench/tune/pruning.py)."""
+
+    def over(self, run: Run) -> bool:
+        """Return whether that was decided before, so that the run is not to be begun."""
+
+    def ends(self, run: Run, epochs: int, accuracy: float) -> bool:
+        """Return whether the run is to end, which scores so much after so many epochs."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """Handed from the command line to `execute`, in whatever process that is; no part of a run's identity."""
@@ -61,3 +72,4 @@ class RunSettings:
         "redo"  # what is done about a record of other settings or code (bench/runner/stale.py)
     )
     patience_seconds: float = 3600.0  # that a worker process may say nothing; then it counts as hung
+    early_stop: EarlyStop | None = None  # asked after each evaluation before the last

@@ -182,6 +182,10 @@ def tune(
             help="Values for each [b]task[/b], or for all tasks of the [b]suite[/b] those with the best mean."
         ),
     ] = "task",
+    prune: Annotated[
+        bool,
+        typer.Option(help="End trials early that do worse than the median of the others; those of a grid never are."),
+    ] = True,
     then_test: Annotated[
         bool, typer.Option("--then-test", help="Train with what was chosen on all training images, and test once.")
     ] = False,
@@ -223,7 +227,7 @@ def tune(
         data=data,
         set=tuple(set_ or ()),
     ).absolute()
-    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose)
+    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune)
     place = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
     settings = RunSettings(place, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)

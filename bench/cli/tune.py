@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from bench.cli.guard import check_folder
 from bench.errors import WrongCall
 from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen
-from bench.grid.request import Request
+from bench.grid.request import Request, record_of
 from bench.grid.workers import count_of, workers_of
 from bench.provenance import command
 from bench.run import Run
 from bench.settings import RunSettings
 from bench.tune.choice import recipe_path, write_recipe
+from bench.tune.pruning import EarlyStop
 from bench.tune.search import Best, Choose, Sampler, Search, runs_of_trials, searches_of, trial_words
 from methods.recipe import TUNED
 from methods.spec import closest
@@ -47,6 +49,7 @@ class TuneRequest:
     space: str | None  # a name, or FIELD=VALUES words
     seed: int
     choose: Choose = "task"
+    prune: bool = True
 
     def check(self) -> None:
         """Raise WrongCall for what no search can do."""
@@ -65,7 +68,7 @@ def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, 
     named = asked.space is None or "=" not in asked.space
     space, words = (asked.space or "default", None) if named else ("", asked.space)
     searches = searches_of(
-        request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed, asked.choose
+        request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed, asked.choose, asked.prune
     )
     _say_what(searches, console)
     count = count_of(settings.device, launch.workers)
@@ -110,6 +113,7 @@ def _carry_out(
     """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
     runs = [run for _, _, each in due for run in each]
     pending = look(runs, root, False, settings.keep.kinds, settings.stale)
+    settings = dataclasses.replace(settings, early_stop=_early_stop(due))
     left = {id(run) for run in pending.left}
     words = [trial_words(search, trial, run) for search, trial, each in due for run in each if id(run) in left]
     plan = functools.partial(runs_of_trials, request.absolute(), words)
@@ -121,6 +125,16 @@ def _carry_out(
         if not outcome.stopped or all(path in outcome.records for path in paths):
             search.tell(trial, [results.load(path) if path in outcome.records else None for path in paths])
     return not outcome.stopped
+
+
+def _early_stop(due: list[Due]) -> EarlyStop | None:
+    """Return what ends trials early, of those that may be; None where none may."""
+    may_end = [(search, trial, run) for search, trial, (run, *_) in due if search.prune]
+    trials = defaultdict[str, list[tuple[str, int]]](list)
+    for search, trial, run in may_end:
+        trials[record_of(run)].append((search.study.study_name, trial.number))
+    found = {record: tuple(known) for record, known in trials.items()}
+    return EarlyStop(may_end[0][0].journal, found) if may_end else None
 
 
 def _say_what(searches: list[Search], console: Console) -> None:

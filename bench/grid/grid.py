@@ -128,14 +128,15 @@ class _Tally:
     def __init__(self, pending: Pending, root: Path, screen: Screen) -> None:
         self._pending, self._runs, self._root, self._screen = pending, pending.left, root, screen
         self._done, self._there, self._failed = set[int](), set[int](), dict[int, Path]()
+        self._pruned = set[int]()
         self._at: dict[int, int] = {}  # the run that a worker is at
         self._said = ""
         for run, record in pending.finished:
             screen.there(run, record)
 
     def complete(self) -> bool:
-        """Return whether every run is done, was there or failed."""
-        return len(self._done | self._there | self._failed.keys()) == len(self._runs)
+        """Return whether every run is done, was there, failed or was ended early."""
+        return len(self._done | self._there | self._pruned | self._failed.keys()) == len(self._runs)
 
     def hear(self, tries: Tries, worker: int, index: int, said: Event | Epoch) -> None:
         """Take note of what a worker says of a run."""
@@ -154,7 +155,7 @@ class _Tally:
 
     def outcome(self, stopped: bool) -> Outcome:
         """Return what came of the grid; a run of which nothing was heard failed, unless the grid was stopped."""
-        silent = set(range(len(self._runs))) - self._done - self._there - self._failed.keys()
+        silent = set(range(len(self._runs))) - self._done - self._there - self._pruned - self._failed.keys()
         for index in sorted(silent if not stopped else ()):
             if not self._read(index, "there"):
                 self._fail(index, "another process tried it in vain", log_path(self._root, self._runs[index]))
@@ -175,6 +176,9 @@ class _Tally:
         log = log_path(self._root, run)
         if said.what == "done" or (said.what == "there" and index not in self._at.values()):
             self._read(index, said.what)
+        elif said.what == "pruned":
+            self._pruned.add(index)
+            self._screen.pruned(run, said.sentence)
         elif said.what == "failed":
             self._fail(index, said.sentence, log)
         elif said.what == "lost":

@@ -75,6 +75,10 @@ class Screen(LiveView):
         """That worker has nothing to do."""
         self._bars.update(self._workers[worker], visible=False)
 
+    def pruned(self, run: Run, sentence: str) -> None:
+        """A run was ended early."""
+        self._advance(f"{run.task.name:<14} {run.method!s:<24} seed {run.seed}  {sentence}")
+
     def say(self, sentence: str) -> None:
         """Something that the user should read, above the live view."""
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)

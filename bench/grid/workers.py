@@ -66,7 +66,7 @@ def work(
             if stopped():
                 return
             event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
-            begun = begun or event.what in ("done", "failed", "lost")
+            begun = begun or event.what in ("done", "failed", "lost", "pruned")
             if event.what != "held":
                 tell(index, event)
             if event.what not in ("held", "lost"):

@@ -13,7 +13,7 @@ from typing import Literal
 
 import results
 from bench.run import Run
-from bench.runner.execute import execute
+from bench.runner.execute import Pruned, execute
 from bench.runner.stale import lacking, stale
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
@@ -30,10 +30,10 @@ class Event:
 
     begun, done: it is being trained now, and has its record; there: it has a record already; held: another process is
     at it; spent: this call has tried it in vain; failed: it raised, and is not tried again; lost: there was no memory
-    left, so that it is worth another try in another process.
+    left, so that it is worth another try in another process; pruned: it was ended early, and has no record.
     """
 
-    what: Literal["begun", "done", "there", "held", "spent", "failed", "lost"]
+    what: Literal["begun", "done", "there", "held", "spent", "failed", "lost", "pruned"]
     sentence: str = ""
 
 
@@ -110,6 +110,8 @@ def _claimed(
     try:
         if _finished(run, path, root, settings):  # by another process, since the look before
             return Event("there")
+        if settings.early_stop is not None and settings.early_stop.over(run):
+            return Event("pruned", "ended early by another process")
         if not tries.left(name):
             return Event("spent")
         tries.begin(name)
@@ -118,6 +120,9 @@ def _claimed(
         kept = claim.ours()  # else this process stood still for so long that another began the run again
         if kept:
             _save(run, record, path, root)
+    except Pruned as error:
+        tries.forget(name)
+        return Event("pruned", str(error))
     except Exception as error:  # the launcher alone catches everything: one bad run must not end the grid
         return _failure(error, run, root, tries)
     except BaseException:  # Ctrl-C or Slurm stops the process, and no run is at fault

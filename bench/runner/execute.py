@@ -33,15 +33,20 @@ from methods.backbones.registry import Backbone
 from methods.recipe import Recipe
 from results import Cost, Record
 
-__all__ = ["execute"]
+__all__ = ["Pruned", "execute"]
 
 Watch = Callable[[Epoch], None]
+
+
+class Pruned(Exception):
+    """The run was ended early, by `settings.early_stop`; the message says when and at what accuracy."""
 
 
 def execute(run: Run, settings: RunSettings, watch: Watch = lambda _: None) -> Record:
     """Do the run and return its record. Out of memory, divergence and "unsupported" are results as well.
 
-    Anything else that goes wrong is raised; nothing is written here but what `settings.keep` asks for.
+    Anything else that goes wrong is raised, and Pruned where the run is not worth its remaining epochs. Nothing is
+    written here but what `settings.keep` asks for.
     """
     record = _attempt(run, settings, watch)
     reason = record.speedups.feature_cache_reason
@@ -102,6 +107,7 @@ def _train_and_test(run: Run, settings: RunSettings, trace: Trace, watch: Watch)
         if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
             _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
+            _stop_early(run, settings, trace)
         watch(epoch)
         energy.start()
 
@@ -147,6 +153,13 @@ def _temperature(run: Run, network: Network, normalise: Normaliser, settings: Ru
         return temperature_of(network, split, normalise, run.recipe, settings.device, run.task.scored)
     except (BadImage, OSError):  # the run needs training and test images alone
         return None
+
+
+def _stop_early(run: Run, settings: RunSettings, trace: Trace) -> None:
+    """Raise Pruned if the run is not worth its remaining epochs."""
+    epochs, accuracy = trace.evaluations[-1]
+    if settings.early_stop is not None and settings.early_stop.ends(run, int(epochs), accuracy):
+        raise Pruned(f"ended after epoch {epochs:g} at {accuracy:.1%}, below the median of the trials before it")
 
 
 def _forget_peaks(device: torch.device) -> None:

@@ -20,14 +20,13 @@ from typing import Any, Literal
 import optuna
 from filelock import FileLock
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 import datasets
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
 from bench.run import Run, context_of
+from bench.tune.pruning import storage_of
 from methods import Method
 from methods.recipe import resolve
 from methods.space import Choice, Range, Space, is_grid, points, spaces_of
@@ -38,6 +37,7 @@ __all__ = ["Best", "Choose", "Sampler", "Search", "runs_of_trials", "searches_of
 
 Sampler = Literal["auto", "grid", "tpe", "random"]
 Choose = Literal["task", "suite"]  # values of their own for each task, or the same for all tasks of a suite
+STRIDE = 1_000_003  # between the seeds of two trials, so that searches of neighbouring seeds share none
 Words = tuple[str, str, str]  # of a run: method, task, and the values of its trial as JSON
 
 
@@ -57,10 +57,13 @@ class Search:
     bases: tuple[Run, ...]  # the method with the recipe's own values, on each task
     space: Space
     study: optuna.Study
+    journal: Path  # of the study
     lock: Path  # held while a trial is begun, so that processes do not begin more than were asked for
     trials: int
     sampler: str  # "grid", "tpe" or "random"
+    seed: int
     choose: Choose
+    prune: bool  # trials are ended early that do worse than the median of the others
 
     @property
     def method(self) -> Method:
@@ -71,6 +74,11 @@ class Search:
     def tasks(self) -> str:
         """The names of its tasks."""
         return ", ".join(base.task.name for base in self.bases)
+
+    @property
+    def watched(self) -> dict[str, Any]:
+        """What the runs of its trials do besides: where trials may end early, they are scored after each epoch."""
+        return {"evaluate_every": 1} if self.prune else {}
 
     @property
     def searched(self) -> str:
@@ -85,7 +93,7 @@ class Search:
             room = min(self.trials - len(known), at_once - len(begun))
             opened = [optuna.Trial(self.study, trial._trial_id) for trial in begun]
             opened += [self.study.ask() for _ in range(max(0, room))]
-            return [(trial, self.runs(self._suggested(trial))) for trial in opened]
+            return [(trial, self.runs(self._suggested(trial) | self.watched)) for trial in opened]
 
     def tell(self, trial: optuna.Trial, records: Sequence[Record | None]) -> None:
         """End a trial with its mean validation accuracy; one of which a run failed or diverged has none."""
@@ -109,7 +117,12 @@ class Search:
         return Best(trial, self.runs(trial.params))
 
     def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
-        """The values of a trial; those that a killed process had asked for are in the journal."""
+        """The values of a trial; those that a killed process had asked for are in the journal.
+
+        What is drawn follows from the seed and the number of the trial, so that no process draws what another drew.
+        """
+        if self.sampler != "grid":
+            self.study.sampler = _sampler(self.sampler, self.space, (self.seed + trial.number * STRIDE) % 2**32)
         values: dict[str, Any] = {}
         for key, part in self.space.items():
             if isinstance(part, Choice):
@@ -138,6 +151,7 @@ def searches_of(
     words: str | None = None,
     seed: int = 0,
     choose: Choose = "task",
+    prune: bool = False,
 ) -> list[Search]:
     """Return the searches that a call asks for, each with its study, new or as it was left.
 
@@ -149,6 +163,7 @@ def searches_of(
         space: of `list spaces`; `words` (`--space`) take its place.
         seed: of the sampler.
         choose: "task" makes a study for each method on each task, "suite" one for each method on all tasks.
+        prune: whether trials on one task may be ended early; those of a grid never are.
 
     Raises:
         WrongCall: for what cannot be searched, and for a study of that name with another space or sampler.
@@ -161,8 +176,7 @@ def searches_of(
     folder = root / "tuned"
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / f"{name}.log"
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
+    storage = storage_of(journal)
     found = []
     for bases in _by_study(runs, choose):
         chosen = spaces[bases[0].method]
@@ -176,8 +190,11 @@ def searches_of(
             load_if_exists=True,
         )
         _check_same(study, bases, chosen, kind, seed, name)
+        may_end = prune and kind != "grid" and choose == "task"
         most = min(trials, points(chosen)) if kind == "grid" else trials
-        found.append(Search(request, bases, chosen, study, folder / f"{name}.lock", most, kind, choose))
+        found.append(
+            Search(request, bases, chosen, study, journal, folder / f"{name}.lock", most, kind, seed, choose, may_end)
+        )
     return found
 
 
@@ -191,7 +208,7 @@ def _by_study(runs: Sequence[Run], choose: Choose) -> list[tuple[Run, ...]]:
 
 def trial_words(search: Search, trial: optuna.Trial, run: Run) -> Words:
     """Return what another process needs to make a run of a trial."""
-    return str(search.method), run.task.name, json.dumps(trial.params)
+    return str(search.method), run.task.name, json.dumps(trial.params | search.watched)
 
 
 def runs_of_trials(request: Request, words: Sequence[Words]) -> list[Run]:
@@ -237,7 +254,7 @@ def _sampler(kind: str, space: Space, seed: int) -> BaseSampler:
     if kind == "grid":
         choices = {key: part.values for key, part in space.items() if isinstance(part, Choice)}
         return _Grid(choices, seed=seed)
-    return TPESampler(seed=seed, constant_liar=True) if kind == "tpe" else RandomSampler(seed=seed)
+    return TPESampler(seed=seed, constant_liar=True) if kind == "tpe" else RandomSampler(seed)
 
 
 def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: str, seed: int, name: str) -> None:

@@ -7,19 +7,20 @@ import subprocess
 import sys
 import time
 import tomllib
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from PIL import Image
 from typer.testing import CliRunner
 
 import datasets
 from bench.cli.app import app
+from bench.grid.request import Request, record_of, runs_of
+from bench.tune.pruning import EarlyStop, storage_of
 from datasets.base import Example
 from methods.recipe import resolve
 from methods.spec import parse
@@ -40,8 +41,7 @@ def called(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def study_of(root: Path, name: str = "demo") -> dict[str, tuple[str, float | None]]:
     """State and value of each trial by its values."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(root / "tuned" / f"{name}.log")))
+    storage = storage_of(root / "tuned" / f"{name}.log")
     (summary,) = optuna.get_all_study_summaries(storage)
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     return {str(sorted(trial.params.items())): (trial.state.name, trial.value) for trial in study.trials}
@@ -118,6 +118,42 @@ def test_a_search_that_is_killed_ends_as_if_it_was_not(whole: Path, tmp_path: Pa
     done = called(tmp_path, *CALL)
     assert done.returncode == 0, done.stderr
     assert study_of(tmp_path) == study_of(whole)
+
+
+def test_a_trial_below_the_median_ends_early_and_leaves_no_record(tmp_path: Path) -> None:
+    words = "--space", "learning_rate=1e-6..1e-1", "--sampler", "random", "--results", str(tmp_path), "--device", "cpu"
+    done = CliRunner().invoke(app, [*CALL[:5], "--epochs", "2", "--set", "warmup_epochs=0", "--trials", "8", *words])
+    assert done.exit_code == 0, done.output
+    study = study_of(tmp_path)
+    assert len(study) == 8  # no values twice
+    pruned = [value for state, value in study.values() if state == "PRUNED"]
+    assert pruned
+    assert done.output.count("below the median of the trials before it") == len(pruned)
+    best = max(value or 0 for state, value in study.values() if state == "COMPLETE")
+    assert max(value or 0 for value in pruned) < best
+    records = [load(path) for path in (tmp_path / "runs").rglob("*.json")]
+    assert len(records) == 8 - len(pruned)
+    assert max(record.score.test_accuracy or 0 for record in records) == best
+    assert "evaluate_every" not in (tmp_path / "tuned" / "demo.toml").read_text()
+
+
+def test_a_killed_process_may_have_reported_an_epoch_already(tmp_path: Path) -> None:
+    """The trial is begun again, and what was reported is not reported twice; then it is over for all processes."""
+    storage = storage_of(tmp_path / "search.log")
+    study = optuna.create_study(storage=storage, study_name="linear on digits", direction="maximize")
+    for number in range(6):
+        trial = study.ask()
+        trial.report(0.5 if number < 5 else 0.1, 1)
+        if number < 5:
+            study.tell(trial, 0.5)
+    (run,) = runs_of(Request("linear", tasks="digits", epochs=2, set=("warmup_epochs=0",)))
+    stop = EarlyStop(tmp_path / "search.log", {record_of(run): (("linear on digits", 5),)})
+    assert not stop.over(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert stop.ends(run, 1, 0.1)
+    assert stop.over(run)
+    assert study.trials[5].state.name == "PRUNED"
 
 
 def test_test_images_have_no_say(whole: Path, tmp_path: Path) -> None:
