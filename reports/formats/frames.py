@@ -19,8 +19,8 @@ Write = Callable[[Column, Cell, bool], str]  # the text of a cell; True where it
 def raw(table: Table) -> pd.DataFrame:
     """Return the numbers in stored units under the keys of the columns, empty where nothing is known.
 
-    A column that has deviations is followed by `<key>_std`, and one that has words in place of numbers by
-    `<key>_status`.
+    A column that has deviations is followed by `<key>_std`, one that has intervals by `<key>_low` and `<key>_high`, and
+    one that has words in place of numbers by `<key>_status`.
     """
     import pandas as pd  # here, because the command line imports the reports and must answer --help at once
 
@@ -33,6 +33,9 @@ def raw(table: Table) -> pd.DataFrame:
         columns.append((column.key, [cell.value for cell in cells]))
         if any(cell.spread is not None for cell in cells):
             columns.append((f"{column.key}_std", [cell.spread for cell in cells]))
+        if any(cell.estimate for cell in cells):
+            columns.append((f"{column.key}_low", [cell.estimate and cell.estimate.low for cell in cells]))
+            columns.append((f"{column.key}_high", [cell.estimate and cell.estimate.high for cell in cells]))
         if any(cell.word for cell in cells):
             columns.append((f"{column.key}_status", [cell.word for cell in cells]))
     found = pd.DataFrame(dict(enumerate(cells for _, cells in columns)), dtype=object)  # no integer becomes a float

@@ -20,8 +20,9 @@ MEAN = replace(ACCURACY, digits=2)
 AVERAGES = "mean accuracy (%)"  # the block of all means
 Filled = tuple[Column, Sequence[Cell]]  # a column with its cells, one a line
 LEGEND = (
-    "Test accuracy (%) of the last epoch, mean ± standard deviation over the seeds named; where a task is missing, "
-    "averages over it are too. Costs are means over the tasks that are there."
+    "Test accuracy (%) of the last epoch, mean ± standard deviation over the seeds named; bold: the best of a column "
+    "and all that cannot be told apart from it (docs/scores.md); where a task is missing, averages over it are too. "
+    "Costs are means over the tasks that are there."
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean, median, stdev
@@ -12,7 +12,8 @@ import pandas as pd
 
 from reports.tables.comparison import Comparison, present, values
 from reports.tables.order import in_order, tasks_by_group
-from reports.tables.table import Cell
+from reports.tables.table import Cell, Estimate, Kept
+from reports.tables.uncertainty import Average, average, marked, of_seeds, of_share
 
 __all__ = [
     "COSTS",
@@ -38,9 +39,19 @@ COSTS = (
 )
 MEASURED = ("peak_bytes", "epoch_seconds", "train_joules")  # on a device, so that those of two devices share no mean
 Cells = Mapping[str, Cell]  # by task
-Outcome = tuple[str, float | None]  # status and score of a run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Holds what a run came to."""
+
+    status: str
+    score: float | None
+    images: int | None = None  # of the test split
+    kept: Kept | None = None  # its predictions
+
+
 Outcomes = dict[str, list[Outcome]]  # by task
-Average = Callable[[Mapping[str, float | None]], float | None]
 
 
 def plain_mean(values: Iterable[float | None]) -> float | None:
@@ -74,10 +85,28 @@ class Summary:
 
 
 def summaries(comparison: Comparison) -> list[Summary]:
-    """Sum up each line; its averages need every task that any of the lines has."""
+    """Sum up each line, and mark accuracies that cannot be told apart from the best of the lines.
+
+    Averages need every task that any of the lines has.
+    """
     groups = tasks_by_group(comparison.runs)
     lines = dict(iter(comparison.runs.groupby("line", sort=False)))
-    return [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+    found = [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]
+    tasks, groups_ = _marked([line.tasks for line in found]), _marked([line.groups for line in found])
+    both = _marked([{"headline": line.headline, "plain": line.plain} for line in found])
+    return [
+        replace(line, tasks=by_task, groups=by_group, headline=means["headline"], plain=means["plain"])
+        for line, by_task, by_group, means in zip(found, tasks, groups_, both, strict=True)
+    ]
+
+
+def _marked(lines: Sequence[Cells]) -> list[dict[str, Cell]]:
+    """The cells of lines, those marked that are the best of their column or cannot be told apart from it."""
+    names = list(lines[0]) if lines else []
+    columns = {name: marked([cells[name] for cells in lines]) for name in names}
+    return [
+        {name: replace(cells[name], alike=columns[name][place]) for name in names} for place, cells in enumerate(lines)
+    ]
 
 
 def on_common_tasks(comparison: Comparison) -> tuple[Comparison, str]:
@@ -123,20 +152,30 @@ def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:
 
 def _outcomes(runs: pd.DataFrame) -> tuple[Outcomes, list[Outcomes]]:
     """Status and score of each run by its task: of all seeds together, and of each seed."""
-    scores = runs["test_accuracy"] if "test_accuracy" in runs else [None] * len(runs)
+    names = "task", "seed", "status", "test_accuracy", "test_images", "kept_predictions", "predictions_checksum"
+    columns = [runs[name] if name in runs else [None] * len(runs) for name in names]
     together: Outcomes = {}
     apart: dict[int, Outcomes] = {}
-    for task, seed, status, score in zip(runs["task"], runs["seed"], runs["status"], scores, strict=True):
-        outcome = str(status), _float(score)
+    for task, seed, status, score, images, kept, checksum in zip(*columns, strict=True):
+        outcome = Outcome(
+            str(status),
+            _float(score),
+            int(images) if present(images) else None,
+            (kept, checksum) if present(kept) else None,
+        )
         together.setdefault(task, []).append(outcome)
         apart.setdefault(seed, {}).setdefault(task, []).append(outcome)
     return together, list(apart.values())
 
 
-def _averaged(cells: Cells, seeds: Sequence[Cells], average: Average) -> Cell:
+def _averaged(cells: Cells, seeds: Sequence[Cells], mean: Average) -> Cell:
     """The average of the cells, with the deviation of the averages of the single seeds."""
-    value, *single = (average({task: cell.value for task, cell in scores.items()}) for scores in (cells, *seeds))
-    return Cell(value, _spread(single) if value is not None else None)
+    value, *single = (mean({task: cell.value for task, cell in scores.items()}) for scores in (cells, *seeds))
+    if value is None:
+        return Cell()
+    whole = [score for score in single if score is not None]
+    estimate = (of_seeds(whole) if len(whole) == len(single) else None) or average(cells, mean)
+    return Cell(value, _spread(single), estimate=estimate)
 
 
 def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> float | None:
@@ -145,11 +184,25 @@ def _mean_over(tasks: Sequence[str], scores: Mapping[str, float | None]) -> floa
 
 def _score(outcomes: Sequence[Outcome]) -> Cell:
     """Mean and deviation over the seeds. One run that failed leaves no mean: the others would be a selection."""
-    failed = [status for status, _ in outcomes if status != "ok"]
+    failed = [outcome.status for outcome in outcomes if outcome.status != "ok"]
     if failed:
         return Cell(word=failed[0])
-    scores = [score for _, score in outcomes]
-    return Cell(plain_mean(scores), _spread(scores))
+    scores = [outcome.score for outcome in outcomes]
+    return Cell(plain_mean(scores), _spread(scores), estimate=_estimate(outcomes))
+
+
+def _estimate(outcomes: Sequence[Outcome]) -> Estimate | None:
+    """Of the scores of several seeds or, of a single one, of its share of the test images where their number is known.
+
+    What was printed is no such share where it lies outside of 0 and 1.
+    """
+    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
+    if len(scores) < len(outcomes) or not scores:
+        return None
+    if len(scores) > 1:
+        return of_seeds(scores)
+    (only,) = outcomes
+    return of_share(scores[0], only.images, only.kept) if only.images and 0 <= scores[0] <= 1 else None
 
 
 def _spread(scores: Sequence[float | None]) -> float | None:

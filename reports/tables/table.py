@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-__all__ = ["METRICS", "Cell", "Column", "Figure", "Item", "Metric", "Table", "told_apart"]
+
+__all__ = ["METRICS", "Cell", "Column", "Estimate", "Figure", "Item", "Kept", "Metric", "Table", "told_apart"]
+Kept = tuple[Path, str]  # the file of the predictions of a run, and its checksum
 PERCENT, MILLIONS, MEBIBYTES = 100.0, 1e-6, 2.0**-20
 BILLIONS, GIBIBYTES = 1e-9, 2.0**-30
 PARAMETERS, MEMORY = "trainable parameters", "peak memory"
@@ -44,6 +47,12 @@ class Metric:
 METRICS = {
     "test_accuracy": Metric("test accuracy", "%", PERCENT, 1, "higher"),
     "best_test_accuracy": Metric("best test accuracy of any epoch", "%", PERCENT, 1, "higher"),
+    "top5_accuracy": Metric("top-5 accuracy", "%", PERCENT, 1, "higher"),
+    "mean_class_accuracy": Metric("accuracy, mean of classes", "%", PERCENT, 1, "higher"),
+    "negative_log_likelihood": Metric("negative log-likelihood", "", 1.0, 3, "lower"),
+    "calibration_error": Metric("calibration error", "%", PERCENT, 1, "lower"),
+    "calibrated_error": Metric("calibration error after temperature", "%", PERCENT, 1, "lower"),
+    "temperature": Metric("temperature", "", 1.0, 2),
     "trainable": Metric("with head", "M", MILLIONS, 3, "lower", PARAMETERS),
     "trainable_without_head": Metric("without head", "M", MILLIONS, 3, "lower", PARAMETERS),
     "total": Metric("all parameters", "M", MILLIONS, 2, "lower"),
@@ -83,16 +92,31 @@ METRICS = {
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A value with its standard error, and the interval that covers the truth in 95 of 100 cases."""
+
+    value: float
+    error: float
+    freedom: float  # degrees of freedom of the error; infinite for a share of images
+    low: float
+    high: float
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
 class Cell:
     """Holds a raw number, perhaps with its standard deviation; or a word in its place; or nothing.
 
-    `printed` is how a publication wrote the number, whose digits are kept.
+    `printed` is how a publication wrote the number, whose digits are kept; `alike` says that the number is the best of
+    its column among our own, or cannot be told apart from it.
     """
 
     value: float | None = None
     spread: float | None = None
     word: str = ""
     printed: str = ""
+    estimate: Estimate | None = field(default=None, compare=False, repr=False)
+    alike: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -142,14 +166,20 @@ class Table:
             raise ValueError(f"table {self.name!r} has rows that do not fit its {len(self.columns)} columns")
 
     def best(self, place: int) -> frozenset[int]:
-        """Find the rows that share the best value of a column as it is shown; none where there is nothing to choose."""
+        """Find the rows with the best value of a column as it is shown, and those that cannot be told apart from it.
+
+        There are none where there is nothing to choose.
+        """
         column = self.columns[place]
         cells = {row: cells[place] for row, cells in enumerate(self.rows) if cells[place].value is not None}
         if column.metric is None or column.metric.better is None or len(cells) < 2:
             return frozenset()
         choose = max if column.metric.better == "higher" else min
-        best = column.number(choose(cells.values(), key=lambda cell: cell.value or 0.0))
-        return frozenset(row for row, cell in cells.items() if column.number(cell) == best)
+        first = choose(cells.values(), key=lambda cell: cell.value or 0.0)
+        best = column.number(first)
+        return frozenset(
+            row for row, cell in cells.items() if column.number(cell) == best or (first.alike and cell.alike)
+        )
 
     def blocks(self) -> list[list[int]]:
         """Group the places of neighbouring columns by their block; a column without a block stands alone."""

@@ -20,6 +20,7 @@ ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
 LEGEND = (
     "Test accuracy (%) of the last epoch, mean ± standard deviation over seeds; "
+    "bold: the best of a column and all that cannot be told apart from it (docs/scores.md); "
     "the mean of the group means is the headline; where a task is missing, averages over it are too. "
     "Costs are means over the tasks that are there; time "
     "is that of the median epoch after the first, which reads frozen features from "
