@@ -11,22 +11,21 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from methods import Network
 
-__all__ = ["Flops", "ModuleMacs", "ShapeCache", "flops_of", "inference_macs", "peak_flops", "utilisation"]
+__all__ = ["Flops", "ModuleMacs", "counted", "inference_macs", "peak_flops", "utilisation"]
 
 TABLE = Path(__file__).with_name("device_peaks.csv")
 
@@ -82,57 +81,78 @@ FORMULAS: dict[Any, Callable[..., int]] = {
 }
 
 
-class ShapeCache:
-    """Runs operators, and remembers what those give on the meta device that torch works out there in many steps.
+def counted(operator: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
+    """Run an operator, and return its result and its FLOPs: 0 where there is no formula.
 
-    Their results are new tensors whose shape and format follow from those of the arguments alone.
+    What torch works out on the meta device in up to a hundred steps of Python follows from the forms of the arguments
+    alone, so it is remembered: to make empty tensors of known forms is one step.
     """
-
-    SLOW = frozenset({
-        torch.ops.aten.native_layer_norm.default, torch.ops.aten.native_layer_norm_backward.default,
-        torch.ops.aten.gelu.default, torch.ops.aten.gelu_backward.default, torch.ops.aten.native_dropout.default,
-        torch.ops.aten.native_dropout_backward.default,
-    })  # fmt: skip
-
-    def __init__(self) -> None:
-        self._known: dict[Any, Any] = {}
-
-    def run(self, operator: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Return what the operator returns."""
-        if operator not in self.SLOW or not arguments[0].is_meta:
-            return operator(*arguments, **named)
-        key = operator, *map(_form, (*arguments, *named.values())), *named
-        if key in self._known:
-            return tree_map_only(_Form, _Form.made, self._known[key])
-        result = operator(*arguments, **named)
-        self._known[key] = tree_map_only(Tensor, _form, result)
-        return result
+    key = None
+    if _is_remembered(operator):
+        key = operator, _form(arguments), *named, _form(tuple(named.values()))
+        if known := KNOWN.get(key):
+            forms, flops = known
+            return forms.made() if isinstance(forms, _Form) else tuple(form and form.made() for form in forms), flops
+    result = operator(*arguments, **named)
+    formula = FORMULAS.get(operator._overloadpacket)
+    flops = 0 if formula is None else formula(*arguments, **named, out_val=result)
+    if key is not None and key not in KNOWN:
+        found = _forms_of(result, (arguments, named))
+        KNOWN[key] = None if found is None else (found, flops)
+    return result, flops
 
 
-@dataclass(frozen=True)
-class _Form:
+@cache
+def _is_remembered(operator: Any) -> bool:
+    """Return whether the operator says that it changes no tensor and returns no view of one."""
+    schema = operator._schema
+    new = not schema.is_mutable and all(value.alias_info is None for value in schema.returns)
+    return new and FORMULAS.get(operator._overloadpacket) is not _attention_backward  # which asks autograd
+
+
+class _Form(NamedTuple):
     """Shape, strides and number format of a tensor."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     number_format: torch.dtype
+    is_meta: bool = True
 
     def made(self) -> Tensor:
         """Return a new tensor on the meta device."""
         return torch.empty_strided(self.shape, self.strides, dtype=self.number_format, device="meta")
 
 
+Forms = _Form | tuple[_Form | None, ...]
+
+
 def _form(value: Any) -> Any:
-    """Of a tensor its form; other arguments of an operator as they are, but hashable."""
+    """Return something hashable that is equal for arguments of equal form: of other values than tensors, all."""
     if isinstance(value, Tensor):
-        return _Form(tuple(value.shape), value.stride(), value.dtype)
-    return tuple(value) if isinstance(value, list) else value
+        return _Form(value.shape, value.stride(), value.dtype, value.is_meta)
+    if isinstance(value, list | tuple):
+        return tuple(map(_form, value))
+    return type(value), value  # 1 and 1.0 are equal, and give tensors of other formats
 
 
-def flops_of(operator: Any, arguments: Any, named: Any, result: Any) -> int:
-    """FLOPs of a call of an operator; 0 where there is no formula."""
-    formula = FORMULAS.get(operator._overloadpacket)
-    return 0 if formula is None else formula(*arguments, **(named or {}), out_val=result)
+def _forms_of(result: Any, arguments: Any) -> Forms | None:
+    """Return the form of a tensor, or of each in a tuple; None where they are not new and whole, or not on meta."""
+    results = result if isinstance(result, tuple) else (result,)
+    tensors = [value for value in results if value is not None]
+    inputs = [value for value in tree_iter(arguments) if isinstance(value, Tensor)]
+    if not all(isinstance(value, Tensor) and value.is_meta for value in (*tensors, *inputs)):
+        return None
+    storages = {value.untyped_storage()._cdata for value in tensors}
+    if len(storages) < len(tensors) or storages & {value.untyped_storage()._cdata for value in inputs}:
+        return None
+    forms = tuple(None if value is None else _Form(value.shape, value.stride(), value.dtype) for value in results)
+    sizes = ((value.untyped_storage().nbytes(), _form(value).made().untyped_storage().nbytes()) for value in tensors)
+    if not tensors or any(size != made for size, made in sizes):
+        return None
+    return forms if isinstance(result, tuple) else forms[0]
+
+
+KNOWN: dict[Any, tuple[Forms, int] | None] = {}  # by operator and forms of its arguments; None: not to be remembered
 
 
 class Flops(TorchDispatchMode):
@@ -142,13 +162,12 @@ class Flops(TorchDispatchMode):
         super().__init__()
         self.total = 0
         self.uncounted: set[str] = set()
-        self._shapes = ShapeCache()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = self._shapes.run(func, args, kwargs or {})
+        result, flops = counted(func, args, kwargs or {})
         if func._overloadpacket not in FORMULAS:
             self.uncounted.add(func._overloadpacket.__name__)
-        self.total += flops_of(func, args, kwargs, result)
+        self.total += flops
         return result
 
 

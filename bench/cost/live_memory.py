@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from bench.cost.cuda_rules import attention_bytes, workspace_bytes
-from bench.cost.flops import ShapeCache, flops_of
+from bench.cost.flops import counted
 
 __all__ = ["Allocation", "Event", "Meter", "Peak"]
 
@@ -82,7 +82,6 @@ class Meter(TorchDispatchMode):
         self._history: list[list[Event]] = [[]]  # one list for each time that the past was forgotten, and one before
         self._flops = {True: 0, False: 0}  # by whether it is frozen
         self._frozen = False
-        self._shapes = ShapeCache()
         self._workspaces: dict[
             bool, Allocation
         ] = {}  # of the thread that goes forward, and of the one that goes backward
@@ -120,12 +119,12 @@ class Meter(TorchDispatchMode):
         return Peak(highest, tuple(self._living(moment)), history, self._flops[True], self._flops[False])
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = self._shapes.run(func, args, kwargs or {})
+        result, flops = counted(func, args, kwargs or {})
         for value in tree_iter(result):
             if isinstance(value, Tensor):
                 block = self._see(value, "activations", func)
                 block.asked = attention_bytes(func, value) or block.asked
-        self._flops[self._frozen] += flops_of(func, args, kwargs, result)
+        self._flops[self._frozen] += flops
         if func in PRODUCTS:
             self._take_workspace()
         if temporary := workspace_bytes(func, args):
