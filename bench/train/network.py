@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from methods import Method, Network, attach
 from methods.backbones.chain import Vit
@@ -35,8 +38,8 @@ def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> N
 
 def build_on_meta(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
     """The same network on the meta device: shapes and counts without weights or memory."""
-    with torch.device("meta"):
-        network = _assemble(copy.deepcopy(_bare(backbone)), method, classes, recipe)
+    with torch.device("meta"), _Unfilled():
+        network = _assemble(_copied(_bare(backbone), {}), method, classes, recipe)
         for module in network.modules():  # a part of a larger tensor becomes one of its own on its way to a device
             for name, buffer in module._buffers.items():
                 module._buffers[name] = None if buffer is None else buffer.clone()
@@ -53,8 +56,36 @@ def count(network: Network) -> Counts:
 
 @lru_cache(maxsize=4)
 def _bare(backbone: Backbone) -> Vit:
-    """Built once and copied for every method, which takes a quarter of the time."""
+    """Built once and copied for every method, which takes a fifth of the time."""
     return backbone.build_on_meta()
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a module as `copy.deepcopy` does, in a quarter of its time: most of a module are empty tables of hooks."""
+    if isinstance(value, nn.Module):
+        if id(value) not in memo:
+            memo[id(value)] = twin = object.__new__(type(value))
+            twin.__dict__ = _copied(value.__dict__, memo)
+        return memo[id(value)]
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, _copied(each, memo)) for key, each in value.items())
+    if type(value) is set and not value:
+        return set()
+    return copy.deepcopy(value, memo)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out the filling of tensors with numbers, which would change nothing on the meta device but take long."""
+
+    FILLS = frozenset({
+        Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_, Tensor.erfinv_, Tensor.clamp_, Tensor.mul_,
+        Tensor.add_,
+    })  # fmt: skip
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.FILLS and args[0].is_meta and not any(isinstance(value, Tensor) for value in args[1:]):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _assemble(vit: Vit, method: Method, classes: int, recipe: Recipe) -> Network:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,7 +74,7 @@ def pretended(patch: pytest.MonkeyPatch) -> Iterator[Device]:
     patch.setattr(
         "bench.train.network._bare", lambda backbone: backbone.build_on_meta()
     )  # a copy of a fake is of no mode
-    patch.setattr("bench.train.network.copy", SimpleNamespace(deepcopy=lambda network: network))
+    patch.setattr("bench.train.network._copied", lambda network, memo: network)
     with FakeTensorMode(), Device() as device:
         yield device
 
