@@ -64,7 +64,7 @@ def states_digest() -> str:
         module = _module(path)
         for statement in (statement for group in module.names.values() for statement in group):
             for part in _observing(statement) if isinstance(statement, ast.ClassDef) else ():
-                left += _followed(part, path, module, found)
+                left += _followed(part, path, found)
     return _digest_from(left, found)
 
 
@@ -97,17 +97,26 @@ def _digest_from(left: list[tuple[Path, str]], found: set[str]) -> str:
         module = _module(path)
         left.append((path, EFFECTS))
         for statement in module.names.get(name, ()):
-            left += _followed(statement, path, module, found)
+            left += _followed(statement, path, found)
         if name in module.imports:
             left += _targets(module.imports[name], path, found, name)
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:8]
 
 
-def _followed(statement: ast.stmt, path: Path, module: Module, found: set[str]) -> list[tuple[Path, str]]:
+def _followed(statement: ast.stmt, path: Path, found: set[str]) -> tuple[tuple[Path, str], ...]:
     """Enter the text of a statement, and give what it uses."""
-    found.add(_text(statement))
+    texts, used = _uses(statement, path)
+    found |= texts
+    return used
+
+
+@cache
+def _uses(statement: ast.stmt, path: Path) -> tuple[set[str], tuple[tuple[Path, str], ...]]:
+    """Return the texts that a statement stands for, and what it uses: most methods use the same parts."""
+    module, texts = _module(path), {_written(statement)}
     used = [(path, name) for name in _read(statement) if name in module.names or name in module.imports]
-    return used + [target for inner in _imports(statement) for target in _targets(inner, path, found)]
+    inner = (target for each in _imports(statement) for target in _targets(each, path, texts))
+    return texts, (*used, *inner)
 
 
 @dataclass
@@ -219,11 +228,6 @@ def _is_text(statement: ast.stmt) -> bool:
     """A docstring, or a string that stands where one could."""
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
-
-
-@cache
-def _text(statement: ast.stmt) -> str:
-    return _written(statement)
 
 
 def _written(node: object) -> str:
