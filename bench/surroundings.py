@@ -8,11 +8,14 @@ inherit it all.
 from __future__ import annotations
 
 import codecs
+import contextlib
+import gc
 import getpass
 import os
 import sys
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from io import TextIOWrapper
 from multiprocessing import process, util
 from pathlib import Path
@@ -21,7 +24,7 @@ from urllib.parse import urlsplit
 
 from bench.errors import WrongCall
 
-__all__ = ["degrade_output", "settle"]
+__all__ = ["degrade_output", "importing", "settle"]
 
 CACHES = {"XDG_CACHE_HOME": "", "HF_HOME": "huggingface", "TORCH_HOME": "torch", "MPLCONFIGDIR": "matplotlib"}
 CACHES |= {"TRITON_HOME": "triton"}
@@ -64,6 +67,20 @@ def degrade_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="plainer")
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Inside, large libraries are imported without a search for garbage, which would take a fifth of the time.
+
+    Nothing that is imported is garbage, so that later searches leave it out, too.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

@@ -21,13 +21,13 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 from methods.base import Method
 from methods.parts.activations import Activations
-from methods.settings import Count, Fraction, Number, Positive, check
+from methods.settings import Count, Fraction, Number, Positive, check, hints_of
 from methods.settings import parse as parse_setting
 from methods.spec import closest, parse
 
@@ -80,7 +80,7 @@ class Recipe:
     reported: Literal["last", "best"] = "last"  # what the source printed; the headline here is the last epoch
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self), include_extras=True)
+        hints = hints_of(Recipe)
         for f in dataclasses.fields(self):
             try:
                 check(hints[f.name], getattr(self, f.name))
@@ -94,9 +94,7 @@ class Recipe:
 
     def changes(self) -> dict[str, Any]:
         """Return only the fields that differ from the defaults, so that a new field does not orphan old records."""
-        defaults = Recipe()
-        values = dataclasses.asdict(self)
-        return {key: value for key, value in values.items() if value != getattr(defaults, key)}
+        return {f.name: value for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != f.default}
 
 
 FIELDS = frozenset(f.name for f in dataclasses.fields(Recipe))
@@ -169,11 +167,7 @@ class Table:
     @classmethod
     def of(cls, key: str, values: Mapping[str, Any]) -> Table:
         """Parse the key of a table in the file; raises ValueError when there is no such method, setting or value."""
-        spec, _, scope = key.partition("@")
-        name, *settings = spec.split(":")
-        if len(parse(":".join([name, *(setting.removesuffix("..") for setting in settings)]))) > 1:
-            raise ValueError(f"{spec!r} is more than one method")
-        return cls(name, dict(setting.split("=", 1) for setting in settings), Scope.of(scope), values)
+        return cls(*_read_key(key), values)
 
     def fits(self, method: Method, found: Mapping[str, Any]) -> bool:
         """Return whether the table is for the method with its settings, `found` where the user left them alone."""
@@ -183,11 +177,25 @@ class Table:
         return all(_meets(method, key, untouched, text) for key, text in self.settings.items())
 
 
+@cache
+def _read_key(key: str) -> tuple[str, Mapping[str, str], Scope]:
+    spec, _, scope = key.partition("@")
+    name, *settings = spec.split(":")
+    if len(parse(":".join([name, *(setting.removesuffix("..") for setting in settings)]))) > 1:
+        raise ValueError(f"{spec!r} is more than one method")
+    return name, dict(setting.split("=", 1) for setting in settings), Scope.of(scope)
+
+
+@cache
+def _one(spec: str) -> Method:
+    (method,) = parse(spec)
+    return method
+
+
 def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> bool:
     """Return whether a setting has the value that the text writes, or at least it if the text ends in two dots."""
     value = found.get(key, getattr(method, key))
-    (wanted,) = parse(f"{method.name}:{key}={text.removesuffix('..')}")
-    least = getattr(wanted, key)
+    least = getattr(_one(f"{method.name}:{key}={text.removesuffix('..')}"), key)
     return bool(value >= least) if text.endswith("..") else bool(value == least)
 
 
@@ -214,7 +222,7 @@ def settings_of(words: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises ValueError with the known fields when one is not known, and with what it may be when a value does not fit.
     """
-    hints, sweeps = get_type_hints(Recipe, include_extras=True), dict[str, list[Any]]()
+    hints, sweeps = hints_of(Recipe), dict[str, list[Any]]()
     for word in (part.strip() for text in words for part in text.split(",") if part.strip()):
         key, equals, text = word.partition("=")
         if not equals or key not in FIELDS:
@@ -272,7 +280,8 @@ def resolve(
         own = {f.name for f in dataclasses.fields(method)}
         values = {key if key in own else RENAMED.get(key, key): value for key, value in values.items()}
     recipe = Recipe(**{key: value for key, value in values.items() if key in FIELDS})
-    recipe = dataclasses.replace(recipe, **{**_stretched(recipe, overrides.get("epochs", recipe.epochs)), **overrides})
+    changes = {**_stretched(recipe, overrides.get("epochs", recipe.epochs)), **overrides}
+    recipe = dataclasses.replace(recipe, **changes) if changes else recipe
     return recipe, _configure(method, {key: value for key, value in values.items() if key not in FIELDS}, name)
 
 
@@ -343,4 +352,10 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
             f"{known_as(unknown[0], FIELDS | known)}"
         )
     touched = _touched(method)
-    return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})
+    return _with(method, **{key: value for key, value in settings.items() if key not in touched})
+
+
+@lru_cache(maxsize=None, typed=True)
+def _with(method: Method, **settings: Any) -> Method:
+    """Return the method with these settings; a grid asks for the same ones on every task."""
+    return dataclasses.replace(method, **settings)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Count", "Fraction", "Layer", "Number", "Positive", "Range", "check", "describe", "parse"]
+__all__ = ["Count", "Fraction", "Layer", "Number", "Positive", "Range", "check", "describe", "hints_of", "parse"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ Layer = Annotated[int, Range(1)]  # blocks count from 1, as in the papers
 Number = Annotated[float, Range()]
 Positive = Annotated[float, Range(1e-12)]
 Fraction = Annotated[float, Range(0.0, 1.0)]
+
+
+@cache
+def hints_of(kind: type) -> dict[str, Any]:
+    """Return the types of a class's fields by name; they are worked out once, which takes longer than to check them."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def check(hint: Any, value: Any) -> Any:

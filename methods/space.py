@@ -12,11 +12,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from methods.base import Method
 from methods.recipe import Recipe, known_as
-from methods.settings import check, parse
+from methods.settings import check, hints_of, parse
 from methods.spec import closest
 
 __all__ = ["SPACES", "Choice", "Range", "Space", "is_grid", "points", "spaces_of"]
@@ -120,7 +120,7 @@ def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:
 
 def _hints(method: Method) -> dict[str, Any]:
     """What may be searched: recipe fields and settings of the method, with their types."""
-    hints = get_type_hints(Recipe, include_extras=True) | get_type_hints(type(method), include_extras=True)
+    hints = hints_of(Recipe) | hints_of(type(method))
     return {field.name: hints[field.name] for kind in (Recipe, type(method)) for field in dataclasses.fields(kind)}
 
 

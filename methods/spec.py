@@ -7,9 +7,10 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
 from methods.base import METHODS, Method
+from methods.settings import hints_of
 from methods.settings import parse as parse_setting
 
 __all__ = ["closest", "guess", "parse", "parse_list"]
@@ -71,7 +72,7 @@ def _sweep(kind: type[Method], setting: str) -> tuple[str, list[Any]]:
     if not equals or key not in known:
         wanted = f"no setting {key!r}" if equals else f"{setting!r} is not of the form setting=value"
         raise ValueError(f"{kind.name}: {wanted}; {closest(key, known)}")
-    hint = get_type_hints(kind, include_extras=True)[key]
+    hint = hints_of(kind)[key]
     try:
         return key, [parse_setting(hint, value) for value in _values(text)]
     except ValueError as error:

@@ -12,7 +12,7 @@ from bench.cli import options
 from bench.cli import results as results_commands
 from bench.cli.guard import check_folder, check_place, console, guarded
 from bench.cli.options import ROOT
-from bench.surroundings import degrade_output
+from bench.surroundings import degrade_output, importing
 
 EPILOGUE = """
 Examples:
@@ -98,23 +98,27 @@ def grid(
     if context.invoked_subcommand is not None:
         check_place(context)
         return
-    from bench.cli.grid import Launch
-    from bench.cli.grid import grid as run_grid
-    from bench.cli.speed_options import SpeedOptions
-    from bench.cli.tune import tuned_path
-    from bench.grid.request import Request, device_of
-    from bench.grid.slurm import slurm_options
-    from bench.runner.artifacts import kinds_of
-    from bench.settings import Keep, LoaderSettings, RunSettings
+    with importing():
+        from bench.cli.grid import Launch
+        from bench.cli.grid import grid as run_grid
+        from bench.cli.speed_options import SpeedOptions
+        from bench.grid.request import Request, device_of
+        from bench.grid.slurm import slurm_options
+        from bench.runner.artifacts import kinds_of
+        from bench.settings import Keep, LoaderSettings, RunSettings
 
     if not dry_run:
         check_folder(out, "--out")
+    if recipe is not None:
+        from bench.cli.tune import tuned_path  # here, since it imports optuna
+
+        recipe = tuned_path(recipe, results)
     request = Request(
         methods=methods,
         suite=suite,
         tasks=tasks,
         backbone=backbone,
-        recipe=recipe and tuned_path(recipe, results),
+        recipe=recipe,
         seeds=seeds,
         epochs=epochs,
         batch_size=batch_size,
@@ -142,9 +146,9 @@ def grid(
 
 def _finish(outcome: Outcome, results: Path | None, out: Path) -> None:
     """Write the tables of a grid, unless it was a dry run without `results`, and exit by what came of it."""
-    from reports import write_all
-
     if outcome.records and results is not None:
+        from reports import write_all
+
         write_all(results, None, out, console(), outcome.records)
     if outcome.stopped:
         raise KeyboardInterrupt
@@ -285,9 +289,10 @@ def cost(
     results: options.Results = ROOT / "results",
 ) -> None:
     """Memory, work, speed and parameters of methods, without data or training: planned, and measured on CUDA."""
-    from bench.cli.cost import CostRequest, document, show
-    from bench.cli.cost import cost as price
-    from reports import show_costs
+    with importing():
+        from bench.cli.cost import CostRequest, document, show
+        from bench.cli.cost import cost as price
+        from reports import show_costs
 
     words = precision, attention, optimizer, checkpointing, autograd
     request = CostRequest(

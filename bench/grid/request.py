@@ -233,10 +233,15 @@ def _seeds(text: str) -> list[int]:
 
 
 def _check_runs(runs: Sequence[Run]) -> None:
-    """Attach every method once, without weights, so that a setting that does not fit is found now."""
-    tried: set[tuple[Method, str]] = set()
+    """Attach methods without weights, so that a setting that does not fit is found now: those that a user gave.
+
+    Of those that come from a recipe, fractions such as scales and rates of dropout change no shape, so that one of
+    their values stands for all.
+    """
+    tried: set[tuple[Method, tuple[Any, ...], str]] = set()
     for run in runs:
-        key = run.resolved, run.recipe.preprocessing
+        shapes = tuple(value for value in run.settings().values() if not isinstance(value, float))
+        key = run.method, shapes, run.recipe.activations
         if key in tried:
             continue
         tried.add(key)
