@@ -204,6 +204,7 @@ def tune(
     results: options.Results = ROOT / "results",
     out: options.Output = ROOT / "reports" / "out",
     workers: options.Workers = None,
+    launcher: Annotated[str, typer.Option(hidden=True)] = "local",
 ) -> None:
     """Choose rate, decay and a method's size on validation images; test images are not read.
 
@@ -231,7 +232,7 @@ def tune(
         data=data,
         set=tuple(set_ or ()),
     ).absolute()
-    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune)
+    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune, launcher)
     place = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
     settings = RunSettings(place, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)

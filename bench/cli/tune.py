@@ -50,9 +50,15 @@ class TuneRequest:
     seed: int
     choose: Choose = "task"
     prune: bool = True
+    launcher: str = "local"
 
     def check(self) -> None:
         """Raise WrongCall for what no search can do."""
+        if self.launcher != "local":
+            raise WrongCall(
+                f"tune has no --launcher {self.launcher}; submit the call itself, as often as you like, for all of "
+                "them share one search: sbatch --array=1-8 --wrap 'python bench.py tune …'"
+            )
         if self.trials < 1:
             raise WrongCall(f"--trials {self.trials} chooses nothing; give at least 1")
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -72,7 +78,7 @@ def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, 
     )
     _say_what(searches, console)
     count = count_of(settings.device, launch.workers)
-    while due := [(search, *pair) for search in searches for pair in search.due(_at_once(search, count))]:
+    while due := [(search, *pair) for search in searches for pair in search.due(root, _at_once(search, count))]:
         if not _carry_out(request, due, root, settings, launch, console):
             return None
     chosen = [(search, search.best(root)) for search in searches]
@@ -156,7 +162,8 @@ def _show(chosen: list[tuple[Search, Best]], console: Console) -> None:
         table.add_column(heading, justify="right" if "%" in heading else "left")
     for search, best in chosen:
         values = ", ".join(f"{key}={_shown(value)}" for key, value in best.trial.params.items())
-        table.add_row(str(search.method), search.tasks, f"{100 * (best.trial.value or 0):.1f}", values)
+        on = search.tasks if search.choose == "task" else f"mean of {len(search.bases)}"
+        table.add_row(str(search.method), on, f"{100 * (best.trial.value or 0):.1f}", values)
     console.print(table)
 
 

@@ -23,6 +23,7 @@ from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 import datasets
+import results
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
 from bench.run import Run, context_of
@@ -32,6 +33,7 @@ from methods.recipe import resolve
 from methods.space import Choice, Range, Space, is_grid, points, spaces_of
 from methods.spec import parse
 from results import Record
+from results.claims import claim_path
 
 __all__ = ["Best", "Choose", "Sampler", "Search", "runs_of_trials", "searches_of", "trial_words"]
 
@@ -85,15 +87,21 @@ class Search:
         """The space in words."""
         return _words(self.space)
 
-    def due(self, at_once: int) -> list[tuple[optuna.Trial, tuple[Run, ...]]]:
-        """Return the trials to do next: those that were begun and not ended, then new ones, at most `at_once`."""
+    def due(self, root: Path, at_once: int) -> list[tuple[optuna.Trial, tuple[Run, ...]]]:
+        """Return the trials to do next: those that were begun and not ended, then new ones.
+
+        There are at most `at_once` besides those that another process is at, which may be dead.
+        """
         with FileLock(self.lock):
             known = self.study.get_trials(deepcopy=False)
             begun = [trial for trial in known if not trial.state.is_finished()]
-            room = min(self.trials - len(known), at_once - len(begun))
-            opened = [optuna.Trial(self.study, trial._trial_id) for trial in begun]
-            opened += [self.study.ask() for _ in range(max(0, room))]
-            return [(trial, self.runs(self._suggested(trial) | self.watched)) for trial in opened]
+            due = [self._opened(optuna.Trial(self.study, trial._trial_id)) for trial in begun]
+            free = sum(not any(_is_claimed(root, run) for run in runs) for _, runs in due)
+            room = min(self.trials - len(known), at_once - free)
+            return due + [self._opened(self.study.ask()) for _ in range(max(0, room))]
+
+    def _opened(self, trial: optuna.Trial) -> tuple[optuna.Trial, tuple[Run, ...]]:
+        return trial, self.runs(self._suggested(trial) | self.watched)
 
     def tell(self, trial: optuna.Trial, records: Sequence[Record | None]) -> None:
         """End a trial with its mean validation accuracy; one of which a run failed or diverged has none."""
@@ -215,6 +223,10 @@ def runs_of_trials(request: Request, words: Sequence[Words]) -> list[Run]:
     """Return the runs that these words mean, in this order; what a worker process calls."""
     bases = {(str(run.method), run.task.name): run for run in runs_of(request)}
     return [_with_values(request, bases[method, task], json.loads(values)) for method, task, values in words]
+
+
+def _is_claimed(root: Path, run: Run) -> bool:
+    return claim_path(root, results.path_of(root, run.identity())).exists()
 
 
 def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:

@@ -199,6 +199,7 @@ def poisoned() -> None:
         (("--space", "unknown"), "no space 'unknown'; known: default"),
         (("--space", "learning_rate=1e-3..1e-1", "--sampler", "grid"), "--sampler grid needs choices"),
         (("--space", "learning_rate=1e-3/1e-2"), "was begun with the space"),
+        (("--launcher", "slurm"), "tune has no --launcher slurm; submit the call itself, as often as you like"),
         (("--name", "a/b"), "--name 'a/b' is no file name"),
         (("--recipe", "tuned:other"), "no recipe 'tuned:other'"),
     ],
