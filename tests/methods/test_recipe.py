@@ -14,6 +14,7 @@ from bench.train.optimizer import rate_at
 from datasets import PRESETS, SUITES
 from methods import METHODS
 from methods.recipe import FAMILIES, RECIPES, Context, Recipe, Scope, load, resolve
+from methods.space import Choice, spaces_of
 from methods.spec import parse
 
 SHALLOW = {  # tuned prompt lengths of the VPT paper
@@ -474,3 +475,10 @@ def test_a_grid_asks_the_recipe_for_its_suite_and_backbone() -> None:
     assert run.recipe.preprocessing == "checkpoint"
     with pytest.raises(WrongCall, match="recipe paper has ssf for vtab on vit, not for domain on vit"):
         runs_of(dataclasses.replace(asked, methods="ssf"), on_paper=True)
+
+
+def test_each_method_of_the_embedded_suite_has_a_rate_that_was_tried_on_validation_images() -> None:
+    for name, method in METHODS.items():
+        rate = spaces_of("demo", [method()])[method()]["learning_rate"]
+        assert isinstance(rate, Choice)
+        assert resolve("demo", method(), "digits", {})[0].learning_rate in rate.values, name
