@@ -70,9 +70,10 @@ def name_points(
         **words,
     }
     *_, texts, joins = textalloc.allocate(axes, [x for x, _ in places], [y for _, y in places], list(names), **given)
-    for name, *drawn in zip(names, texts, joins, strict=True):
-        for artist in filter(None, drawn):
-            artist.set_gid(point_id(name))
+    for name, text, join in zip(names, texts, joins, strict=True):
+        text.set_gid(point_id(name))
+        if join is not None:
+            join.set_gid(point_id(name))
 
 
 def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
