@@ -53,6 +53,8 @@ def write_all(
     items: dict[str, Sequence[Item]] = {}
     for name in picked:
         own = _measured(root, name, notes.append) if name in MEASURED_REPORTS and records is None else {}
+        if names is None and (runs is not None or tables["costs"] is not None):
+            own = _of_this_machine(name, own, [runs, tables["costs"]], notes.append)
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
@@ -174,6 +176,30 @@ def _measured(root: Path, name: str, say: Say) -> dict[str, pd.DataFrame | None]
     if all(rows is None for rows in found.values()):
         say(f"nothing in {root / 'measured' / f'{READS[name][0]}.csv'}; run make {name} first")
     return found
+
+
+def _of_this_machine(
+    name: str, measured: dict[str, pd.DataFrame | None], records: Sequence[pd.DataFrame | None], say: Say
+) -> dict[str, pd.DataFrame | None]:
+    """Leave out what was measured on a device that no record is of, and say so: some numbers come with the checkout.
+
+    The name of a processor fits many machines, so what one measured is left out where it is older than all records.
+    """
+    from reports.tables.comparison import values  # here, because it imports pandas
+
+    known = [table for table in records if table is not None]
+    devices = {device for table in known for device in values(table, "where_device")}
+    first = min((day for table in known for day in values(table, "where_date")), default="")[:10]
+    found: dict[str, pd.DataFrame | None] = {}
+    for subject, rows in measured.items():
+        if rows is None:
+            continue
+        old = rows["device"].str.startswith("cpu") & (rows["date"].astype(str) < first)
+        own = rows[rows["device"].isin(devices) & ~old]
+        found[subject] = own if len(own) else None
+    if found and all(rows is None for rows in found.values()):
+        say(f"{name}: not on the page, since it was measured on another machine; `bench.py report {name}` shows it")
+    return measured | found
 
 
 def _show(items: Sequence[Item], written: Sequence[Sequence[Path]], console: Console) -> None:

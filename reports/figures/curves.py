@@ -76,11 +76,14 @@ def draw_shots(curves: Sequence[Curve], names: Sequence[str]) -> Drawing:
     return grid.figure
 
 
-def draw_training(quantities: Mapping[str, Mapping[str, np.ndarray]]) -> Drawing:
+def draw_training(
+    quantities: Mapping[str, Mapping[str, np.ndarray]], ends: Mapping[str, Mapping[str, np.ndarray]] | None = None
+) -> Drawing:
     """Draw each quantity over the epochs in a column; with many methods, each family in a row, the others in grey.
 
     Args:
         quantities: By what is drawn and by method, a row an epoch: (epoch, value).
+        ends: Likewise, what is drawn beside the curves as open markers.
     """
     methods = list(dict.fromkeys(method for curves in quantities.values() for method in curves))
     many = len(methods) > MANY
@@ -97,6 +100,7 @@ def draw_training(quantities: Mapping[str, Mapping[str, np.ndarray]]) -> Drawing
         for (family, title), axes in grid.axes_dict.items():
             own = [method for method in methods if rows[method] == family]
             _draw_training(axes, quantities[title], own, apart=many)
+            _draw_ends(axes, (ends or {}).get(title, {}), own, apart=many)
             if title == LOSS and all((points[:, 1] > 0).all() for points in quantities[title].values()):
                 logarithmic(axes, "y", [v for points in quantities[title].values() for v in points[:, 1]])
         grid.set_titles(template="", row_template="", col_template="")
@@ -138,7 +142,7 @@ def _draw_training(axes: Axes, curves: Mapping[str, np.ndarray], own: Sequence[s
     for place, method in enumerate(own):
         if method in curves:
             points = curves[method]
-            color = COLORS[place % len(COLORS)] if apart else look(method).line
+            color = _color(method, place, apart)
             step = max(1, len(points) // 4)
             draw_method(
                 axes,
@@ -154,6 +158,19 @@ def _draw_training(axes: Axes, curves: Mapping[str, np.ndarray], own: Sequence[s
                 markevery=(place % step, step),
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+
+
+def _draw_ends(axes: Axes, ends: Mapping[str, np.ndarray], own: Sequence[str], *, apart: bool) -> None:
+    for index, method in enumerate(own):
+        if method in ends:
+            color = _color(method, index, apart)
+            draw_method(axes, method, *ends[method].T, size=4, hollow=True, color=color, markeredgecolor=color,
+                        markeredgewidth=0.9)  # fmt: skip
+
+
+def _color(method: str, index: int, apart: bool) -> Any:
+    """The colour of a method's family, or one of its own among those of the family."""
+    return COLORS[index % len(COLORS)] if apart else look(method).line
 
 
 def _legend(row: Sequence[Axes], methods: Sequence[str]) -> None:

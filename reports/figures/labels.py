@@ -69,8 +69,10 @@ def name_points(
         "zorder": 4,
         **words,
     }
-    *_, texts, joins = textalloc.allocate(axes, [x for x, _ in places], [y for _, y in places], list(names), **given)
-    for name, text, join in zip(names, texts, joins, strict=True):
+    drawn: Sequence[Any] = textalloc.allocate(
+        axes, [x for x, _ in places], [y for _, y in places], list(names), **given
+    )
+    for name, text, join in zip(names, *drawn[2:], strict=True):
         text.set_gid(point_id(name))
         if join is not None:
             join.set_gid(point_id(name))

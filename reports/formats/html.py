@@ -1,4 +1,4 @@
-"""One page with every table and figure, what was run and how: a single file that opens without a network."""
+"""One page with what the runs mean, every table and figure, and what was run: a file that opens without a network."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from reports.discovery import REPORTS
-from reports.formats import frames
-from reports.tables.comparison import values
+from reports.conclusions import conclusions
+from reports.discovery import REPORTS, why_nothing
+from reports.formats import frames, latex
+from reports.tables.captions import conditions
+from reports.tables.comparison import Comparison, comparisons, values
 from reports.tables.provenance import made
 from reports.tables.table import Cell, Column, Figure, Table
 from results import numbered, write_whole
@@ -22,30 +24,77 @@ from results import numbered, write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NAME", "table", "write"]
+__all__ = ["NAME", "heading", "table", "write"]
 
 NAME = "index.html"
 FOLDER = Path(__file__).parent
 INCH = 130  # pixels of the page in an inch of a figure, whose type is small
 FIRST = ("accuracy", "vtab", "fgvc", "few_shot", "domain", "tradeoff", "leaderboard")  # what most readers come for
-SPELLED = {"dtl": "DTL", "lora": "LoRA", "vtab": "VTAB", "fgvc": "FGVC", "synqt": "SynQT", "tsne": "t-SNE"}
+TITLES = {  # of reports whose name says too little
+    "ablation_synqt": "Ablation of SynQT",
+    "cost": "Cost of a training step",
+    "convergence": "Training",
+    "domain": "Domain generalisation",
+    "dtl_start": "Where DTL begins to write back",
+    "energy": "Energy of training",
+    "fgvc": "FGVC",
+    "gpu": "On the graphics card",
+    "leaderboard": "Best methods within a memory budget",
+    "lora_position": "The one block that LoRA tunes",
+    "memory_ladder": "What the peak of memory is made of",
+    "memory_published": "Memory beside published numbers",
+    "ranks": "Ranks over tasks",
+    "speed": "Speed with kept features",
+    "tradeoff": "Accuracy against memory and parameters",
+    "tradeoff_published": "Accuracy against memory, beside published numbers",
+    "tsne": "t-SNE of features",
+    "tuning": "Searches of hyper-parameters",
+    "vtab": "VTAB-1k",
+}
+SUITES = {
+    "demo": "the embedded suite",
+    "domain": "domain generalisation",
+    "few_shot": "few images a class",
+    "fgvc": "FGVC",
+    "vtab": "VTAB-1k",
+}
+ENDINGS = {"published": "beside published numbers", "table": "in numbers"}
 
 Sections = Mapping[str, Sequence[Table | Figure]]  # by report
 
 
 def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | None, out: Path) -> Path:
-    """Write the page of what was written to the folder `out` just before; the same bytes for the same content."""
-    shown = {name: sections[name] for name in sorted(sections, key=_place) if sections[name]}
+    """Write the page of some reports to the folder `out`; the same bytes for the same content."""
+    from reports.figures.style import FAMILIES  # here, so that tables are shown without matplotlib
+
+    empty = [name for name, items in sections.items() if not items and name in FIRST and why_nothing(name)]
+    shown = [name for name in sorted(sections, key=_place) if sections[name] or name in empty]
+    found = comparisons(runs) if runs is not None else []
+    names = _names(found)
+    shared = [conditions(comparison) for comparison in found]
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"prose": prose, "title": title, "table": table, "base64": _base64}
+    environment.filters |= {
+        "prose": prose,
+        "title": title,
+        "heading": lambda item: heading(item.name, names),
+        "own": lambda caption: _own(caption, shared),
+        "table": table,
+        "image": _image,
+        "plot": _plot,
+        "base64": _base64,
+    }
     page = environment.get_template("page.html").render(
         about=_about(runs, costs),
+        meaning=conclusions(runs) if runs is not None else [],
+        shared=shared,
         reports=REPORTS,
-        first={name: items for name, items in shown.items() if name in FIRST},
-        others={name: items for name, items in shown.items() if name not in FIRST},
+        first={name: sections[name] for name in shown if name in FIRST},
+        others={name: sections[name] for name in shown if name not in FIRST},
+        why=why_nothing,
         made=made(runs, costs),
-        out=out,
+        families={method: family for family, (_, methods) in FAMILIES.items() for method in methods},
         csv=frames.csv,
+        latex=latex.table,
         inch=INCH,
     )
     write_whole(out / NAME, page.encode())
@@ -63,9 +112,47 @@ def prose(text: str) -> Markup:
 
 
 def title(name: str) -> str:
-    """Turn the name of a report into a heading: `lora_position` becomes LoRA position."""
-    first, *others = name.split("_")
-    return " ".join([SPELLED.get(first, first.capitalize()), *(SPELLED.get(word, word) for word in others)])
+    """Turn the name of a report into a heading: `few_shot` becomes Few shot."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def heading(name: str, comparisons: Mapping[str, str]) -> str:
+    """Turn the name of a table or figure into a heading: `accuracy-demo-demo-demo` becomes Accuracy on ….
+
+    Args:
+        name: That of its files: the report, the comparison, and what tells it from others of the report.
+        comparisons: What each comparison is of, in words, by its name.
+    """
+    for known in sorted(comparisons, key=len, reverse=True):
+        report, found, rest = name.partition(known)
+        if found:
+            first = title(report.rstrip("-")) if report else "Accuracy"
+            last = rest.strip("-")
+            return f"{first} on {comparisons[known]}" + (f", {ENDINGS.get(last, last)}" if last else "")
+    report = max((report for report in REPORTS if name.startswith(report)), key=len, default="")
+    rest = name.removeprefix(report).replace("-", " ").strip()
+    return f"{title(report)}: {rest}" if report and rest else title(report or name)
+
+
+def _names(found: Sequence[Comparison]) -> dict[str, str]:
+    """Each comparison in words: its suite, and of backbone, recipe and copy what is not the same in all."""
+    several = {field: len({getattr(each, field) for each in found}) > 1 for field in ("network", "recipe", "copy")}
+    return {
+        each.name: ", ".join(
+            [
+                SUITES.get(each.suite, each.suite.replace("folder:", "your images, ")),
+                *([f"backbone {each.network}"] if several["network"] else []),
+                *([f"recipe {each.recipe}"] if several["recipe"] else []),
+                *([each.copy] if several["copy"] and each.copy else []),
+            ]
+        )
+        for each in found
+    }
+
+
+def _own(caption: str, shared: Sequence[str]) -> str:
+    """The caption without the conditions that stand once on the page."""
+    return next((caption.removeprefix(said).strip() for said in shared if caption.startswith(said)), caption)
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -87,6 +174,46 @@ def _cell(column: Column, cell: Cell, best: bool) -> str:
     return (f"<b>{number}</b>" if best else number) + (f"<small>±{spread}</small>" if spread else "")
 
 
+def _image(item: Figure) -> str:
+    from reports.figures.svg import whole
+
+    return _base64(whole(item.drawing))
+
+
+def _plot(item: Figure) -> dict[str, Any]:
+    """A trade-off for the script of the page: its panels, its families with their colours, and all of each point."""
+    from reports.figures.style import FAMILIES, look
+    from reports.figures.svg import panels
+
+    assert item.numbers is not None
+    columns = item.numbers.columns
+    points = []
+    for row in item.numbers.rows:
+        cells = dict(zip(columns, row, strict=True))
+        numbers = [(_words(column), _number(column, cell)) for column, cell in cells.items()]
+        points.append({
+            "name": row[0].word,
+            "family": look(row[0].word).family,
+            "memory": next((cell.value for column, cell in cells.items() if column.key == item.memory), None),
+            "numbers": [pair for pair in numbers[1:] if pair[1]],
+        })  # fmt: skip
+    colors = {look(row[0].word).family: look(row[0].word).color for row in item.numbers.rows}
+    return {
+        "points": points,
+        "families": {family: colors[family] for family in [*FAMILIES, *colors] if family in colors},
+        "panels": map(Markup, panels(item.drawing, re.sub(r"\W", "-", item.name))),
+    }
+
+
+def _words(column: Column) -> str:
+    return f"{column.block}: {column.label}" if column.block else column.label
+
+
+def _number(column: Column, cell: Cell) -> str:
+    spread = column.spread(cell)
+    return column.number(cell) + (f" ± {spread}" if spread else "")
+
+
 def _base64(content: str | bytes) -> str:
     return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
 
@@ -97,4 +224,4 @@ def _about(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> str:
     counts = [numbered(len(records), name) for name, records in known.items() if records is not None]
     days = sorted(day for records in known.values() if records is not None for day in values(records, "where_date"))
     newest = f", the newest of {days[-1][:10]}" if days else ""
-    return f"From {' and '.join(counts)}{newest}. Click a heading to sort by it."
+    return f"From {' and '.join(counts)}{newest}."

@@ -194,11 +194,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, saved as PNG and PDF; the caption says what is seen under which conditions."""
+    """A drawing, saved as PNG and PDF; the caption says what is seen under which conditions.
+
+    `numbers`, of a trade-off, has a row for each point, which begins with its label: what the page shows of the point
+    that the pointer is on. Its column `memory` is what the page's budget is about.
+    """
 
     name: str
     caption: str
     drawing: Drawing
+    numbers: Table | None = None
+    memory: str = ""
 
 
 Item = Table | Figure

@@ -14,7 +14,7 @@ from reports.tables.ours import AVERAGES, Filled, about, named
 from reports.tables.summary import Summary, summaries
 from reports.tables.table import METRICS, Column, Metric, Table
 
-__all__ = ["report"]
+__all__ = ["filled", "report"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
@@ -34,8 +34,7 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 
 def _table(comparison: Comparison) -> Table:
-    lines, groups = summaries(comparison), tasks_by_group(comparison.runs)
-    columns = [named(lines), *_means(groups, lines), *about(comparison, lines), *_tasks(groups, lines)]
+    columns = filled(comparison, summaries(comparison))
     return Table(
         f"accuracy-{comparison.name}",
         f"{conditions(comparison)} {LEGEND}",
@@ -43,6 +42,12 @@ def _table(comparison: Comparison) -> Table:
         tuple(zip(*(cells for _, cells in columns), strict=True)),
         failures(comparison.runs),
     )
+
+
+def filled(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
+    """Return all columns of some lines of a comparison."""
+    groups = tasks_by_group(comparison.runs)
+    return [named(lines), *_means(groups, lines), *about(comparison, lines), *_tasks(groups, lines)]
 
 
 def _means(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:

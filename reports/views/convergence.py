@@ -19,8 +19,10 @@ LEGEND = (
     "Training loss and accuracy of each epoch are means over its images, before each update; a line is the mean over "
     "tasks and seeds. Of a method that trains in stages, the last is shown."
 )
+TESTED = " Open markers beside the training accuracy: test accuracy after the last epoch."
 FAMILIES = " Methods are shown family by family, over all others in grey; colours tell the methods of a family apart."
 MIXED = " Training accuracy on mixed images counts the class with the larger share."
+ACCURACY = "training accuracy (%)"
 Curves = Mapping[str, np.ndarray]  # by method: a row an epoch, (epoch, value)
 
 
@@ -43,18 +45,28 @@ def _figure(comparison: Comparison) -> Figure | None:
     complete = [line for line in lines if line.headline.value is not None]
     shown = {
         "training loss": _curves(complete, "train_losses", 1.0),
-        "training accuracy (%)": _curves(complete, "train_accuracies", 100.0),
+        ACCURACY: _curves(complete, "train_accuracies", 100.0),
         "test accuracy (%)": _curves(complete, "evaluations", 100.0),
     }
     shown = {title: curves for title, curves in shown.items() if curves}
+    ends = {line.label: end for line in complete if (end := _end(line)) is not None}
     if not shown:
         return None
     known = {label for curves in shown.values() for label in curves}
     absent = [line.label for line in lines if line.label not in known]
     left_out = f" Not shown, for want of runs, or of runs of one length: {', '.join(absent)}." if absent else ""
     mixed = MIXED if mixes(comparison.runs) else ""
-    caption = f"{conditions(comparison)} {LEGEND}{FAMILIES * (len(known) > MANY)}{mixed}{left_out}"
-    return Figure(f"convergence-{comparison.name}", caption, draw_training(shown))
+    tested = TESTED if ends and ACCURACY in shown else ""
+    caption = f"{conditions(comparison)} {LEGEND}{tested}{FAMILIES * (len(known) > MANY)}{mixed}{left_out}"
+    return Figure(f"convergence-{comparison.name}", caption, draw_training(shown, {ACCURACY: ends}))
+
+
+def _end(line: Summary) -> np.ndarray | None:
+    """The test accuracy of a line that was tested once, in the end: (epoch, accuracy in %)."""
+    rows = _points(line.runs, "evaluations")
+    if not rows or any(len(points) != 1 for points in rows) or len({points[0][0] for points in rows}) != 1:
+        return None
+    return np.array(rows, dtype=float).mean(axis=0) * (1, 100.0)
 
 
 def _curves(lines: Sequence[Summary], column: str, scale: float) -> Curves:

@@ -18,7 +18,7 @@ __all__ = ["NOTHING", "report"]
 
 NOTHING = "no record says what energy its training took; runs on an NVIDIA card do, with nvidia-ml-py installed"
 LEGEND = (
-    "Last epoch; bars: standard deviation over seeds; costs are means over tasks. Energy is what the whole card used "
+    "Last epoch; costs are means over tasks. Energy is what the whole card used "
     "from the start to the end of each training epoch, other processes on the card included; evaluation, and the "
     "computing of features that are kept, are not in it, as they are not in the time."
 )

@@ -9,17 +9,23 @@ import pandas as pd
 
 from reports.figures.scatter import Panel, Point, crowds, draw
 from reports.tables.captions import conditions
-from reports.tables.comparison import Comparison, comparisons
+from reports.tables.comparison import Comparison, comparisons, label, values
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
-from reports.tables.table import METRICS, Figure
+from reports.tables.table import METRICS, Cell, Column, Figure, Table
+from reports.views.accuracy import filled
 
-__all__ = ["figure", "report"]
+__all__ = ["NOTHING", "figure", "report"]
 
-LEGEND = "Last epoch; bars: standard deviation over seeds; costs are means over the tasks that are there."
+NOTHING = (
+    "a trade-off takes two methods with an average and a cost; the numbers of one stand in the table of accuracies"
+)
+LEGEND = "Last epoch; costs are means over the tasks that are there."
+BARS = " Bars: standard deviation over seeds."
+BEST = " Names in bold are on the frontier: nothing cheaper is as good."
 
 
 def report(runs: pd.DataFrame) -> list[Figure]:
-    """One figure for each suite, backbone and recipe in which some method has an average and a cost."""
+    """One figure for each suite, backbone and recipe in which some methods have an average and a cost."""
     figures = [
         figure(f"tradeoff-{comparison.name}", comparison, summaries(comparison), "trainable", LEGEND + said)
         for comparison, said in map(on_common_tasks, comparisons(runs))
@@ -28,14 +34,16 @@ def report(runs: pd.DataFrame) -> list[Figure]:
 
 
 def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: str, legend: str) -> Figure | None:
-    """Draw accuracy against memory and another cost; None where no line has an average and a cost."""
+    """Draw accuracy against memory and another cost; None where no two lines have an average and a cost."""
     complete = [line for line in lines if line.headline.value is not None]
-    panels = {cost: _points(complete, cost) for cost in (memory(complete), other)}
-    panels = {cost: points for cost, points in panels.items() if points}
+    peak = memory(complete)
+    panels = {cost: _points(complete, cost) for cost in (peak, other)}
+    panels = {cost: points for cost, points in panels.items() if len(points) > 1}
     if not panels:
         return None
     absent = [line.label for line in lines if line not in complete]
-    caption = f"{conditions(comparison)} {legend}" + (
+    bars = any(point.spread for points in panels.values() for point in points)
+    caption = f"{conditions(comparison)} {legend}{BARS * bars}{BEST}" + (
         f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
     )
     if crowded := {len(crowd): crowd[0] for points in panels.values() for crowd in crowds(points)}:
@@ -45,7 +53,23 @@ def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: s
             "labels stand at its ends, its highest and lowest accuracy, and on the frontier."
         )
     shown = [Panel(points, METRICS[cost].heading, cost == "trainable") for cost, points in panels.items()]
-    return Figure(name, caption, draw(shown, f"test accuracy (%), mean of {len(lines[0].groups)} group means"))
+    drawing = draw(shown, f"test accuracy (%), mean of {len(lines[0].groups)} group means")
+    return Figure(name, caption, drawing, _numbers(name, comparison, complete), peak)
+
+
+def _numbers(name: str, comparison: Comparison, lines: Sequence[Summary]) -> Table:
+    """Everything that is known of each line: its settings, scores and costs."""
+    first, *others = filled(comparison, lines)
+    settings = Column("settings", "settings"), [Cell(word=_settings(line)) for line in lines]
+    columns = [first, settings, *others]
+    return Table(name, "", tuple(c for c, _ in columns), tuple(zip(*(cells for _, cells in columns), strict=True)))
+
+
+def _settings(line: Summary) -> str:
+    """The settings of a method, also those that its label leaves out."""
+    columns = [name for name in map(str, line.runs) if name.startswith("method_")]
+    known = {label(name): values(line.runs, name) for name in columns}
+    return ", ".join(f"{name} {' / '.join(found)}" for name, found in known.items() if found)
 
 
 def _points(lines: Sequence[Summary], cost: str) -> list[Point]:
