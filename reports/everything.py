@@ -194,7 +194,8 @@ def _of_this_machine(
     for subject, rows in measured.items():
         if rows is None:
             continue
-        old = rows["device"].str.startswith("cpu") & (rows["date"].astype(str) < first)
+        days = rows["date"].astype(str) if "date" in rows else ""
+        old = rows["device"].str.startswith("cpu") & (days < first)
         own = rows[rows["device"].isin(devices) & ~old]
         found[subject] = own if len(own) else None
     if found and all(rows is None for rows in found.values()):

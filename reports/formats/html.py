@@ -18,6 +18,7 @@ from reports.formats import frames, latex
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons, values
 from reports.tables.provenance import made
+from reports.tables.summary import on_common_tasks
 from reports.tables.table import Cell, Column, Figure, Table
 from results import numbered, write_whole
 
@@ -72,12 +73,14 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
     found = comparisons(runs) if runs is not None else []
     names = _names(found)
     shared = [conditions(comparison) for comparison in found]
+    known = [*shared, *(conditions(on_common_tasks(comparison)[0]) for comparison in found)]
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and not sorted
     environment.filters |= {
         "prose": prose,
         "title": title,
         "heading": lambda item: heading(item.name, names),
-        "own": lambda caption: _own(caption, shared),
+        "own": lambda caption: _own(caption, known),
         "table": table,
         "image": _image,
         "plot": _plot,
@@ -150,9 +153,9 @@ def _names(found: Sequence[Comparison]) -> dict[str, str]:
     }
 
 
-def _own(caption: str, shared: Sequence[str]) -> str:
+def _own(caption: str, known: Sequence[str]) -> str:
     """The caption without the conditions that stand once on the page."""
-    return next((caption.removeprefix(said).strip() for said in shared if caption.startswith(said)), caption)
+    return next((caption.removeprefix(said).strip() for said in known if caption.startswith(said)), caption)
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -119,15 +119,15 @@ function plot(box) {
   const mib = (bytes) => (bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(0)} MiB`);
 
   // Right, then up: at each cost the best that is to be had, among the points that are shown; on to the right end.
-  function frontier({ line, dots, end }) {
-    let path = "";
-    let best = Infinity;
-    for (const { name, x, y } of dots.toSorted((a, b) => a.x - b.x || a.y - b.y)) {
-      if (!shown(name) || y >= best) continue;
-      path += path ? `H${x}V${y}` : `M${x} ${y}`;
-      best = y;
+  function frontier({ svg, line, dots, end }) {
+    const best = [];
+    for (const dot of dots.filter((one) => shown(one.name)).sort((a, b) => a.x - b.x || a.y - b.y)) {
+      if (!best.length || dot.y < best.at(-1).y) best.push(dot);
     }
+    const path = best.map(({ x, y }, place) => (place ? `H${x}V${y}` : `M${x} ${y}`)).join("");
     line.setAttribute("d", path && `${path}H${end}`);
+    const names = new Set(best.map((dot) => dot.name));
+    for (const part of svg.querySelectorAll("[data-point]")) part.classList.toggle("best", names.has(part.dataset.point));
   }
 
   function choose() {
@@ -155,7 +155,8 @@ function plot(box) {
     const left = event.clientX - frame.left + 16;
     const fits = left + tip.offsetWidth <= frame.width;
     tip.style.left = `${fits ? left : Math.max(0, left - tip.offsetWidth - 32)}px`;
-    tip.style.top = `${event.clientY - frame.top + 16}px`;
+    const lowest = Math.max(document.documentElement.clientHeight - tip.offsetHeight - 8, 8); // on the screen, if it fits
+    tip.style.top = `${Math.min(event.clientY + 16, lowest) - frame.top}px`;
   }
 
   function nearest(event, { svg, dots }) {

@@ -66,12 +66,31 @@ class Browser:
 
     def click(self, element: str) -> None:
         """Press and release the mouse in the middle of what the expression gives."""
-        at = self.evaluate(
-            f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
-            " const r = e.getBoundingClientRect(); return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()"
-        )
+        at = self._place(element)
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
+    def point(self, element: str) -> None:
+        """Move the mouse to the middle of what the expression gives."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", **self._place(element))
+
+    def drag(self, element: str, to: float) -> None:
+        """Press the mouse on the right end of what the expression gives, and move it to that share of its width."""
+        start, end = self._place(element, 0.98), self._place(element, to)
+        for kind, at in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            self._call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **at)
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window so many pixels wide and high."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def _place(self, element: str, share: float = 0.5) -> dict[str, float]:
+        """The place of an element that was scrolled into sight, at a share of its width and half of its height."""
+        place: dict[str, float] = self.evaluate(
+            f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+            f" const r = e.getBoundingClientRect(); return {{x: r.x + {share} * r.width, y: r.y + r.height / 2}}; }})()"
+        )
+        return place
 
     def emulate(self, **features: str) -> None:
         """Such media features, e.g. `prefers-color-scheme`, with underscores for dashes."""

@@ -111,6 +111,7 @@ def test_the_command_writes_files_and_shows_tables(root: Path, tmp_path: Path, c
     assert {path.suffix for path in paths} == {".md", ".tex", ".csv", ".png", ".pdf", ".html"}
     assert all(path.parent == tmp_path / "out" for path in paths)
     assert "lora:rank=4" in said(console)
+    write_all(root, ["accuracy"], tmp_path / "out", console)
     assert "oom" in said(console)
 
 
@@ -166,12 +167,13 @@ def test_an_unknown_report_is_an_error_that_names_the_known_ones(tmp_path: Path,
 def test_a_report_that_cannot_be_fed_says_so(tmp_path: Path, make, console: Console) -> None:
     save(tmp_path, make(status="unsupported"))
     assert write_all(tmp_path, ["tradeoff"], tmp_path / "out", console) == []
-    assert "tradeoff: nothing to show yet" in said(console)
+    assert "tradeoff: a trade-off takes two methods" in said(console)
 
 
 def test_items_of_one_name_do_not_overwrite_each_other(tmp_path: Path, make, console: Console) -> None:
     for suite in ("a b", "a-b"):
-        save(tmp_path, make(suite=suite))
+        for method in ("lora", "dtl"):
+            save(tmp_path, make(method, suite=suite))
     paths = write_all(tmp_path, ["accuracy", "tradeoff"], tmp_path / "out", console)
     assert len(set(paths)) == len(paths) == 12
 
