@@ -25,6 +25,7 @@ def conditions(comparison: Comparison) -> str:
     tasks += " task" if runs["task"].nunique() == 1 else " tasks"
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks}), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
+    what += " (validation-chosen)" if comparison.recipe.startswith("tuned:") else ""
     return (
         f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}"
         f"{_understood(comparison)}{_skipped(runs)}"

@@ -46,6 +46,8 @@ def test_what_was_chosen_and_what_it_gained(records: list[Record]) -> None:
     assert lora["tuned_test_accuracy"] == pytest.approx(0.65)
     assert lora["gain"] == pytest.approx(0.05)
     assert lora["gap"] == pytest.approx(0.05)
+    assert lora["fixed_validation_accuracy"] == 0.7
+    assert lora["validation_gain"] == 0
     assert linear["chosen"] == "learning rate 0.01"
     assert linear["fixed_test_accuracy"] is None
     assert "6 trials on validation images" in table.caption
@@ -57,6 +59,7 @@ def test_no_other_report_sees_a_trial(records: list[Record], tmp_path: Path) -> 
     write_all(tmp_path, ["accuracy"], tmp_path / "out", Console(quiet=True))
     written = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.csv")}
     assert {name for name in written if "tuned" in name} != set()
+    assert any("(validation-chosen)" in path.read_text() for path in (tmp_path / "out").glob("*tuned*.md"))
     fixed = next(text for name, text in written.items() if "tuned" not in name)
     assert "lora" in fixed
     assert "linear" not in fixed
