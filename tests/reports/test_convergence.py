@@ -27,7 +27,7 @@ def test_the_curve_is_the_mean_at_the_same_epochs() -> None:
 
 def test_the_last_stage_is_shown_and_its_epochs_count_from_one(make) -> None:
     records = [
-        trained(make("lora"), [3.0, 2.0, 1.0], 3),
+        trained(make("lora"), [3.0, 2.0, 1.0], 3, [[3.0, 0.7]]),
         trained(make("head2toe"), [3.0, 2.0, 1.0, 2.5, 1.5, 0.5], 3, [[5.0, 0.2], [6.0, 0.4]]),
     ]
     (figure,) = find("convergence")(frame(records))
@@ -38,6 +38,8 @@ def test_the_last_stage_is_shown_and_its_epochs_count_from_one(make) -> None:
     ]
     assert accuracy.lines[0].get_ydata()[-1] == pytest.approx(100 * (1 - 0.5 / 4))
     assert [line.get_xydata().tolist() for line in test.lines] == [[[2, 20], [3, 40]]]
+    assert [[3, 70]] in [line.get_xydata().round(6).tolist() for line in accuracy.lines]  # tested once, in the end
+    assert "test accuracy after the last epoch" in figure.caption
 
 
 def test_what_is_right_of_a_mixed_image_is_said_where_images_are_mixed(make) -> None:

@@ -84,6 +84,7 @@ def test_methods_without_an_average_are_named_not_drawn(make) -> None:
     complete = [make(name, task) for name in ("lora", "ssf") for task in tasks]
     (drawn,) = report(frame([*complete, make("dtl", "dtd")]))
     assert "Without an average, not shown: dtl." in drawn.caption
+    assert "Bars:" not in drawn.caption  # of one seed
 
 
 def test_measured_memory_is_shown_when_all_methods_have_it(make) -> None:
