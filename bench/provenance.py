@@ -39,7 +39,7 @@ def last_parts(path: Path) -> str:
     if path.is_relative_to(ROOT):
         return str(path.relative_to(ROOT))
     parts = path.parts[3 if path.parts[1:2] in (("home",), ("Users",)) else 1 :]
-    own = [place for place, part in enumerate(parts[:-1], 1) if part == getpass.getuser()]
+    own = [index for index, part in enumerate(parts[:-1], 1) if part == getpass.getuser()]
     return "/".join(parts[own[-1] if own else 0 :][-KEPT_PARTS:])
 
 

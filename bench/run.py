@@ -27,7 +27,7 @@ class Run:
     resolved: Method
     suite: str
     task: Task
-    place: int  # of the task in its suite
+    task_order: int  # of the task in its suite
     recipe_name: str
     recipe: Recipe
     seed: int
@@ -77,9 +77,9 @@ def plan_grid(
     """Every combination, a task at a time: so that tables fill column by column."""
     runs = []
     context = context_of(suite, backbone)
-    places = {task.name: place for place, task in enumerate(suite.tasks)}
+    orders = {task.name: order for order, task in enumerate(suite.tasks)}
     for seed, task, method in itertools.product(seeds, tasks, methods):
         resolved_recipe, resolved = resolve(recipe, method, task.name, overrides, context)
-        drawn, place = task.drawn(seed), places[task.name]
-        runs.append(Run(backbone, method, resolved, suite.name, drawn, place, called(recipe), resolved_recipe, seed))
+        drawn, order = task.drawn(seed), orders[task.name]
+        runs.append(Run(backbone, method, resolved, suite.name, drawn, order, called(recipe), resolved_recipe, seed))
     return runs

@@ -57,13 +57,13 @@ def planning_digest(name: str) -> str:
 
 @cache
 def states_digest() -> str:
-    """The same for the frozen states of images: what reads and prepares images, and every `observe` of a network."""
+    """The same for the frozen states of images: what reads and prepares images, and their `hidden_states`."""
     found: set[str] = set()
     left = [_root(root) for root in STATES]
     for path in SOURCES:
         module = _module(path)
         for statement in (statement for group in module.names.values() for statement in group):
-            for part in _observing(statement) if isinstance(statement, ast.ClassDef) else ():
+            for part in _of_hidden_states(statement) if isinstance(statement, ast.ClassDef) else ():
                 left += _followed(part, path, found)
     return _digest_from(left, found)
 
@@ -74,10 +74,10 @@ def digest_of(*roots: str) -> str:
     return _digest_from([_root(root) for root in roots], set())
 
 
-def _observing(statement: ast.ClassDef) -> list[ast.FunctionDef]:
-    """The function `observe` of a network, and what it calls of its own class."""
+def _of_hidden_states(statement: ast.ClassDef) -> list[ast.FunctionDef]:
+    """The function `hidden_states` of a network, and what it calls of its own class."""
     own = {part.name: part for part in statement.body if isinstance(part, ast.FunctionDef)}
-    names, left = set[str](), ["observe"]
+    names, left = set[str](), ["hidden_states"]
     while left:
         name = left.pop()
         if name in own and name not in names:
@@ -131,8 +131,8 @@ Import = ast.Import | ast.ImportFrom
 
 
 def _root(text: str) -> tuple[Path, str]:
-    place, _, name = text.rpartition(":")
-    path = Path(place) if place.endswith(".py") else _file(place.split("."))
+    module, _, name = text.rpartition(":")
+    path = Path(module) if module.endswith(".py") else _file(module.split("."))
     assert path is not None
     return path, name
 
@@ -220,8 +220,8 @@ def _absolute(statement: ast.ImportFrom, path: Path) -> list[str]:
 
 def _file(parts: list[str]) -> Path | None:
     """The file of a module of this checkout."""
-    place = ROOT.joinpath(*parts)
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+    base = ROOT.joinpath(*parts)
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 def _is_text(statement: ast.stmt) -> bool:

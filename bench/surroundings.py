@@ -110,7 +110,7 @@ def _has_home() -> bool:
 
 def _can_write(folder: Path) -> bool:
     """Whether files can be made in the folder, or the folder be made."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), None)
     return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
@@ -126,8 +126,8 @@ def _move_caches(results: Path | None) -> None:
 def _shorten_sockets() -> None:
     """Let multiprocessing keep its sockets, and only these, in a short folder; processes started later share it."""
     config: dict[str, object] = process.current_process()._config  # type: ignore[attr-defined]
-    for place in SHORT_PLACES:
-        if config.get("tempdir") is None and _can_write(Path(place)):
-            folder = tempfile.mkdtemp(prefix="pymp-", dir=place)
+    for temporary in SHORT_PLACES:
+        if config.get("tempdir") is None and _can_write(Path(temporary)):
+            folder = tempfile.mkdtemp(prefix="pymp-", dir=temporary)
             util.Finalize(None, rmtree, args=(folder, True), exitpriority=-100)
             config["tempdir"] = folder

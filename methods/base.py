@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from methods.backbones.chain import Step, Vit, leading_frozen, steps_of
 from methods.settings import check
-from methods.states import IMAGES, named_steps, observe
+from methods.states import IMAGES, hidden_states, named_steps
 
 __all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported", "written"]
 
@@ -34,23 +34,23 @@ class Network(nn.Module):
 
     Subclasses have a `head`, the trainable classifier, whose parameters the papers leave out of their counts.
     Those that name the states of the backbone they read (`required_states`, methods/states.py), and make features of
-    them, let a run compute the states once: `features_of(observe(images))` is `extract(images)`.
+    them, let a run compute the states once: `features(hidden_states(images))` is `extract(images)`.
     """
 
     head: nn.Module
     lr_scale: float = 1.0  # share of the recipe's learning rate at which it is trained
-    required_states: tuple[str, ...] = (IMAGES,)  # names of the states that `features_of` reads
+    required_states: tuple[str, ...] = (IMAGES,)  # names of the states that `features` reads
     printed_extra: int = 0  # scalars in the source's printed count that its code registers and never uses
 
     def extract(self, images: Tensor) -> Any:
         """Return frozen features of normalised images (B×3×H×W); in evaluation mode always the same for an image."""
         raise NotImplementedError
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states in `required_states` of normalised images, by name: what may be kept of an image."""
         return {IMAGES: images}
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Any:
+    def features(self, states: Mapping[str, Tensor]) -> Any:
         """Return what `extract` returns, from the states in `required_states`; cheap, and may be random in training."""
         return self.extract(states[IMAGES])
 
@@ -94,13 +94,13 @@ class Entangled(Network):
 
     def extract(self, images: Tensor) -> Tensor:
         """Return the output of the last step below everything that learns; the images if there is none."""
-        return self.features_of(self.observe(images))
+        return self.features(self.hidden_states(images))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return that output by its name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return the one state that is needed."""
         return states[self.required_states[0]]
 

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from methods.backbones.chain import HIERARCHICAL, KINDS, Link, Vit, chain_of, pool
 from methods.base import Method, Network
 from methods.settings import Count, Layer, Positive
-from methods.states import observe, written
+from methods.states import hidden_states, written
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -68,13 +68,13 @@ class Disentangled(Network):
 
     def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
         """Return what blocks 1..M read, for those that a used state needs, and what block M wrote."""
-        return self.features_of(self.observe(images))
+        return self.features(self.hidden_states(images))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return these states by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
+    def features(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
         """Return what `extract` returns, from the states."""
         return {i: states[name] for i, name in self.inputs.items()}, states[self.required_states[-1]]
 

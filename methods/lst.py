@@ -25,7 +25,7 @@ from methods.parts.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.parts.queries import first_of
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count
-from methods.states import observe, written
+from methods.states import hidden_states, written
 
 TEMPERATURE = 0.1  # of the gates
 
@@ -77,13 +77,13 @@ class Ladder(SideNetwork):
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """Return the embedding and what each block wrote."""
-        return self.features_of(self.observe(images))
+        return self.features(self.hidden_states(images))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return these states by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
+    def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return these states as a list."""
         return [states[name] for name in self.required_states]
 

@@ -24,7 +24,7 @@ from methods.base import Method, Network, Unsupported
 from methods.parts.bypass import Bottleneck
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count
-from methods.states import observe, written
+from methods.states import hidden_states, written
 
 __all__ = ["Bypassed", "ResTuningBypass"]
 
@@ -62,11 +62,11 @@ class Bypassed(SideNetwork):
             features.append(self._needed(x))
         return features
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the embedding and what each block wrote, all tokens, by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
+    def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
         return [self._needed(states[name]) for name in self.required_states]
 

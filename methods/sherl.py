@@ -32,7 +32,7 @@ from methods.base import Method, Network, Unsupported
 from methods.parts.queries import check_blocks, first_of
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count, Fraction
-from methods.states import observe, read_type, written
+from methods.states import hidden_states, read_type, written
 
 __all__ = ["Sherl", "Synthesized"]
 
@@ -65,11 +65,11 @@ class Synthesized(SideNetwork):
             features.append(x.to(read_type(x)))
         return [*features[:-1], x]
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the embedding and what each block but the last wrote, by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> list[Tensor]:
+    def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
         *rest, last = (states[name] for name in self.required_states)
         return [*(state.to(read_type(state)) for state in rest), last]

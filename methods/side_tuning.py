@@ -20,7 +20,7 @@ from torchvision.models import AlexNet_Weights, alexnet
 from methods.backbones.chain import PLAIN, Vit
 from methods.backbones.weights import WeightsError
 from methods.base import Method, Network
-from methods.states import IMAGES, POOLED, observe
+from methods.states import IMAGES, POOLED, hidden_states
 
 LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
 
@@ -63,13 +63,13 @@ class SideTuned(Network):
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the backbone's feature, and the images for the side network."""
-        return self.features_of(self.observe(images))
+        return self.features(self.hidden_states(images))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return both by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def features(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return both as a pair, from their names."""
         return states[POOLED], states[IMAGES]
 

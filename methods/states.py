@@ -12,7 +12,7 @@ from torch import Tensor
 
 from methods.backbones.chain import Step, Vit, steps_of
 
-__all__ = ["EMBEDDED", "IMAGES", "POOLED", "named_steps", "observe", "read_type", "written"]
+__all__ = ["EMBEDDED", "IMAGES", "POOLED", "hidden_states", "named_steps", "read_type", "written"]
 
 IMAGES, EMBEDDED, POOLED = "images", "embedded", "pooled"
 
@@ -28,7 +28,7 @@ def named_steps(steps: Sequence[Step]) -> list[str]:
 
 
 @torch.no_grad()
-def observe(vit: Vit, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def hidden_states(vit: Vit, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return the states of these names for normalised images (B×3×H×W), which are themselves one of them."""
     steps, wanted = steps_of(vit), set(names)
     states, x = {IMAGES: images}, images

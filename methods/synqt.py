@@ -27,7 +27,7 @@ from methods.base import Method, Network, Unsupported
 from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
 from methods.parts.synthesis import Gathering, Synthesis
 from methods.settings import Count, Number
-from methods.states import EMBEDDED, observe, written
+from methods.states import EMBEDDED, hidden_states, written
 
 
 class Synthesised(Network):
@@ -64,11 +64,11 @@ class Synthesised(Network):
         tokens = embed(self.vit, images)
         return tokens if self.trains_blocks else self._kept(tokens)
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return what each block read, by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
         """Return what `extract` returns, from the states."""
         if self.trains_blocks:
             return states[EMBEDDED]

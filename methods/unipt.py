@@ -28,7 +28,7 @@ from methods.backbones.chain import PLAIN, Vit, pool, steps_of
 from methods.base import Method, Network, Unsupported
 from methods.parts.side_network import SideNetwork
 from methods.settings import Count
-from methods.states import POOLED, observe, read_type, written
+from methods.states import POOLED, hidden_states, read_type, written
 
 __all__ = ["ParallelTuned", "UniPt"]
 
@@ -60,12 +60,12 @@ class ParallelTuned(SideNetwork):
         feature = pool(self.vit, x)
         return [*rectified, _rectified(x)], feature
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states as they are, and the pooled feature, by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
     @torch.no_grad()
-    def features_of(self, states: Mapping[str, Tensor]) -> Features:
+    def features(self, states: Mapping[str, Tensor]) -> Features:
         """Return what `extract` returns, from the states, which are shared and stay as they are."""
         return [_rectified(states[name]) for name in self.required_states[:-1]], states[POOLED]
 

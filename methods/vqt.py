@@ -24,7 +24,7 @@ from methods.base import Method, Network
 from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
 from methods.parts.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
-from methods.states import POOLED, observe, written
+from methods.states import POOLED, hidden_states, written
 from methods.vpt import prompt_bound
 
 Features = tuple[list[Kept], Tensor]
@@ -50,9 +50,9 @@ class Reader(nn.Module):
         tokens, kept = walk(self.vit, embed(self.vit, images))
         return kept, self._unit(pool(self.vit, tokens))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return what each block read, and the backbone's own feature, by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
     @torch.no_grad()
     def keep_of(self, states: Mapping[str, Tensor]) -> Features:
@@ -62,7 +62,7 @@ class Reader(nn.Module):
         ]
         return kept, self._unit(states[POOLED])
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return the features that the head reads (B×M), from the states."""
         return self.summarise(self.keep_of(states))
 
@@ -102,11 +102,11 @@ class Queried(Network):
         """Return what queries read of each block, and the backbone's own feature."""
         return self.reader.keep(images)
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return what each block read, and the backbone's own feature, by name."""
-        return self.reader.observe(images)
+        return self.reader.hidden_states(images)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Features:
+    def features(self, states: Mapping[str, Tensor]) -> Features:
         """Return what `extract` returns, from the states."""
         return self.reader.keep_of(states)
 

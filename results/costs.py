@@ -116,8 +116,8 @@ class CostRecord:
 def path_of(root: Path, record: CostRecord) -> Path:
     """`root/cost/<backbone>/<method>-<digest>[-<device>].json`, so that a plan never replaces a measurement."""
     asked = record.conditions
-    place = "" if record.device is None else f"-{slug(record.device)}"
-    return root / "cost" / slug(asked.backbone) / f"{slug(asked.method)}-{asked.digest()}{place}.json"
+    device = "" if record.device is None else f"-{slug(record.device)}"
+    return root / "cost" / slug(asked.backbone) / f"{slug(asked.method)}-{asked.digest()}{device}.json"
 
 
 def save_cost(root: Path, record: CostRecord) -> Path:

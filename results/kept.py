@@ -60,9 +60,9 @@ def drop_unkept(root: Path, record: Record) -> None:
 
     What a record that was set aside as stale vouches for stays with it.
     """
-    place = path_of(root, record.identity)
-    ours, stem = set(kept_paths(root, record)), place.stem
-    for aside in place.parent.glob(f"{place.name}*.stale"):
+    path = path_of(root, record.identity)
+    ours, stem = set(kept_paths(root, record)), path.stem
+    for aside in path.parent.glob(f"{path.name}*.stale"):
         with contextlib.suppress(Damaged):
             ours.update(kept_paths(root, load(aside)))
     for path in kept_path(root, record.identity, "", "").parent.glob(f"{stem}.*-*.safetensors"):

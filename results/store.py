@@ -80,7 +80,7 @@ def set_aside(path: Path, why: str = "damaged") -> Path:
     Returns the new path, which ends in `why`; what was set aside before is never replaced.
     """
     names = itertools.chain([f"{path.name}.{why}"], (f"{path.name}.{count}.{why}" for count in itertools.count(2)))
-    aside = next(place for place in map(path.with_name, names) if not place.exists())
+    aside = next(other for other in map(path.with_name, names) if not other.exists())
     os.replace(path, aside)
     return aside
 

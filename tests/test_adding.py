@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods.base import Method, Network
 from methods.settings import Count
-from methods.states import POOLED, observe
+from methods.states import POOLED, hidden_states
 
 
 class Beside(Network):
@@ -33,13 +33,13 @@ class Beside(Network):
 
     def extract(self, images: Tensor) -> Tensor:
         """The pooled state."""
-        return self.features_of(self.observe(images))
+        return self.features(self.hidden_states(images))
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """The same by name."""
-        return observe(self.vit, images, self.required_states)
+        return hidden_states(self.vit, images, self.required_states)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """The same."""
         return states[POOLED]
 

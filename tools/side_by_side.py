@@ -79,7 +79,7 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
     filled = max(0.0, cold.until_first - warm.until_first) if warm.record.speedups.feature_cache else 0.0
     timed = sample == epochs
     whole = [one.all_epochs if timed else epochs * one.epoch for one in (plain, warm)]
-    place = plain.record.where
+    where = plain.record.where
     return Compared(
         suite=run.suite,
         backbone=run.backbone.name,
@@ -88,7 +88,7 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
         batch_size=run.recipe.batch_size,
         epochs=epochs,
         stages=plain.stages,
-        device=place.device,
+        device=where.device,
         uncached_epoch_seconds=plain.epoch,
         cached_epoch_seconds=warm.epoch,
         feature_seconds=filled,
@@ -96,9 +96,9 @@ def compare(run: Run, device: torch.device, epochs: int, sample: int) -> Compare
         uncached_run_seconds=whole[0],
         cached_run_seconds=whole[1] + filled,
         timed=timed,
-        date=place.date[:10],
-        commit=place.commit and place.commit[:7] + "+" * bool(place.dirty),
-        command=place.command,
+        date=where.date[:10],
+        commit=where.commit and where.commit[:7] + "+" * bool(where.dirty),
+        command=where.command,
     )
 
 

@@ -135,11 +135,11 @@ def grid(
     ).absolute()
     loader = LoaderSettings(decode_workers, on_bad_image)
     launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
-    place = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
+    chosen_device = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)
     kept = Keep(kinds_of(keep), results.absolute())
     speed |= {"stale": stale, "patience_seconds": 60 * patience}
-    settings = RunSettings(place, keep=kept, loader=loader, **speed)
+    settings = RunSettings(chosen_device, keep=kept, loader=loader, **speed)
     outcome = run_grid(request, results, settings, dry_run, force, console(), launch)
     _finish(outcome, None if dry_run else results, out)
 
@@ -233,9 +233,9 @@ def tune(
         set=tuple(set_ or ()),
     ).absolute()
     asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune, launcher)
-    place = device_of(device)
+    chosen_device = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
-    settings = RunSettings(place, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)
+    settings = RunSettings(chosen_device, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)
     launch = Launch(workers, None, device)
     path = search(asked, results, settings, launch, console())
     if path is None:

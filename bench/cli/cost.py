@@ -114,13 +114,13 @@ def cost(
 ) -> Answer:
     """Plan, and measure where there is a device for it; raises WrongCall before any work."""
     cases = cases_of(request)
-    place = _device(device, planned)
+    chosen_device = _device(device, planned)
     check_folder(root)
     beside: list[Row] = [{} for _ in cases]
     if budget is not None:
         cases, beside = _fit(cases, bytes_of(budget), budget, console)
     say((case.recipe for case in cases), console)
-    records = settle(cases, place, root, console)
+    records = settle(cases, chosen_device, root, console)
     say_gainless(cases, console)
     if explain:
         for case, record, row in zip(cases, records, beside, strict=True):

@@ -58,8 +58,8 @@ def fetch_data(
     from bench.prepare.fetch import fetch
     from datasets.files.copies import check_call
 
-    place = fetch(suite, data, console())
-    console().print(f"{place} is complete; look at it with: {check_call(suite, data)}", markup=False, soft_wrap=True)
+    folder = fetch(suite, data, console())
+    console().print(f"{folder} is complete; look at it with: {check_call(suite, data)}", markup=False, soft_wrap=True)
 
 
 def _inspect(suite_name: str, data: Path, screen: Console) -> list[Checked]:
@@ -102,9 +102,9 @@ def _show(suite: str, checked: Iterable[Checked], screen: Console) -> None:
     for row in rows:
         weights = [finding.weight for finding in row.findings]
         counts = [f"{row.sizes[split]:,}" if split in row.sizes else "" for split in splits]
-        place = str(row.look.folder) if row.look.folder else "not found"
+        folder = str(row.look.folder) if row.look.folder else "not found"
         told = (str(weights.count(weight)) for weight in ("defect", "note"))
-        table.add_row(row.task.name, escape(place), row.look.layout, *counts, *told)
+        table.add_row(row.task.name, escape(folder), row.look.layout, *counts, *told)
     screen.print(table)
     for text, tasks in _said(rows).items():
         screen.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -112,10 +112,10 @@ def _method_rows() -> list[Row]:
 
 
 def _by_family() -> list[MethodText]:
-    def place(text: MethodText) -> tuple[int, str]:
+    def order(text: MethodText) -> tuple[int, str]:
         return FAMILIES.index(text.family) if text.family in FAMILIES else len(FAMILIES), text.family
 
-    return sorted(method_texts().values(), key=place)
+    return sorted(method_texts().values(), key=order)
 
 
 def _method_tables() -> list[RenderableType]:

@@ -53,7 +53,7 @@ class Answer:
 
 def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, device: str) -> Answer:
     """Make the network of the record at `path` again and show it the images that can be read. Raises WrongCall."""
-    place = device_of(device)
+    chosen_device = device_of(device)
     record = _read(path)
     try:
         arrays = load_kept(root_of(path), record, "weights")
@@ -71,7 +71,7 @@ def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, 
         except BadImage as error:
             failed[str(file)] = str(error)
             continue
-        guesses[str(file)] = _named(_guesses(rebuilt, pixels, top, place), record.class_names)
+        guesses[str(file)] = _named(_guesses(rebuilt, pixels, top, chosen_device), record.class_names)
     return Answer(record.identity.method, record.identity.task, record.classes, guesses, failed)
 
 
@@ -148,10 +148,10 @@ def show(answer: Answer, console: Console) -> None:
     for heading in ("image", "class", "probability"):
         table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
     for name, guesses in answer.images.items():
-        for place, guess in enumerate(guesses):
-            last = place == len(guesses) - 1
+        for rank, guess in enumerate(guesses):
+            last = rank == len(guesses) - 1
             shown = f"{100 * guess.probability:.1f} %"
-            row = "" if place else escape(name), escape(guess.name or str(guess.label)), shown
+            row = "" if rank else escape(name), escape(guess.name or str(guess.label)), shown
             table.add_row(*row, end_section=last)
     console.print(table)
 

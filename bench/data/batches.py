@@ -62,9 +62,9 @@ def shuffled(split: Any, batch_size: int, drop_last: bool, order: torch.Generato
         yield split.images[rows[part]], split.labels[labels[part]]
 
 
-def picked(split: Split | Streamed, places: list[int]) -> Split:
+def picked(split: Split | Streamed, indices: list[int]) -> Split:
     """Some of the images, in the memory of the host."""
-    return split.picked(places) if isinstance(split, Streamed) else Split(split.images[places], split.labels[places])
+    return split.picked(indices) if isinstance(split, Streamed) else Split(split.images[indices], split.labels[indices])
 
 
 def batches(split: Split | Streamed, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from bench.features.randomness import observes_at_random
+from bench.features.randomness import has_random_states
 from bench.run import Run
 from bench.settings import RunSettings
 from bench.train.network import build_on_meta
@@ -57,6 +57,6 @@ def why_not(run: Run, settings: RunSettings) -> str | None:
 def wanted_of(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Wanted:
     """What a run's first stage needs; later stages need the same. Raises Unsupported."""
     network, size = build_on_meta(backbone, method, classes, recipe), backbone.image_size
-    states = network.observe(torch.empty(1, 3, size, size, device="meta"))
+    states = network.hidden_states(torch.empty(1, 3, size, size, device="meta"))
     sizes = {name: 4 * state.numel() for name, state in states.items() if name != IMAGES}  # images are at hand
-    return Wanted(sizes, observes_at_random(network, size))
+    return Wanted(sizes, has_random_states(network, size))

@@ -25,8 +25,8 @@ def key_of(run: Run, name: str, split: Split | Streamed, device: torch.device) -
     backbone, recipe = run.backbone, run.recipe
     drawn = "as timm has them" if backbone.weights is not None else f"seed {run.seed}"
     labels = hashlib.sha256(split.labels.cpu().numpy().tobytes()).hexdigest()[:8]  # of the images that are left
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
     versions = " ".join(version(package) for package in PACKAGES)
-    numerics = recipe.precision, recipe.attention, place, versions, str(backbone.statistics), states_digest()
+    numerics = recipe.precision, recipe.attention, hardware, versions, str(backbone.statistics), states_digest()
     data = *pixels_of(run, name), labels, split.content
     return Key(backbone.name, backbone.digest() or drawn, data, numerics, bool(run.task.revision), run.task.source)

@@ -9,16 +9,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Held", "InMemory", "NoRoom", "Place"]
+__all__ = ["Held", "InMemory", "NoRoom", "Tier"]
 
 Held = Callable[[Hashable], bool]  # whether the states under a key must stay
 
 
 class NoRoom(Exception):
-    """A place within its limit cannot have the memory all the same."""
+    """A tier within its limit cannot have the memory all the same."""
 
 
-class Place(Protocol):
+class Tier(Protocol):
     """Where states are kept. A key is that of a split (bench/features/store.py), which has states by name."""
 
     word: str  # "device", "host" or "disk"

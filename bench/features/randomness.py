@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods import Network
 
-__all__ = ["observes_at_random"]
+__all__ = ["has_random_states"]
 
 
 class Draws(TorchDispatchMode):
@@ -25,9 +25,9 @@ class Draws(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def observes_at_random(network: Network, image_size: int) -> bool:
+def has_random_states(network: Network, image_size: int) -> bool:
     """Whether the states of an image change from epoch to epoch in training; `network` is on the meta device."""
     network.train()
     with Draws() as draws:
-        network.observe(torch.empty(2, 3, image_size, image_size, device="meta"))
+        network.hidden_states(torch.empty(2, 3, image_size, image_size, device="meta"))
     return draws.seen

@@ -60,7 +60,7 @@ class Feed:
         if kept is None:
             self._reason = "the features fit nowhere within the limits"
             return None
-        self._same = min(self._compared(kept, network, split, places) for places in self._tried(len(split.labels)))
+        self._same = min(self._compared(kept, network, split, indices) for indices in self._tried(len(split.labels)))
         self._reason = self._refused(self._same)
         return kept if self._reason is None else None
 
@@ -86,7 +86,7 @@ class Feed:
         if kept is None:
             return Speedups(feature_cache_reason=self._reason, test_cached=tested)
         return Speedups(
-            feature_cache=", ".join(kept.places),
+            feature_cache=", ".join(kept.tiers),
             feature_cache_bytes=kept.bytes,
             feature_cache_type=", ".join(kept.kinds),
             feature_cache_seconds=self._seconds,
@@ -109,23 +109,23 @@ class Feed:
         def images() -> Iterator[Tensor]:
             return (images for images, _ in batches(split, self._settings.device))
 
-        observe = partial(self._observe, network.eval())
-        return self._store.kept(key, self._wanted.sizes, len(split.labels), images, observe)
+        compute = partial(self._hidden_states, network.eval())
+        return self._store.kept(key, self._wanted.sizes, len(split.labels), images, compute)
 
     @torch.no_grad()
-    def _observe(self, network: Network, images: Tensor) -> dict[str, Tensor]:
+    def _hidden_states(self, network: Network, images: Tensor) -> dict[str, Tensor]:
         with autocast(self._settings.device.type, self._run.recipe.precision):
-            return network.observe(self._normalise(images))
+            return network.hidden_states(self._normalise(images))
 
     def _tried(self, count: int) -> list[list[int]]:
         """Images in other places of batches like those of training: a full one, and the last one."""
         size = min(count, self._run.recipe.batch_size)
         return [list(reversed(range(images))) for images in sorted({size, count % size} - {0})]
 
-    def _compared(self, kept: Kept, network: Network, split: Split | Streamed, places: list[int]) -> Same:
+    def _compared(self, kept: Kept, network: Network, split: Split | Streamed, indices: list[int]) -> Same:
         """The states kept of these images, and what a batch of them has now."""
-        again = self._observe(network.eval(), picked(split, places).images.to(self._settings.device))
-        rows = ((state[places], again[name]) for name, state in kept.states.items())
+        again = self._hidden_states(network.eval(), picked(split, indices).images.to(self._settings.device))
+        rows = ((state[indices], again[name]) for name, state in kept.states.items())
         return min(compared(before, now, self._run.recipe.precision) for before, now in rows)
 
     def _refused(self, same: Same) -> str | None:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from bench.features.disk import OnDisk
-from bench.features.memory import InMemory, NoRoom, Place
+from bench.features.memory import InMemory, NoRoom, Tier
 from bench.machine import memory_of
 from bench.settings import CacheLimits
 
 __all__ = ["Kept", "Key", "Store", "store_of"]
 
-Observe = Callable[[Tensor], dict[str, Tensor]]  # from images as a split has them to states by name
+Compute = Callable[[Tensor], dict[str, Tensor]]  # from images as a split has them to states by name
 Batches = Callable[[], Iterable[Tensor]]  # the images in order, on the device; called where something is missing
 
 
@@ -43,7 +43,7 @@ class Kept:
     """States of a split by name, where they are, and the seconds that it took to compute those that were missing."""
 
     states: dict[str, Tensor]
-    places: tuple[str, ...]
+    tiers: tuple[str, ...]
     seconds: float
 
     @property
@@ -60,8 +60,8 @@ class Kept:
 class Store:
     """Places from fast to slow; the first one with room takes what is missing, all of it together."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self.places = places
+    def __init__(self, tiers: Sequence[Tier]) -> None:
+        self.tiers = tiers
         self._held: set[Hashable] = set()
         self._asked: set[Key] = set()
 
@@ -76,74 +76,74 @@ class Store:
         self._held = set() if key is None else {key}
 
     def find(self, key: Key, names: Sequence[str]) -> dict[str, tuple[Tensor, str]]:
-        """The states that are there, each with the word of its place."""
+        """The states that are there, each with the word of its tier."""
         found = {}
         for name in names:
-            for place in self._open_to(key):
-                if name not in found and (state := place.get(key, name)) is not None:
-                    found[name] = state, place.word
+            for tier in self._open_to(key):
+                if name not in found and (state := tier.get(key, name)) is not None:
+                    found[name] = state, tier.word
         return found
 
-    def kept(self, key: Key, sizes: Mapping[str, int], count: int, batches: Batches, observe: Observe) -> Kept | None:
+    def kept(self, key: Key, sizes: Mapping[str, int], count: int, batches: Batches, compute: Compute) -> Kept | None:
         """The named states of all `count` images; None where they fit nowhere. `sizes` are bytes an image, at most."""
         found = self.find(key, tuple(sizes))
         missing = [name for name in sizes if name not in found]
         started = time.perf_counter()
         if missing:
-            filled = self._filled(key, missing, count * sum(sizes[name] for name in missing), count, batches, observe)
+            filled = self._filled(key, missing, count * sum(sizes[name] for name in missing), count, batches, compute)
             if filled is None:
                 return None
             found |= filled
         states = {name: found[name][0] for name in sizes}
-        places = tuple(dict.fromkeys(found[name][1] for name in sizes))
-        return Kept(states, places, time.perf_counter() - started if missing else 0.0)
+        tiers = tuple(dict.fromkeys(found[name][1] for name in sizes))
+        return Kept(states, tiers, time.perf_counter() - started if missing else 0.0)
 
     def bytes_beside(self, kept: Kept | None) -> int:
         """What states take on the device that are not those of `kept`."""
         own = {id(state) for state in kept.states.values()} if kept else set()
-        there = [place for place in self.places if isinstance(place, InMemory) and place.word == "device"]
-        return sum(state.nbytes for place in there for state in place.states() if id(state) not in own)
+        there = [tier for tier in self.tiers if isinstance(tier, InMemory) and tier.word == "device"]
+        return sum(state.nbytes for tier in there for state in tier.states() if id(state) not in own)
 
     def clear(self) -> bool:
         """Let go what is in memory; whether there was anything."""
-        in_memory = [place for place in self.places if isinstance(place, InMemory)]
-        used = any(place.used() for place in in_memory)
-        for place in in_memory:
-            place.clear()
+        in_memory = [tier for tier in self.tiers if isinstance(tier, InMemory)]
+        used = any(tier.used() for tier in in_memory)
+        for tier in in_memory:
+            tier.clear()
         return used
 
     def _filled(
-        self, key: Key, names: Sequence[str], size: int, count: int, batches: Batches, observe: Observe
+        self, key: Key, names: Sequence[str], size: int, count: int, batches: Batches, compute: Compute
     ) -> dict[str, tuple[Tensor, str]] | None:
-        """States of all images, in the first place that makes room for `size` bytes and can in fact give it."""
+        """States of all images, in the first tier that makes room for `size` bytes and can in fact give it."""
         held = {*self._held, key}
-        for place in self._open_to(key):
-            if not place.make_room(size, held.__contains__):
+        for tier in self._open_to(key):
+            if not tier.make_room(size, held.__contains__):
                 continue
             try:
-                filled = _fill(place, key, names, count, batches, observe)
-                return {name: (place.keep(key, name, state), place.word) for name, state in filled.items()}
+                filled = _fill(tier, key, names, count, batches, compute)
+                return {name: (tier.keep(key, name, state), tier.word) for name, state in filled.items()}
             except (NoRoom, OSError):  # of memory, or of a disk
-                place.abandon()
+                tier.abandon()
             except BaseException:
-                place.abandon()
+                tier.abandon()
                 raise
         return None
 
-    def _open_to(self, key: Key) -> list[Place]:
-        return [place for place in self.places if key.lasting or isinstance(place, InMemory)]
+    def _open_to(self, key: Key) -> list[Tier]:
+        return [tier for tier in self.tiers if key.lasting or isinstance(tier, InMemory)]
 
 
 def _fill(
-    place: Place, key: Key, names: Sequence[str], count: int, batches: Batches, observe: Observe
+    tier: Tier, key: Key, names: Sequence[str], count: int, batches: Batches, compute: Compute
 ) -> dict[str, Tensor]:
     """States of all images."""
     filled: dict[str, Tensor] = {}
     start = 0
     for images in batches():
-        for name, state in ((name, state) for name, state in observe(images).items() if name in names):
+        for name, state in ((name, state) for name, state in compute(images).items() if name in names):
             if name not in filled:
-                filled[name] = place.blank(key, name, (count, *state.shape[1:]), state.dtype)
+                filled[name] = tier.blank(key, name, (count, *state.shape[1:]), state.dtype)
             filled[name][start : start + len(images)].copy_(state)
         start += len(images)
     return filled
@@ -154,10 +154,10 @@ def store_of(device: torch.device, limits: CacheLimits, folder: Path | None, sin
     """The store of this process; what other processes kept on disk before `since` is not read."""
     on_one = -(-limits.processes // torch.cuda.device_count()) if device.type == "cuda" else limits.processes
     quarter = memory_of(device) // 4 // on_one
-    places: list[Place] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
+    tiers: list[Tier] = [InMemory("device", quarter if limits.device is None else limits.device, device)]
     if device.type == "cuda":
         host = memory_of(torch.device("cpu")) // 4 // limits.processes if limits.host is None else limits.host
-        places.append(InMemory("host", host, device))
+        tiers.append(InMemory("host", host, device))
     if folder is not None:
-        places.append(OnDisk(folder, limits.disk, since))
-    return Store(places)
+        tiers.append(OnDisk(folder, limits.disk, since))
+    return Store(tiers)

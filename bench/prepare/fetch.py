@@ -32,28 +32,28 @@ ELSEWHERE = {
 def fetch(suite: str, data: Path, console: Console) -> Path:
     """The folder of the suite, now that it is there. A call that was stopped goes on where it was. Raises WrongCall."""
     _check_name(suite)
-    place, downloads = data / suite, data / f".{suite}-download"
-    if _there(suite, place, console):
-        return place
+    target, downloads = data / suite, data / f".{suite}-download"
+    if _there(suite, target, console):
+        return target
     try:
         data.mkdir(parents=True, exist_ok=True)
         with _alone(data / f".{suite}-fetch.lock"):
-            if not _there(suite, place, console):  # another process may just have finished
+            if not _there(suite, target, console):  # another process may just have finished
                 _download(PUBLISHED[suite], downloads, console)
-                put_in_place(datasets.suite(suite), downloads, place, console)
+                put_in_place(datasets.suite(suite), downloads, target, console)
     except OSError as error:
         why = error.strerror or _first_line(error)
         raise WrongCall(f"{suite} could not be fetched into {data}: {why}; call again to go on") from error
-    return place
+    return target
 
 
-def _there(suite: str, place: Path, console: Console) -> bool:
+def _there(suite: str, target: Path, console: Console) -> bool:
     """Whether the folder holds tasks. An empty one may be put in its place."""
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
-    if not tasks_in(datasets.suite(suite), place):
-        raise WrongCall(f"{place} is there but no task of {suite} is in it; remove it, or choose another --data")
-    console.print(f"{place} is there already; remove it to fetch it anew", markup=False, soft_wrap=True)
+    if not tasks_in(datasets.suite(suite), target):
+        raise WrongCall(f"{target} is there but no task of {suite} is in it; remove it, or choose another --data")
+    console.print(f"{target} is there already; remove it to fetch it anew", markup=False, soft_wrap=True)
     return True
 
 

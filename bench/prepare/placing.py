@@ -18,9 +18,9 @@ from datasets import Suite
 __all__ = ["put_in_place", "tasks_in"]
 
 
-def put_in_place(suite: Suite, downloads: Path, place: Path, console: Console) -> None:
+def put_in_place(suite: Suite, downloads: Path, target: Path, console: Console) -> None:
     """Unpack everything aside, then rename: a folder of the suite's name holds all that came. Raises WrongCall."""
-    unpacking = place.parent / f".{suite.name}-unpacking"
+    unpacking = target.parent / f".{suite.name}-unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)  # of a call that was killed
     unpacking.mkdir()
     try:
@@ -35,7 +35,7 @@ def put_in_place(suite: Suite, downloads: Path, place: Path, console: Console) -
         if lost := [task.name for task in suite.tasks if task.name not in found]:
             text = f"{len(found)} of {len(suite.tasks)} tasks came, without {', '.join(lost)}"
             console.print(text, markup=False, soft_wrap=True)
-        os.replace(folder, place)
+        os.replace(folder, target)
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
     shutil.rmtree(downloads, ignore_errors=True)
@@ -105,12 +105,12 @@ def _merge(archive: Path, folder: Path, into: Path) -> None:
     """Move what is in `folder`; another archive may have had folders of the same names, but no file."""
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
-        place = into / path.name
-        if not place.exists():
-            os.replace(path, place)
-        elif path.is_dir() and place.is_dir():
-            _merge(archive, path, place)
-        elif path.is_dir() or place.is_dir() or path.read_bytes() != place.read_bytes():  # notes are often the same
+        target = into / path.name
+        if not target.exists():
+            os.replace(path, target)
+        elif path.is_dir() and target.is_dir():
+            _merge(archive, path, target)
+        elif path.is_dir() or target.is_dir() or path.read_bytes() != target.read_bytes():  # notes are often the same
             raise WrongCall(f"{archive.name} holds {path.name}, which came otherwise before; fetch has no use for both")
 
 

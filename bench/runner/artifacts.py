@@ -86,8 +86,8 @@ def _features(
     run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
 ) -> Arrays:
     """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
-    places = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
-    some = picked(split, places.tolist())
+    indices = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
+    some = picked(split, indices.tolist())
     read: list[Tensor] = []
     weights: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))

@@ -58,7 +58,7 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         cost=_observed(run, device, trace, cost, status),
         where=_where(run, device),
         reason=reason,
-        place=run.place,
+        place=run.task_order,
         kept=trace.kept if finished else {},
         preprocessing=described(run),
         speedups=_speedups(trace),

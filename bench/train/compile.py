@@ -24,12 +24,11 @@ class Compiler:
     def compiled(self, network: Network) -> Network:
         """Compile, in place, both halves of the network for the shapes that they are called with.
 
-        States that are kept (`observe`) are computed without: once, and equal for runs that compile and those that do
-        not.
+        Hidden states that are kept are computed without: once, and equal for runs that compile and those that do not.
         """
         if self._how != "off":
             torch.compiler.reset()  # a process compiles but a few versions of a function, and methods share theirs
-            for half in ("features_of", "adapt", "extract"):
+            for half in ("features", "adapt", "extract"):
                 setattr(network, half, torch.compile(getattr(network, half), dynamic=False, **OPTIONS))
         return network
 

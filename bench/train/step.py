@@ -107,7 +107,7 @@ def train_step(state: TrainState, rows: Input, labels: Tensor, scores: Scores | 
 
 def logits_of(network: Network, rows: Input) -> Tensor:
     """Return the logits (B×classes) of normalised images, or of frozen states that were computed before."""
-    return network.adapt(network.features_of(rows)) if isinstance(rows, dict) else network(rows)
+    return network.adapt(network.features(rows)) if isinstance(rows, dict) else network(rows)
 
 
 def loss_of(network: Network, logits: Tensor, labels: Tensor) -> Tensor:

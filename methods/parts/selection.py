@@ -38,14 +38,14 @@ class Probe(Network):
         """The names of the states that the source reads."""
         return self.source.required_states
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states that the source reads, by name."""
-        return self.source.observe(images)
+        return self.source.hidden_states(images)
 
     @torch.no_grad()
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return the features (B×M) from the states."""
-        return self.source.features_of(states)
+        return self.source.features(states)
 
     def adapt(self, features: Tensor) -> Tensor:
         """Return the logits of the head."""
@@ -74,13 +74,13 @@ class Picked(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.source(images)[:, self.order]
 
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return the states that the source reads, by name."""
-        return self.source.observe(images)
+        return self.source.hidden_states(images)
 
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return the chosen features (B×k) from the states."""
-        return self.source.features_of(states)[:, self.order]
+        return self.source.features(states)[:, self.order]
 
 
 class GroupLasso(Function):

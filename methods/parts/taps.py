@@ -35,12 +35,12 @@ class Taps(nn.Module):
         return self._normalised(self._groups(images))
 
     @torch.no_grad()
-    def observe(self, images: Tensor) -> dict[str, Tensor]:
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
         """Return all pooled features (B×M) under one name."""
         return {self.required_states[0]: torch.cat(list(self._groups(images)), dim=1)}
 
     @torch.no_grad()
-    def features_of(self, states: Mapping[str, Tensor]) -> Tensor:
+    def features(self, states: Mapping[str, Tensor]) -> Tensor:
         """Return what `forward` returns, from these features."""
         return self._normalised(iter(states[self.required_states[0]].split(self.widths, dim=1)))
 

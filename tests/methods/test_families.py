@@ -104,7 +104,7 @@ def test_extracted_features_are_the_same_again_and_those_that_are_kept(family: F
             for features in (
                 network.extract(images),
                 network.extract(images),
-                network.features_of(network.observe(images)),
+                network.features(network.hidden_states(images)),
             )
         )
         assert all(map(torch.equal, first, again)), name

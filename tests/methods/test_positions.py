@@ -10,7 +10,7 @@ from methods.backbones.chain import embed, final_norm, pool
 from methods.backbones.registry import prepare
 from methods.convpass import Pass
 from methods.spec import parse
-from methods.states import EMBEDDED, observe
+from methods.states import EMBEDDED, hidden_states
 
 SIZE, PATCH, WIDTH, REGISTERS, PROMPTS = 32, 8, 24, 4, 3
 COMMON = {"img_size": SIZE, "patch_size": PATCH, "embed_dim": WIDTH, "depth": 2, "num_heads": 2, "num_classes": 5}
@@ -146,7 +146,7 @@ def test_a_side_network_of_scaled_layers_is_scaled_alike() -> None:
 def test_clip_is_normed_before_its_blocks_and_has_its_own_gelu() -> None:
     vit = made(VisionTransformer, pre_norm=True, act_layer=QuickGELU)
     expected = vit.norm_pre(vit._pos_embed(vit.patch_embed(images())))
-    assert torch.equal(observe(vit, images(), [EMBEDDED])[EMBEDDED], expected)
+    assert torch.equal(hidden_states(vit, images(), [EMBEDDED])[EMBEDDED], expected)
     network = parse("lst:reduction=2")[0].attach(vit)
     assert {type(rung.block.mlp.act) for rung in network.rungs} == {QuickGELU}
 

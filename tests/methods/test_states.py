@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from methods.states import IMAGES, observe
+from methods.states import IMAGES, hidden_states
 from tests.methods.small import SPECS, batch, network_of, plain
 
 every_method = pytest.mark.parametrize("spec", SPECS)
@@ -26,13 +26,13 @@ def same(first: object, second: object) -> bool:
 @pytest.mark.parametrize("attention", ["fused", "eager"])
 def test_features_of_states_are_what_is_extracted(spec: str, attention: str) -> None:
     network, (images, _) = network_of(spec, attention=attention).eval(), batch()
-    assert same(network.features_of(network.observe(images)), network.extract(images))
+    assert same(network.features(network.hidden_states(images)), network.extract(images))
 
 
 @every_method
 def test_states_are_named_as_they_are_needed_and_build_no_graph(spec: str) -> None:
     network, (images, _) = network_of(spec), batch()
-    states = network.observe(images)
+    states = network.hidden_states(images)
     assert tuple(states) == network.required_states
     assert not any(state.requires_grad for state in states.values())
     assert all(len(state) == len(images) for state in states.values())
@@ -42,7 +42,8 @@ def test_states_are_named_as_they_are_needed_and_build_no_graph(spec: str) -> No
 def test_states_of_one_name_are_those_of_the_unchanged_backbone(spec: str) -> None:
     network, (images, _) = network_of(spec).eval(), batch()
     shared = [name for name in network.required_states if not name.startswith("taps")]
-    assert same({name: network.observe(images)[name] for name in shared}, observe(plain().eval(), images, shared))
+    found = network.hidden_states(images)
+    assert same({name: found[name] for name in shared}, hidden_states(plain().eval(), images, shared))
 
 
 @every_method
@@ -58,7 +59,7 @@ def test_a_network_that_says_nothing_needs_the_images() -> None:
             return images.mean(dim=(2, 3))
 
     images = batch()[0]
-    assert torch.equal(Mean().features_of(Mean().observe(images)), images.mean(dim=(2, 3)))
+    assert torch.equal(Mean().features(Mean().hidden_states(images)), images.mean(dim=(2, 3)))
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
@@ -66,4 +67,4 @@ def test_a_network_that_says_nothing_needs_the_images() -> None:
 def test_features_have_the_precision_of_extraction(spec: str, precision: torch.dtype) -> None:
     network, (images, _) = network_of(spec).eval(), batch()
     with torch.autocast("cpu", precision):
-        assert same(network.features_of(network.observe(images)), network.extract(images))
+        assert same(network.features(network.hidden_states(images)), network.extract(images))

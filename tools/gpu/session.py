@@ -86,7 +86,7 @@ class Session:
     def methods(self) -> list[Method]:
         """All methods with their defaults, the ones that matter most first."""
         found = parse_list(self.sizes.methods)
-        rank = {name: place for place, name in enumerate(FIRST)}
+        rank = {name: index for index, name in enumerate(FIRST)}
         return sorted(found, key=lambda method: rank.get(method.name, len(FIRST)))
 
     def say(self, text: str) -> None:

@@ -21,11 +21,11 @@ def nobody(key: object) -> bool:
     return False
 
 
-def put(place: OnDisk, key: str, values: Tensor, name: str = "block 1") -> Tensor:
-    assert place.make_room(values.nbytes, nobody)
-    blank = place.blank(key, name, tuple(values.shape), values.dtype)
+def put(tier: OnDisk, key: str, values: Tensor, name: str = "block 1") -> Tensor:
+    assert tier.make_room(values.nbytes, nobody)
+    blank = tier.blank(key, name, tuple(values.shape), values.dtype)
     blank.copy_(values)
-    return place.keep(key, name, blank)
+    return tier.keep(key, name, blank)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
@@ -40,19 +40,19 @@ def test_another_process_finds_what_was_kept(tmp_path: Path, kind: torch.dtype) 
 
 
 def test_only_what_was_asked_for_is_found(tmp_path: Path) -> None:
-    place = OnDisk(tmp_path, PLENTY)
-    put(place, "of this", torch.ones(3))
-    assert place.get("of that", "block 1") is None
-    assert place.get("of this", "block 2") is None
+    tier = OnDisk(tmp_path, PLENTY)
+    put(tier, "of this", torch.ones(3))
+    assert tier.get("of that", "block 1") is None
+    assert tier.get("of this", "block 2") is None
 
 
 def test_what_is_half_written_is_not_there(tmp_path: Path) -> None:
     """A process that is killed leaves a temporary file, or a file without a note: neither is found."""
-    place = OnDisk(tmp_path, PLENTY)
-    place.make_room(12, nobody)
-    place.blank("of this", "block 1", (3,), torch.float32).fill_(1)
+    tier = OnDisk(tmp_path, PLENTY)
+    tier.make_room(12, nobody)
+    tier.blank("of this", "block 1", (3,), torch.float32).fill_(1)
     assert OnDisk(tmp_path, PLENTY).get("of this", "block 1") is None
-    put(place, "of that", torch.ones(3))
+    put(tier, "of that", torch.ones(3))
     next(tmp_path.glob("*.json")).unlink()
     assert OnDisk(tmp_path, PLENTY).get("of that", "block 1") is None
 
@@ -67,59 +67,59 @@ def test_what_is_damaged_is_removed_and_can_be_made_again(tmp_path: Path, damage
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content if damage == "numbers" else content[:-8])
-    place = OnDisk(tmp_path, PLENTY)
-    assert place.get("of this", "block 1") is None
+    tier = OnDisk(tmp_path, PLENTY)
+    assert tier.get("of this", "block 1") is None
     assert not note.exists()
-    assert torch.equal(put(place, "of this", torch.arange(100.0)), torch.arange(100.0))
+    assert torch.equal(put(tier, "of this", torch.arange(100.0)), torch.arange(100.0))
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
-    place = OnDisk(tmp_path, 3500)
+    tier = OnDisk(tmp_path, 3500)
     for i, key in enumerate("abc"):
-        put(place, key, torch.full((200,), float(i)))
+        put(tier, key, torch.full((200,), float(i)))
         newest = max(tmp_path.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
         os.utime(newest, (i, i))
     OnDisk(tmp_path, 3500).get("a", "block 1")  # used now, by another process
-    put(place, "d", torch.full((200,), 3.0))
+    put(tier, "d", torch.full((200,), 3.0))
     there = [key for key in "abcd" if OnDisk(tmp_path, 3500).get(key, "block 1") is not None]
     assert there == ["a", "c", "d"]
-    assert not place.make_room(3501, nobody)
+    assert not tier.make_room(3501, nobody)
 
 
 def test_nothing_is_removed_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this process holds would keep its bytes, and what others are writing has them already."""
-    place = OnDisk(tmp_path, 2500)
-    put(place, "a", torch.ones(200))
-    put(place, "b", torch.zeros(200))
-    assert not place.make_room(2000, "a".__eq__)
+    tier = OnDisk(tmp_path, 2500)
+    put(tier, "a", torch.ones(200))
+    put(tier, "b", torch.zeros(200))
+    assert not tier.make_room(2000, "a".__eq__)
     (tmp_path / "other.tmp").write_bytes(bytes(1000))
-    assert not place.make_room(2000, nobody)
+    assert not tier.make_room(2000, nobody)
     monkeypatch.setattr("bench.features.disk.SPARE", 2**60)  # a disk as good as full
-    assert not place.make_room(1000, nobody)
+    assert not tier.make_room(1000, nobody)
     assert all(OnDisk(tmp_path, 2500).get(key, "block 1") is not None for key in "ab")
 
 
 def test_what_is_held_is_not_removed(tmp_path: Path) -> None:
-    place = OnDisk(tmp_path, 2000)
-    put(place, "a", torch.ones(200))
-    put(place, "b", torch.zeros(200))
+    tier = OnDisk(tmp_path, 2000)
+    put(tier, "a", torch.ones(200))
+    put(tier, "b", torch.zeros(200))
     OnDisk(tmp_path, 2000).get("b", "block 1")  # used last
-    assert place.make_room(900, "a".__eq__)
+    assert tier.make_room(900, "a".__eq__)
     assert [OnDisk(tmp_path, 2000).get(key, "block 1") is not None for key in "ab"] == [True, False]
 
 
 def test_what_was_removed_is_not_mapped_any_more(tmp_path: Path) -> None:
     """Else the disk gives nothing back as long as the process lives."""
-    place = OnDisk(tmp_path, 1000)
-    put(place, "a", torch.ones(200))
+    tier = OnDisk(tmp_path, 1000)
+    put(tier, "a", torch.ones(200))
     (file,) = tmp_path.glob("*.npy")
     assert file.name in Path("/proc/self/maps").read_text()
-    assert place.make_room(1000 - 12, nobody)
+    assert tier.make_room(1000 - 12, nobody)
     assert file.name not in Path("/proc/self/maps").read_text()
-    assert place.get("a", "block 1") is None
-    put(place, "a", torch.ones(200))
+    assert tier.get("a", "block 1") is None
+    put(tier, "a", torch.ones(200))
     next(tmp_path.glob("*.npy")).unlink()  # by another process
-    assert place.make_room(1, nobody)
+    assert tier.make_room(1, nobody)
     assert file.name not in Path("/proc/self/maps").read_text()
 
 
@@ -151,30 +151,30 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
 
 def in_memory(keys: str) -> InMemory:
     """Room for three states of ten bytes, some of which are there."""
-    place = InMemory("device", 30, torch.device("cpu"))
+    tier = InMemory("device", 30, torch.device("cpu"))
     for key in keys:
-        assert place.make_room(10, nobody)
-        place.keep(key, "block 1", torch.zeros(10, dtype=torch.uint8))
-    return place
+        assert tier.make_room(10, nobody)
+        tier.keep(key, "block 1", torch.zeros(10, dtype=torch.uint8))
+    return tier
 
 
-def there(place: InMemory, keys: str) -> str:
-    return "".join(key for key in keys if place.get(key, "block 1") is not None)
+def there(tier: InMemory, keys: str) -> str:
+    return "".join(key for key in keys if tier.get(key, "block 1") is not None)
 
 
 def test_memory_lets_go_what_was_used_longest_ago() -> None:
-    place = in_memory("abc")
-    assert there(place, "a") == "a"
-    assert place.make_room(10, nobody)
-    assert (there(place, "abc"), place.used()) == ("ac", 20)
+    tier = in_memory("abc")
+    assert there(tier, "a") == "a"
+    assert tier.make_room(10, nobody)
+    assert (there(tier, "abc"), tier.used()) == ("ac", 20)
 
 
 def test_memory_keeps_what_is_held() -> None:
-    place = in_memory("ab")
-    assert not place.make_room(21, lambda key: key == "a")
-    assert there(place, "b") == "b"  # nothing goes in vain
-    assert place.make_room(20, lambda key: key == "a")
-    assert there(place, "ab") == "a"
+    tier = in_memory("ab")
+    assert not tier.make_room(21, lambda key: key == "a")
+    assert there(tier, "b") == "b"  # nothing goes in vain
+    assert tier.make_room(20, lambda key: key == "a")
+    assert there(tier, "ab") == "a"
 
 
 def test_a_folder_that_cannot_be_written_to_has_no_room(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_a_folder_that_cannot_be_written_to_has_no_room(tmp_path: Path) -> None:
 
 
 def test_what_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
-    place = OnDisk(tmp_path, PLENTY)
-    place.make_room(12, nobody)
-    place.blank("a", "step 1", (3,), torch.float32)
-    place.abandon()
+    tier = OnDisk(tmp_path, PLENTY)
+    tier.make_room(12, nobody)
+    tier.blank("a", "step 1", (3,), torch.float32)
+    tier.abandon()
     assert not list(tmp_path.iterdir())
 
 
@@ -195,15 +195,15 @@ ROWS = 200
 
 def use(folder: Path, seed: int, rounds: int, said: Connection) -> None:
     """Want one of six states again and again where three fit, as a process does beside others."""
-    place, chosen, found = OnDisk(folder, 3 * ROWS * 4 + 1000), random.Random(seed), 0
+    tier, chosen, found = OnDisk(folder, 3 * ROWS * 4 + 1000), random.Random(seed), 0
     for _ in range(rounds):
         value = chosen.randrange(6)
-        state = place.get(value, "block 1")
+        state = tier.get(value, "block 1")
         found += state is not None
-        if state is None and place.make_room(ROWS * 4 + 128, nobody):
-            blank = place.blank(value, "block 1", (ROWS,), torch.float32)
+        if state is None and tier.make_room(ROWS * 4 + 128, nobody):
+            blank = tier.blank(value, "block 1", (ROWS,), torch.float32)
             blank.copy_(torch.full((ROWS,), float(value)))
-            state = place.keep(value, "block 1", blank)
+            state = tier.keep(value, "block 1", blank)
         assert state is None or torch.equal(state, torch.full((ROWS,), float(value)))
     said.send(found)
 

@@ -123,12 +123,12 @@ def test_a_backbone_in_evaluation_mode_is_not_random(auto: RunSettings) -> None:
 def test_features_that_depend_on_the_batch_are_not_kept_where_digits_are_promised(
     auto: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    observe = Entangled.observe
+    hidden_states = Entangled.hidden_states
 
     def unsteady(network: Entangled, images: Any) -> Any:
-        return {name: state + len(images) * 1e-5 for name, state in observe(network, images).items()}
+        return {name: state + len(images) * 1e-5 for name, state in hidden_states(network, images).items()}
 
-    monkeypatch.setattr(Entangled, "observe", unsteady)
+    monkeypatch.setattr(Entangled, "hidden_states", unsteady)
     plain, cached, forced = (execute(asked("linear"), how) for how in (OFF, auto, ON))
     assert cached.speedups.feature_cache_reason == "the last digits of an image's features depend on its batch here"
     assert cached.score == plain.score
@@ -140,8 +140,8 @@ def test_features_that_are_not_those_kept_are_never_read(auto: RunSettings) -> N
     """Whatever the key missed: digits may differ on a device, features may not."""
     filled = execute(asked("linear"), auto)
     assert (filled.speedups.feature_cache, filled.speedups.test_cached) == ("device", True)
-    for place in store_for(auto).places:
-        for state in place.states():
+    for tier in store_for(auto).tiers:
+        for state in tier.states():
             state[-1] *= 1.1
     for how in (auto, ON):
         record = execute(asked("linear", batch_size=12), how)
@@ -186,8 +186,8 @@ def test_memory_that_cannot_be_had_costs_a_place_and_not_the_run(
     """As where pinning fails, whose error is none of being out of memory."""
     blank = InMemory.blank
 
-    def too_much(place: InMemory, key: Any, name: str, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
-        return blank(place, key, name, (2**58, *shape[1:]), kind)
+    def too_much(tier: InMemory, key: Any, name: str, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+        return blank(tier, key, name, (2**58, *shape[1:]), kind)
 
     monkeypatch.setattr(InMemory, "blank", too_much)
     with pytest.raises(NoRoom):
@@ -199,15 +199,15 @@ def test_memory_that_cannot_be_had_costs_a_place_and_not_the_run(
 def test_what_stops_the_filling_leaves_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(bench.data.batches, "TEST_BATCH", 5)
-    observe = Queried.observe
+    hidden_states = Queried.hidden_states
 
     def interrupted(network: Queried, images: Any) -> Any:
         seen.append(len(images))
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return observe(network, images)
+        return hidden_states(network, images)
 
-    monkeypatch.setattr(Queried, "observe", interrupted)
+    monkeypatch.setattr(Queried, "hidden_states", interrupted)
     how = RunSettings(CPU, cache_limits=CacheLimits(device=0), cache_folder=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         execute(lasting("vqt"), how)
@@ -238,7 +238,7 @@ def test_memory_is_bounded() -> None:
     how = RunSettings(CPU, cache_limits=CacheLimits(device=900_000))
     for seed in range(4):
         execute(dataclasses.replace(asked("lst"), seed=seed), how)
-    assert store_for(how).places[0].used() <= 900_000
+    assert store_for(how).tiers[0].used() <= 900_000
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk_and_is_found_there(tmp_path: Path) -> None:

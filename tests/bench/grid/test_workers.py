@@ -137,7 +137,7 @@ def test_workers_share_the_machine(tmp_path: Path) -> None:
     for settings in workers.settings:
         assert settings.cache_limits.processes == 2
         assert settings.loader.workers == max(1, cores() // 2)
-    whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).places[0] for count in (1, 2))
+    whole, half = (store_of(CPU.device, CacheLimits(processes=count), None).tiers[0] for count in (1, 2))
     assert half.limit == whole.limit // 2
 
 

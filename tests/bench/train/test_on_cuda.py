@@ -117,7 +117,7 @@ def stored(network: Network, place: str) -> Stored:
     network.to(CUDA).eval()
     pixels, normalise = split(CUDA), normaliser()
     with torch.no_grad():
-        states = network.observe(normalise(pixels.images))
+        states = network.hidden_states(normalise(pixels.images))
     images = pixels.images if states.pop(IMAGES, None) is not None else None
     return Stored(
         Rows({name: state.to(place) for name, state in states.items()}, CUDA, images, normalise), pixels.labels
