@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports.discovery import MEASURED_REPORTS, PUBLISHED, READS, find, pick, published, why_nothing
 from reports.tables.table import Item, Table, told_apart
-from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured
+from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,10 +102,10 @@ def _shown(name: str, given: Sequence[pd.DataFrame | None], say: Say) -> Sequenc
         return find(name)(*given)
     except Exception as error:
         sound, lost = list(given), list[str]()
-        for place, table in enumerate(given):
+        for index, table in enumerate(given):
             if table is not None:
-                fine = [_can_show(name, given, place, row) for row in range(len(table))]
-                sound[place] = table[fine]
+                fine = [_can_show(name, given, index, row) for row in range(len(table))]
+                sound[index] = table[fine]
                 rows = table[[not one for one in fine]].to_dict("records")
                 lost += [f"{row.get('method')} on {row.get('task', row.get('backbone'))}" for row in rows]
         if not lost or any(table is not None and table.empty for table in sound):
@@ -115,12 +115,12 @@ def _shown(name: str, given: Sequence[pd.DataFrame | None], say: Say) -> Sequenc
         return _shown(name, sound, say)
 
 
-def _can_show(name: str, given: Sequence[pd.DataFrame | None], place: int, row: int) -> bool:
+def _can_show(name: str, given: Sequence[pd.DataFrame | None], index: int, row: int) -> bool:
     """Whether the report can show one row of one table, beside the other tables."""
-    table = given[place]
+    table = given[index]
     alone = None if table is None else table.iloc[[row]]
     try:
-        find(name)(*given[:place], alone, *given[place + 1 :])
+        find(name)(*given[:index], alone, *given[index + 1 :])
     except Exception:
         return False
     return True
@@ -163,7 +163,7 @@ def _costs(root: Path, current: Callable[[CostRecord], bool], say: Say) -> pd.Da
         say(f"damaged record: {complaint}")
     kept = [record for record in sound if current(record)]
     if left := len(sound) - len(kept):
-        say(f"{left} cost records were made by other code and are left out; python bench.py cost makes them anew")
+        say(f"{numbered(left, 'cost record')} made by other code left out; python bench.py cost makes new ones")
     if not kept:
         say(f"no cost records in {root / 'cost'}; run python bench.py cost --planned first")
         return None

@@ -24,9 +24,9 @@ def readable_json(value: Any) -> Any:
     return [readable_json(item) for item in value] if isinstance(value, list) else value
 
 
-def numbered(count: int, noun: str) -> str:
+def numbered(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun, in the plural for all numbers but one: `1 run`, `2 runs`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _escaped(found: re.Match[str]) -> str:

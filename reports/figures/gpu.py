@@ -46,19 +46,19 @@ def _draw_errors(axes: Axes, found: pd.Series, bars: tuple[float, float]) -> Non
         words: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": LABEL, "color": "0.3"}
         axes.text(0.995, 100 * bar + 0.01 * (high - low), f"{name} {100 * bar:g} %", **words)
     axes.axhline(0, color="0.4", linewidth=0.8)
-    for place, (case, error) in enumerate(found.items()):
-        draw_method(axes, str(case), place, error, size=DOT)
-    farthest = max(range(len(found)), key=lambda place: abs(found.iloc[place]))
-    named = [place for place, error in enumerate(found) if abs(error) > room] or [farthest]
-    below = [place for place in named if found.iloc[place] < 0][:NAMED]
-    above = [place for place in named if found.iloc[place] > 0][: -NAMED - 1 : -1]
+    for index, (case, error) in enumerate(found.items()):
+        draw_method(axes, str(case), index, error, size=DOT)
+    farthest = max(range(len(found)), key=lambda index: abs(found.iloc[index]))
+    named = [index for index, error in enumerate(found) if abs(error) > room] or [farthest]
+    below = [index for index in named if found.iloc[index] < 0][:NAMED]
+    above = [index for index in named if found.iloc[index] > 0][: -NAMED - 1 : -1]
     line = 0.047 * (high - low)
-    for places, edge, side in ((below, low, 1), (above, high, -1)):  # sorted points leave these two corners free
-        for rank, place in enumerate(places):
+    for indices, edge, side in ((below, low, 1), (above, high, -1)):  # sorted points leave these two corners free
+        for rank, index in enumerate(indices):
             height = edge + side * line * (rank + 0.8)
             x = (0.30 if side > 0 else 0.66) * len(found)
             axes.annotate(
-                str(found.index[place]), (place, found.iloc[place]), xytext=(x, height), fontsize=LABEL,
+                str(found.index[index]), (index, found.iloc[index]), xytext=(x, height), fontsize=LABEL,
                 va="center", ha="left" if side > 0 else "right",
                 arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "relpos": (0 if side > 0 else 1, 0.5),
                             "shrinkA": 0, "shrinkB": 2},

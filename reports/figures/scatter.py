@@ -136,7 +136,7 @@ def _named(points: Sequence[Point]) -> set[str]:
     for crowd in crowds(points):
         own = [label for label in best if label in {point.label for point in crowd}]
         count = min(len(own), MOST_LABELS - 2)
-        kept = {own[round(place * (len(own) - 1) / max(1, count - 1))] for place in range(count)}
+        kept = {own[round(index * (len(own) - 1) / max(1, count - 1))] for index in range(count)}
         scores = sorted(crowd, key=lambda point: point.score)
         kept |= {point.label for point in (crowd[0], crowd[-1], scores[0], scores[-1])}
         labels -= {point.label for point in crowd} - kept

@@ -202,9 +202,9 @@ def point_id(name: str) -> str:
 def draw_bars(axes: Axes, labels: Sequence[str], widths: Sequence[float], *, color: str = "", left: float = 0) -> None:
     """Draw a bar for each method from the top down, each in the colour of its family unless a colour is given."""
     colors = [color or look(label).color for label in labels]
-    places = range(len(labels))
-    axes.barh(places, widths, left=left, color=colors, height=0.68, edgecolor="black", linewidth=0.4)
-    axes.set_yticks(places, labels)
+    positions = range(len(labels))
+    axes.barh(positions, widths, left=left, color=colors, height=0.68, edgecolor="black", linewidth=0.4)
+    axes.set_yticks(positions, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

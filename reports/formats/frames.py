@@ -25,8 +25,8 @@ def raw(table: Table) -> pd.DataFrame:
     import pandas as pd  # here, because the command line imports the reports and must answer --help at once
 
     columns: list[tuple[str, list[object]]] = []
-    for place, column in enumerate(table.columns):
-        cells = [row[place] for row in table.rows]
+    for index, column in enumerate(table.columns):
+        cells = [row[index] for row in table.rows]
         if column.metric is None:
             columns.append((column.key, [cell.word for cell in cells]))
             continue
@@ -49,9 +49,9 @@ def shown(table: Table, write: Write, heading: Callable[[Column], tuple[str, str
     """
     import pandas as pd
 
-    best = [table.best(place) for place in range(len(table.columns))]
+    best = [table.best(index) for index in range(len(table.columns))]
     texts = [
-        [write(column, cell, row in best[place]) for place, (column, cell) in enumerate(_pairs(table, row))]
+        [write(column, cell, row in best[index]) for index, (column, cell) in enumerate(_pairs(table, row))]
         for row in range(len(table.rows))
     ]
     (_, first), *others = map(heading, table.columns)

@@ -15,9 +15,8 @@ from markupsafe import Markup
 from reports.conclusions import conclusions
 from reports.discovery import REPORTS, why_nothing
 from reports.formats import frames, latex
-from reports.tables.captions import conditions
+from reports.tables.captions import conditions, made
 from reports.tables.comparison import Comparison, comparisons, values
-from reports.tables.provenance import made
 from reports.tables.summary import on_common_tasks
 from reports.tables.table import Cell, Column, Figure, Table
 from results import numbered, write_whole

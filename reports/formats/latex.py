@@ -66,7 +66,7 @@ def escaped(plain: str) -> str:
     """Escape text: one line in which no character is a command, with words between backticks in typewriter type."""
     pieces = re.split(r"`([^`]+)`", " ".join(plain.split()))
     return "".join(
-        rf"\texttt{{{_literal(piece)}}}" if place % 2 else _literal(piece) for place, piece in enumerate(pieces)
+        rf"\texttt{{{_literal(piece)}}}" if index % 2 else _literal(piece) for index, piece in enumerate(pieces)
     )
 
 
@@ -93,8 +93,8 @@ def _tabular(item: Table) -> str:
 def _rules(item: Table) -> str:
     rules = []
     for block, columns in groupby(enumerate(item.columns, start=1), key=lambda pair: pair[1].block):
-        places = [place for place, _ in columns]
-        rules += [rf"\cmidrule(lr){{{places[0]}-{places[-1]}}}"] if block else []
+        indices = [index for index, _ in columns]
+        rules += [rf"\cmidrule(lr){{{indices[0]}-{indices[-1]}}}"] if block else []
     return " ".join(rules)
 
 

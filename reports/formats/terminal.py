@@ -22,9 +22,9 @@ PADDING = 3  # rich leaves one space on either side of a column and draws a blan
 def show(table: Table, console: Console) -> None:
     """Print title, the parts of the table, caption and notes."""
     console.print(Text(table.name, style="bold"))
-    columns = [_laid_out(table, place) for place in range(len(table.columns))]
-    for places in _parts(table, columns, console.width):
-        console.print(_part(len(table.rows), [columns[0], *(columns[place] for place in places)]), "")
+    columns = [_laid_out(table, index) for index in range(len(table.columns))]
+    for indices in _parts(table, columns, console.width):
+        console.print(_part(len(table.rows), [columns[0], *(columns[index] for index in indices)]), "")
     if table.caption:
         console.print(Text(table.caption, style="dim"))
     for note in table.notes:
@@ -41,9 +41,9 @@ class LaidOut:
     width: int
 
 
-def _laid_out(table: Table, place: int) -> LaidOut:
-    column, best = table.columns[place], table.best(place)
-    cells = [_cell(column, row[place], number in best) for number, row in enumerate(table.rows)]
+def _laid_out(table: Table, index: int) -> LaidOut:
+    column, best = table.columns[index], table.best(index)
+    cells = [_cell(column, row[index], number in best) for number, row in enumerate(table.rows)]
     words = [word for part in (column.block, column.label) for word in part.split()]
     width = max(map(len, [*words, *(cell.plain for cell in cells)]), default=0)
     return LaidOut(column.block, column.label, cells, width)
@@ -53,26 +53,26 @@ def _parts(table: Table, columns: list[LaidOut], width: int) -> Iterator[list[in
     """The places of the columns beside the first in each part: whole blocks while they fit, else what fits of one."""
     room = width - columns[0].width - 2 * PADDING
 
-    def taken(places: list[int]) -> int:
-        return sum(columns[place].width + PADDING for place in places)
+    def taken(indices: list[int]) -> int:
+        return sum(columns[index].width + PADDING for index in indices)
 
     part: list[int] = []
     for block in table.blocks()[1:]:
         if part and taken(part + block) > room:
             yield part
             part = []
-        for place in block:
-            if part and taken([*part, place]) > room:
+        for index in block:
+            if part and taken([*part, index]) > room:
                 yield part
                 part = []
-            part.append(place)
+            part.append(index)
     yield part
 
 
 def _part(rows: int, columns: list[LaidOut]) -> rich.table.Table:
     part = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for place, (column, heading) in enumerate(zip(columns, _headings(columns), strict=True)):
-        part.add_column(heading, justify="right" if place else "left", width=column.width)
+    for index, (column, heading) in enumerate(zip(columns, _headings(columns), strict=True)):
+        part.add_column(heading, justify="right" if index else "left", width=column.width)
     for row in range(rows):
         part.add_row(*(column.cells[row] for column in columns))
     return part

@@ -1,4 +1,9 @@
-"""Which runs may stand in one table, and which in one line of it: mixed protocols never share an average."""
+"""Which runs may stand in one table, and which in one line of it: mixed protocols never share an average.
+
+Runs on different copies of a suite's images share no table. The revision of a task says whether two runs saw the same
+data; nothing says which revisions of different tasks lie in one copy. Those that one command met are taken for one, and
+join an earlier copy that has no other data for their tasks.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,25 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from reports.tables.copies import copies, copy_names, tails
-from reports.tables.order import natural
+from reports.tables.table import natural
 from results import slug
 
-__all__ = ["PROTOCOL", "Comparison", "comparisons", "label", "present", "values", "with_options"]
+__all__ = [
+    "PROTOCOL", "Comparison", "comparisons", "copies", "label", "present", "tasks_by_group", "values", "with_options",
+]  # fmt: skip
+
+Key = TypeVar("Key", bound=Hashable)
+Copy = dict[str, str]  # from the name of a task to its revision
 
 PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
 OPTIONS = {"regelu2": "ReGELU2", "ms_ln": "MS-LN", "velora": "VeLoRA"}  # that cut what is kept, as tables name them
+GROUPS = ("natural", "specialized", "structured")  # the order of the published tables; other groups follow
 PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
 
 
@@ -66,7 +76,7 @@ def comparisons(runs: pd.DataFrame) -> list[Comparison]:
     digests = runs["weights"] if "weights" in runs else pd.Series(None, index=runs.index, dtype=object)
     numbers = pd.concat([copies(part) for _, part in runs.groupby("suite", sort=False)])
     known = runs.assign(weights=[digest if present(digest) else "" for digest in digests], copy=numbers)
-    names = {str(suite): copy_names(part, part["copy"]) for suite, part in known.groupby("suite", sort=False)}
+    names = {str(suite): _copy_names(part, part["copy"]) for suite, part in known.groupby("suite", sort=False)}
     files = {str(backbone): _files(part, str(backbone)) for backbone, part in known.groupby("backbone", sort=False)}
     parts = known.groupby(["suite", "backbone", "weights", "recipe", "copy"], sort=False)
     found = [
@@ -102,7 +112,7 @@ def _suites(runs: pd.DataFrame) -> list[str]:
     parents = {
         key: tail.rpartition("/")[0]
         for task in {task for _, task in pairs}
-        for key, tail in tails({key: path for key, path in last.items() if key[0] == task}).items()
+        for key, tail in _tails({key: path for key, path in last.items() if key[0] == task}).items()
     }
     return [
         ":".join([suite, "/".join(filter(None, [parents.get(key), task]))]) if suite == "folder" else suite
@@ -113,7 +123,7 @@ def _suites(runs: pd.DataFrame) -> list[str]:
 def _files(runs: pd.DataFrame, backbone: str) -> dict[str, str]:
     """The weight file of each digest, by as much of its path as is needed; "" where the user named none."""
     found = {str(digest): _file(part, backbone) if digest else "" for digest, part in runs.groupby("weights")}
-    named = tails({digest: path for digest, path in found.items() if path})
+    named = _tails({digest: path for digest, path in found.items() if path})
     counts = Counter(named.values())
     return {digest: f"{name} {digest}" if counts[name] > 1 else name for digest, name in ({**found, **named}).items()}
 
@@ -127,6 +137,16 @@ def _file(runs: pd.DataFrame, backbone: str) -> str:
         if found is not None:
             return found[1].rpartition("/")[2]
     return ""
+
+
+def tasks_by_group(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the tasks of each group by their place in the suite; the groups of VTAB come first, in its order."""
+    placed = runs.sort_values("place", kind="stable") if "place" in runs else runs
+    seen: dict[str, list[str]] = {}
+    for group, task in placed[["group", "task"]].drop_duplicates("task").itertuples(index=False):
+        seen.setdefault(group, []).append(task)
+    known = [group for group in GROUPS if group in seen]
+    return {group: seen[group] for group in dict.fromkeys([*known, *seen])}
 
 
 def label(column: str) -> str:
@@ -180,7 +200,7 @@ def _labelled(part: pd.DataFrame) -> pd.DataFrame:
     for _, runs in part.assign(method=with_options(part, "recipe_")).groupby("method", sort=False):
         mixed = _mixed(runs)
         named = runs[["method", *mixed]].to_dict("records")  # far quicker than a row of the frame at a time
-        lines |= {place: _line(row, mixed) for place, row in zip(runs.index, named, strict=True)}
+        lines |= {index: _line(row, mixed) for index, row in zip(runs.index, named, strict=True)}
     return part.assign(line=pd.Series(lines))
 
 
@@ -219,3 +239,76 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(item)}" for key, item in sorted(value.items()))
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def copies(runs: pd.DataFrame) -> pd.Series:
+    """The number of the copy of each run of one suite, from 1, in the order in which copies came into use.
+
+    Runs whose data have no revision count to the first, and all do where no task has two revisions.
+    """
+    known: list[Copy] = []
+    for met in _met(runs):
+        fitting = [
+            copy for copy in known if all(copy.get(task, revision) == revision for task, revision in met.items())
+        ]
+        if fitting:
+            max(fitting, key=lambda copy: len(copy.items() & met.items())).update(met)
+        else:
+            known.append(met)
+    pairs = zip(runs["task"], runs.get("data", [None] * len(runs)), strict=True)
+    numbers = [
+        next((number for number, copy in enumerate(known, 1) if copy.get(task) == revision), 1)
+        for task, revision in pairs
+    ]
+    return pd.Series(numbers, index=runs.index)
+
+
+def _met(runs: pd.DataFrame) -> Iterator[Copy]:
+    """What each command met, the oldest first; a revision at a time where it met two of one task."""
+    if "data" not in runs:
+        return
+    known = runs[runs["data"].notna()]
+    dated = known.sort_values("where_date", kind="stable") if "where_date" in known else known
+    for _, part in dated.groupby("where_command" if "where_command" in dated else "suite", sort=False):
+        pairs = list(dict.fromkeys(zip(part["task"], part["data"], strict=True)))
+        alone = len(dict(pairs)) < len(pairs)
+        yield from [{task: revision} for task, revision in pairs] if alone else [dict(pairs)]
+
+
+def _copy_names(runs: pd.DataFrame, numbers: pd.Series) -> dict[int, str]:
+    """A name for each copy of one suite: the folder that its commands call --data where no two share one.
+
+    Else the revision of the first task of which the copies have different ones. A copy without others needs no name.
+    """
+    parts = {int(number): part for number, part in runs.groupby(numbers, sort=True)}
+    if len(parts) == 1:
+        return dict.fromkeys(parts, "")
+    folders = {number: _folder(part) for number, part in parts.items()}
+    if all(folders.values()) and len({*folders.values()}) == len(parts):
+        return folders
+    return {number: _revision(part, runs) for number, part in parts.items()}
+
+
+def _folder(runs: pd.DataFrame) -> str:
+    """What the commands of one copy call --data; nothing where they differ or do not say it."""
+    commands = [str(command) for command in runs.get("where_command", ())]
+    named = {(re.findall(r"--data[ =](\S+)", command) or [""])[-1] for command in commands}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _revision(part: pd.DataFrame, runs: pd.DataFrame) -> str:
+    known = runs[runs["data"].notna()]
+    several = known.groupby("task")["data"].nunique()
+    differing = part[part["task"].isin(several[several > 1].index)]["data"].dropna()
+    return next((f"revision {revision}" for revision in differing), "revision unknown")
+
+
+def _tails(paths: Mapping[Key, str]) -> dict[Key, str]:
+    """The last part of each path, with as many folders before it as tell it from the others that end alike."""
+    split = {key: path.split("/") for key, path in paths.items()}
+    named = {}
+    for key, parts in split.items():
+        others = [other for other in split.values() if other != parts]
+        count = next((n for n in range(1, len(parts)) if all(parts[-n:] != other[-n:] for other in others)), len(parts))
+        named[key] = "/".join(parts[-count:])
+    return named

@@ -13,7 +13,7 @@ from reports.tables.comparison import Comparison, label, values
 from reports.tables.summary import COSTS, Summary, summaries
 from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
-__all__ = ["AVERAGES", "MEAN", "Filled", "Layout", "Place", "about", "named", "table"]
+__all__ = ["AVERAGES", "MEAN", "Filled", "Layout", "ScoreColumn", "about", "named", "table"]
 
 ACCURACY = METRICS["test_accuracy"]
 MEAN = replace(ACCURACY, digits=2)
@@ -27,7 +27,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Place:
+class ScoreColumn:
     """Holds a column and what it shows: the score of a task, the mean of a group, or an average by its convention."""
 
     kind: Literal["task", "group", "mean"]
@@ -60,21 +60,21 @@ class Layout:
     averages: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)  # of tasks whose name is not what a column shows
 
-    def places(self) -> list[Place]:
+    def score_columns(self) -> list[ScoreColumn]:
         """Return the columns of scores from left to right."""
-        found: list[Place] = []
+        found: list[ScoreColumn] = []
         for group, tasks in self.groups.items():
             shown = tasks if self.tasks else ()
-            found += [Place("task", task, self._column(task, group)) for task in shown]
+            found += [ScoreColumn("task", task, self._column(task, group)) for task in shown]
             if len(self.sizes) > 1 and self.sizes.get(group) != 1:
                 label, block = ("mean", group) if self.tasks else (group, AVERAGES)
                 column = Column(f"test_accuracy_{group}_mean", label, block, MEAN)
-                found += [Place("group", group, column, self._is_whole(group))]
+                found += [ScoreColumn("group", group, column, self._is_whole(group))]
         return [*found, *(self._averages() if self.averages else ())]
 
-    def means(self) -> list[Place]:
+    def means(self) -> list[ScoreColumn]:
         """Return the averages, then the means of groups, all in one block."""
-        return sorted(replace(self, tasks=False).places(), key=lambda place: place.kind == "group")
+        return sorted(replace(self, tasks=False).score_columns(), key=lambda score: score.kind == "group")
 
     def _column(self, task: str, group: str) -> Column:
         return Column(f"test_accuracy_{task}", self.labels.get(task, task), group, ACCURACY)
@@ -82,12 +82,12 @@ class Layout:
     def _is_whole(self, group: str) -> bool:
         return len(self.groups.get(group, ())) >= self.sizes.get(group, 0)
 
-    def _averages(self) -> list[Place]:
+    def _averages(self) -> list[ScoreColumn]:
         labels = {"mean_of_groups": f"of {len(self.sizes)} groups"} if len(self.sizes) > 1 else {}
         labels |= {"mean_of_tasks": f"of {sum(self.sizes.values())} tasks"}
         whole = all(map(self._is_whole, self.sizes))
         return [
-            Place("mean", name, Column(f"test_accuracy_{name}", label, AVERAGES, MEAN), whole)
+            ScoreColumn("mean", name, Column(f"test_accuracy_{name}", label, AVERAGES, MEAN), whole)
             for name, label in labels.items()
         ]
 
@@ -131,7 +131,7 @@ def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str
     lines = summaries(comparison)
     filled = [named(lines), *_filled(layout.means(), lines), *about(comparison, lines)]
     filled += [(Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
-    filled += _filled([place for place in layout.places() if place.kind == "task"], lines)
+    filled += _filled([score for score in layout.score_columns() if score.kind == "task"], lines)
     return Table(
         name,
         f"{conditions(comparison)} {LEGEND}",
@@ -141,8 +141,8 @@ def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str
     )
 
 
-def _filled(places: Sequence[Place], lines: Sequence[Summary]) -> list[Filled]:
-    return [(place.column, [place.ours(line) for line in lines]) for place in places]
+def _filled(shown: Sequence[ScoreColumn], lines: Sequence[Summary]) -> list[Filled]:
+    return [(score.column, [score.ours(line) for line in lines]) for score in shown]
 
 
 def seeds(line: Summary) -> str:

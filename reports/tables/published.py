@@ -10,7 +10,7 @@ from itertools import islice
 import pandas as pd
 
 from reports.tables.comparison import Comparison
-from reports.tables.ours import AVERAGES, MEAN, Layout, Place
+from reports.tables.ours import AVERAGES, MEAN, Layout, ScoreColumn
 from reports.tables.summary import group_means, mean_of_group_means, plain_mean
 from reports.tables.table import METRICS, MILLIONS, Cell, Column, Metric, Table
 from results import quoted, slug
@@ -55,7 +55,9 @@ CONVENTIONS = {
     "unexplained": "unexplained",
     "": "",
 }
-UNSTATED = Place("mean", "unstated", Column("test_accuracy_unstated_mean", "not said of what", AVERAGES, MEAN), False)
+UNSTATED = ScoreColumn(
+    "mean", "unstated", Column("test_accuracy_unstated_mean", "not said of what", AVERAGES, MEAN), whole=False
+)
 LEGEND_ALONE = (
     "The papers' own numbers, or what others reported where the source says so; none was measured here. "
     "Test accuracy (%) with the printed digits, by recipes "
@@ -176,22 +178,22 @@ def _values(lines: pd.DataFrame, quantity: str, key: str) -> dict[str, str]:
     return {line[key]: f"({line['value']})" if line["how"] == "recomputed" else line["value"] for line in part}
 
 
-def theirs(row: Printed, layout: Layout, place: Place) -> Cell:
+def theirs(row: Printed, layout: Layout, score: ScoreColumn) -> Cell:
     """Return the number as it was printed; a mean that was not printed follows from the tasks, in parentheses."""
-    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[place.kind]
-    if place.name in known:
-        return Cell(_share(known[place.name]), printed=known[place.name])
-    value = _mean(row, layout, place) if place.whole else None
+    known = {"task": row.scores, "group": row.groups, "mean": row.averages}[score.kind]
+    if score.name in known:
+        return Cell(_share(known[score.name]), printed=known[score.name])
+    value = _mean(row, layout, score) if score.whole else None
     return Cell() if value is None else Cell(value, printed=f"({METRICS['test_accuracy'].scale * value:.2f})")
 
 
-def _mean(row: Printed, layout: Layout, place: Place) -> float | None:
+def _mean(row: Printed, layout: Layout, score: ScoreColumn) -> float | None:
     scores: dict[str, float | None] = {task: _share(text) for task, text in row.scores.items()}
-    if place.kind == "group":
-        return group_means(scores, layout.groups)[place.name]
-    if place.name == "mean_of_groups":
+    if score.kind == "group":
+        return group_means(scores, layout.groups)[score.name]
+    if score.name == "mean_of_groups":
         return mean_of_group_means(scores, layout.groups)
-    if place.name == "mean_of_tasks":
+    if score.name == "mean_of_tasks":
         return plain_mean(scores.get(task) for tasks in layout.groups.values() for task in tasks)
     return None
 
@@ -203,7 +205,7 @@ def _share(text: str) -> float:
 def tables_alone(subject: str, sizes: Mapping[str, int], labels: Mapping[str, str] | None = None) -> list[Table]:
     """Make the tables of the rows in `results/published/<subject>.csv`, which has the tasks in the suite's order.
 
-    `sizes` is how many tasks the suite has in each group, `labels` what columns show in place of a task's name.
+    `sizes` is how many tasks the suite has in each group, `labels` what columns show instead of a task's name.
     """
     left = iter(tasks(subject))
     groups = {group: list(islice(left, size)) for group, size in sizes.items()}
@@ -212,7 +214,7 @@ def tables_alone(subject: str, sizes: Mapping[str, int], labels: Mapping[str, st
 
 
 def _table_alone(subject: str, backbone: str, pretraining: str, rows: Sequence[Printed], layout: Layout) -> Table:
-    places = [*layout.places(), UNSTATED]
+    shown = [*layout.score_columns(), UNSTATED]
     about = Column("method", "method"), Column("spec", "named here"), Column("source", "source")
     counts = Column("parameters", "printed", PARAMETERS.block, PARAMETERS)
     columns = (
@@ -220,15 +222,15 @@ def _table_alone(subject: str, backbone: str, pretraining: str, rows: Sequence[P
         Column("epoch", "epoch"),
         counts,
         Column("counted", "counted"),
-        *(without_best(place.column) for place in places),
+        *(without_best(score.column) for score in shown),
     )
-    lines = [(*_about_printed(row), *(theirs(row, layout, place) for place in places)) for row in rows]
-    filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
+    lines = [(*_about_printed(row), *(theirs(row, layout, score) for score in shown)) for row in rows]
+    filled = [index for index in range(len(columns)) if any(line[index] != Cell() for line in lines)]
     return Table(
         "-".join(slug(part) for part in (subject, backbone, pretraining, "published") if part),
         f"{subject}, backbone {backbone}, pre-training {pretraining or 'not known'}. {LEGEND_ALONE}",
-        tuple(columns[place] for place in filled),
-        tuple(tuple(line[place] for place in filled) for line in lines),
+        tuple(columns[index] for index in filled),
+        tuple(tuple(line[index] for index in filled) for line in lines),
         tuple(obtained(rows)),
     )
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from reports.tables import ours
 from reports.tables.captions import conditions
-from reports.tables.comparison import Comparison, present
-from reports.tables.order import tasks_by_group
-from reports.tables.ours import Layout, Place, seeds
+from reports.tables.comparison import Comparison, present, tasks_by_group
+from reports.tables.ours import Layout, ScoreColumn, seeds
 from reports.tables.published import (
     CONVENTIONS,
     PARAMETERS,
@@ -59,15 +58,15 @@ def beside(
     known = list(_beside(comparison, rows))
     if not known:
         return None
-    places = [replace(place, column=without_best(place.column)) for place in layout.places()]
-    columns = (*_about(), *(place.column for place in places))
-    lines = [line for each in known for line in _rows(each, layout, places)]
-    filled = [place for place in range(len(columns)) if any(line[place] != Cell() for line in lines)]
+    shown = [replace(score, column=without_best(score.column)) for score in layout.score_columns()]
+    columns = (*_about(), *(score.column for score in shown))
+    lines = [line for each in known for line in _rows(each, layout, shown)]
+    filled = [index for index in range(len(columns)) if any(line[index] != Cell() for line in lines)]
     return Table(
         name,
         f"{conditions(comparison)} {LEGEND}",
-        tuple(columns[place] for place in filled),
-        tuple(tuple(line[place] for place in filled) for line in lines),
+        tuple(columns[index] for index in filled),
+        tuple(tuple(line[index] for index in filled) for line in lines),
         (*notes, *_notes(known)),
     )
 
@@ -102,24 +101,24 @@ def _about() -> tuple[Column, ...]:
     )
 
 
-def _rows(each: Beside, layout: Layout, places: Sequence[Place]) -> Iterator[tuple[Cell, ...]]:
+def _rows(each: Beside, layout: Layout, shown: Sequence[ScoreColumn]) -> Iterator[tuple[Cell, ...]]:
     """Ours, then each publication with the difference under it."""
     label, best = each.last.label, each.best
-    yield _ours(label, each.last, places)
+    yield _ours(label, each.last, shown)
     if best is not None and any(row.selection == "best_on_test" for row in each.rows):
-        yield _ours(f"{label}, best epoch on test", best, places)
+        yield _ours(f"{label}, best epoch on test", best, shown)
     for row in each.rows:
-        printed = [theirs(row, layout, place) for place in places]
+        printed = [theirs(row, layout, score) for score in shown]
         yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *printed)
         ours = each.ours(row)
         if ours is not None:
-            gaps = [gap(place.ours(ours), cell, place) for place, cell in zip(places, printed, strict=True)]
+            gaps = [gap(score.ours(ours), cell, score) for score, cell in zip(shown, printed, strict=True)]
             yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
 
 
-def _ours(label: str, line: Summary, places: Sequence[Place]) -> tuple[Cell, ...]:
+def _ours(label: str, line: Summary, shown: Sequence[ScoreColumn]) -> tuple[Cell, ...]:
     blank = Cell(), Cell(), Cell()
-    return (Cell(word=label), Cell(word=seeds(line)), *blank, *(place.ours(line) for place in places))
+    return (Cell(word=label), Cell(word=seeds(line)), *blank, *(score.ours(line) for score in shown))
 
 
 def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:
@@ -149,13 +148,13 @@ def pair(subject: str, comparison: Comparison, notes: Sequence[str], layout: Lay
     return [ours.table(name, comparison, layout, notes), *([found] if found is not None else [])]
 
 
-def gap(ours: Cell, printed: Cell, place: Place) -> Cell:
+def gap(ours: Cell, printed: Cell, score: ScoreColumn) -> Cell:
     """Return ours minus theirs, with its sign."""
-    if ours.value is None or printed.value is None or place.column.metric is None:
+    if ours.value is None or printed.value is None or score.column.metric is None:
         return Cell()
     difference = ours.value - printed.value
-    shown = round(difference * place.column.metric.scale, place.column.metric.digits) + 0.0  # no minus before a zero
-    return Cell(difference, printed=f"{shown:+.{place.column.metric.digits}f}")
+    shown = round(difference * score.column.metric.scale, score.column.metric.digits) + 0.0  # no minus before a zero
+    return Cell(difference, printed=f"{shown:+.{score.column.metric.digits}f}")
 
 
 def counted(line: Summary, convention: str) -> float | None:

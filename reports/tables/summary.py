@@ -1,4 +1,7 @@
-"""The lines of a comparison: what a method reached on each task and on average over seeds, and what it cost."""
+"""The lines of a comparison: what a method reached on each task and on average over seeds, and what it cost.
+
+A line of a published suite is held to the seeds that all of its tasks have; what is left out is said.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables.comparison import Comparison, present, values
-from reports.tables.order import in_order, tasks_by_group
-from reports.tables.table import Cell, Estimate, Kept
+from reports.tables.comparison import Comparison, comparisons, present, tasks_by_group, values
+from reports.tables.table import Cell, Estimate, Kept, in_order
 from reports.tables.uncertainty import Average, average, marked, of_seeds, of_share
 
 __all__ = [
-    "COSTS",
-    "Summary",
-    "group_means",
-    "mean_of_group_means",
-    "memory",
-    "on_common_tasks",
-    "plain_mean",
-    "summaries",
-]
+    "COSTS", "Summary", "as_suites_show", "group_means", "mean_of_group_means", "memory", "of_suite", "on_common_tasks",
+    "plain_mean", "summaries", "unrun",
+]  # fmt: skip
 
 Scores = Mapping[str, float | None]  # by task
 Groups = Mapping[str, Sequence[str]]  # the tasks of each group
@@ -52,6 +48,9 @@ class Outcome:
 
 
 Outcomes = dict[str, list[Outcome]]  # by task
+TASKS = {"vtab": 19, "fgvc": 5, "domain": 5}  # of suites that are published as a whole and have a report of their name
+SETS = 5  # of few_shot, for each number of shots
+Held = tuple[Comparison, tuple[str, ...]]  # and a sentence for everything that was set apart
 
 
 def plain_mean(values: Iterable[float | None]) -> float | None:
@@ -131,6 +130,51 @@ def memory(lines: Sequence[Summary]) -> str:
     devices = {device for line in lines for device in values(line.runs, "where_device")}
     measured = len(devices) == 1 and all(line.costs["peak_bytes"].value is not None for line in lines)
     return "peak_bytes" if measured else "planned_peak_bytes"
+
+
+def of_suite(runs: pd.DataFrame, suite: str) -> list[Held]:
+    """One for each copy, backbone, weights and recipe; a suite with options, `suite:option`, is one of its own."""
+    if runs.empty:
+        return []
+    own = runs[runs["suite"].str.partition(":")[0] == suite]
+    return [_held(comparison) for comparison in comparisons(own)]
+
+
+def as_suites_show(runs: pd.DataFrame) -> list[Held]:
+    """All comparisons with the runs that the tables of their suites show, so that every report has the same means."""
+    return [
+        _held(comparison) if comparison.suite.partition(":")[0] in (*TASKS, "few_shot") else (comparison, ())
+        for comparison in comparisons(runs)
+    ]
+
+
+def unrun(comparison: Comparison) -> int:
+    """How many tasks of the suite no line has, as far as its size is known here; the suite has no average then."""
+    name, there = comparison.suite.partition(":")[0], comparison.runs["task"].nunique()
+    size = SETS * comparison.runs["group"].nunique() if name == "few_shot" else TASKS.get(name, there)
+    return max(0, size - there)
+
+
+def _held(comparison: Comparison) -> Held:
+    parts, notes = [], list[str]()
+    for line, runs in comparison.runs.groupby("line", sort=False):
+        part, note = _alike(str(line), runs)
+        parts.append(part)
+        notes += [note] if note else []
+    return replace(comparison, runs=pd.concat(parts)), tuple(notes)
+
+
+def _alike(line: str, runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The runs of a line with the seeds that all its tasks have; where there is none, a line a seed."""
+    by_task = runs.groupby("task", sort=False)["seed"].agg(set)
+    everywhere, anywhere = set.intersection(*by_task), set.union(*by_task)
+    if everywhere == anywhere:
+        return runs, ""
+    if not everywhere:
+        apart = runs.assign(line=[f"{line} (seed {seed})" for seed in runs["seed"]])
+        return apart, f"{line}: no seed is there for all its tasks; each has a line of its own."
+    left = ", ".join(map(str, sorted(anywhere - everywhere)))
+    return runs[runs["seed"].isin(everywhere)], f"{line}: left out, not there for all its tasks: seed {left}."
 
 
 def _summary(label: str, runs: pd.DataFrame, groups: Groups) -> Summary:

@@ -1,10 +1,11 @@
-"""What a report gives back: tables of metrics, whose cells keep the raw numbers, and figures."""
+"""What a report returns: figures, and tables of metrics whose cells keep the raw numbers; and the order of methods."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 
-__all__ = ["METRICS", "Cell", "Column", "Estimate", "Figure", "Item", "Kept", "Metric", "Table", "told_apart"]
+__all__ = [
+    "METRICS", "Cell", "Column", "Estimate", "Figure", "Item", "Kept", "Metric", "Table", "in_order", "natural",
+    "told_apart",
+]  # fmt: skip
 Kept = tuple[Path, str]  # the file of the predictions of a run, and its checksum
+BASELINES = ("full", "linear")  # every published table starts with these
 PERCENT, MILLIONS, MEBIBYTES = 100.0, 1e-6, 2.0**-20
 BILLIONS, GIBIBYTES = 1e-9, 2.0**-30
 PARAMETERS, MEMORY = "trainable parameters", "peak memory"
@@ -165,13 +170,13 @@ class Table:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"table {self.name!r} has rows that do not fit its {len(self.columns)} columns")
 
-    def best(self, place: int) -> frozenset[int]:
+    def best(self, index: int) -> frozenset[int]:
         """Find the rows with the best value of a column as it is shown, and those that cannot be told apart from it.
 
         There are none where there is nothing to choose.
         """
-        column = self.columns[place]
-        cells = {row: cells[place] for row, cells in enumerate(self.rows) if cells[place].value is not None}
+        column = self.columns[index]
+        cells = {row: cells[index] for row, cells in enumerate(self.rows) if cells[index].value is not None}
         if column.metric is None or column.metric.better is None or len(cells) < 2:
             return frozenset()
         choose = max if column.metric.better == "higher" else min
@@ -182,13 +187,13 @@ class Table:
         )
 
     def blocks(self) -> list[list[int]]:
-        """Group the places of neighbouring columns by their block; a column without a block stands alone."""
+        """Group the indices of neighbouring columns by their block; a column without a block stands alone."""
         runs: list[list[int]] = []
-        for place, column in enumerate(self.columns):
-            if place and column.block and column.block == self.columns[place - 1].block:
-                runs[-1].append(place)
+        for index, column in enumerate(self.columns):
+            if index and column.block and column.block == self.columns[index - 1].block:
+                runs[-1].append(index)
             else:
-                runs.append([place])
+                runs.append([index])
         return runs
 
 
@@ -213,8 +218,20 @@ Item = Table | Figure
 def told_apart(items: Sequence[Item]) -> list[Item]:
     """Put a number behind each name that came before, so that no file replaces another."""
     names = [item.name for item in items]
-    counts = [names[:place].count(name) for place, name in enumerate(names)]
+    counts = [names[:index].count(name) for index, name in enumerate(names)]
     return [
         dataclasses.replace(item, name=f"{item.name}-{count + 1}") if count else item
         for item, count in zip(items, counts, strict=True)
     ]
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Order methods: baselines first, then alphabetically with numbers by size."""
+    names = {method: re.split(r"[: ]", method)[0] for method in methods}
+    ranks = {method: BASELINES.index(name) if name in BASELINES else len(BASELINES) for method, name in names.items()}
+    return sorted(names, key=lambda method: (ranks[method], natural(method)))
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts `lora:rank=4` before `lora:rank=16`."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", text)]

@@ -8,12 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables import ours
-from reports.tables.comparison import Comparison
-from reports.tables.order import tasks_by_group
+from reports.tables.comparison import Comparison, tasks_by_group
 from reports.tables.ours import Layout
 from reports.tables.published import canonical, published, unknown_weights
 from reports.tables.published_beside import beside
-from reports.tables.suites import of_suite
+from reports.tables.summary import of_suite
 from reports.tables.table import Table
 from reports.views.vtab import SIZES, SUITE
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables.captions import conditions, failures
-from reports.tables.comparison import Comparison, comparisons
-from reports.tables.order import tasks_by_group
+from reports.tables.comparison import Comparison, comparisons, tasks_by_group
 from reports.tables.ours import AVERAGES, Filled, about, named
 from reports.tables.summary import Summary, summaries
 from reports.tables.table import METRICS, Column, Metric, Table

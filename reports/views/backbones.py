@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 
 from reports.figures.style import HEIGHT, WIDTH, draw_method, logarithmic, panels
 from reports.tables.costs import Alike, alike, number
-from reports.tables.order import in_order
-from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Table
+from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Table, in_order
 
 __all__ = ["NOTHING", "report"]
 
@@ -69,13 +68,13 @@ def _table(name: str, caption: str, rows: pd.DataFrame, sizes: pd.Series) -> Tab
 def _figure(name: str, caption: str, rows: pd.DataFrame, sizes: pd.Series) -> Figure:
     labels = ("planned peak memory (GiB)", "training work of an image (GFLOP)")
     with panels(1, len(SHOWN), WIDTH, HEIGHT) as (drawing, (axes,)):
-        for key, scale, label, place in zip(SHOWN, (GIBIBYTES, 1e-9), labels, axes, strict=True):
+        for key, scale, label, panel in zip(SHOWN, (GIBIBYTES, 1e-9), labels, axes, strict=True):
             for method in [each for each in DRAWN if each in set(rows["method"])]:
-                _draw(place, rows[rows["method"] == method], sizes, key, scale)
-            logarithmic(place, "x", [float(f"{size:.3g}") for size in sizes / 1e6], only=True)
-            logarithmic(place, "y")
-            place.set_xlabel("parameters of the backbone (million)")
-            place.set_ylabel(label)
+                _draw(panel, rows[rows["method"] == method], sizes, key, scale)
+            logarithmic(panel, "x", [float(f"{size:.3g}") for size in sizes / 1e6], only=True)
+            logarithmic(panel, "y")
+            panel.set_xlabel("parameters of the backbone (million)")
+            panel.set_ylabel(label)
         handles, names = axes[0].get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside upper center", ncols=5, frameon=False)
     return Figure(f"backbones-{name}", caption, drawing)

@@ -10,8 +10,7 @@ import pandas as pd
 from reports.figures.labels import height_for, make_room, name_ends
 from reports.figures.style import HEIGHT, draw_method, logarithmic, panel
 from reports.tables.costs import Alike, alike
-from reports.tables.order import in_order
-from reports.tables.table import Cell, Column, Figure, Metric, Table
+from reports.tables.table import Cell, Column, Figure, Metric, Table, in_order
 
 __all__ = ["report"]
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from reports.tables.comparison import with_options
 from reports.tables.costs import Alike, alike, number
-from reports.tables.order import in_order
-from reports.tables.table import METRICS, Cell, Column, Table
+from reports.tables.table import METRICS, Cell, Column, Table, in_order
 
 __all__ = ["report"]
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from reports.tables import ours
 from reports.tables.ours import Layout
-from reports.tables.suites import of_suite
+from reports.tables.summary import of_suite
 from reports.tables.table import Table
 
 __all__ = ["report"]

@@ -14,9 +14,8 @@ from reports.figures.style import draw_method, panel, panels
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.costs import Alike, alike, number
-from reports.tables.order import in_order
 from reports.tables.summary import Summary, memory, summaries
-from reports.tables.table import GIBIBYTES, MEBIBYTES, METRICS, Cell, Column, Figure, Item, Metric, Table
+from reports.tables.table import GIBIBYTES, MEBIBYTES, METRICS, Cell, Column, Figure, Item, Metric, Table, in_order
 
 __all__ = ["report"]
 
@@ -126,25 +125,25 @@ def _table(name: str, caption: str, lines: Lines) -> Table:
 
 def _draw_memory(axes: Axes, lines: Lines, key: str, scale: float) -> None:
     title, dashes = MEMORY[key]
-    for place, (label, points) in enumerate(lines.items()):
+    for index, (label, points) in enumerate(lines.items()):
         known = [(point.start, size * scale) for point in points if (size := point.costs[key]) is not None]
         if known:
             starts, sizes = zip(*known, strict=True)
-            draw_method(axes, label, starts, sizes, line=dashes, size=_size(place), label=f"{label}, {title}")
+            draw_method(axes, label, starts, sizes, line=dashes, size=_size(index), label=f"{label}, {title}")
 
 
 def _draw_scores(axes: Axes, lines: Lines) -> None:
     percent = METRICS["test_accuracy"].scale
-    for place, (label, points) in enumerate(lines.items()):
+    for index, (label, points) in enumerate(lines.items()):
         scores = [percent * (point.score.value or 0.0) for point in points]
         spreads = [percent * (point.score.spread or 0.0) for point in points]
         starts = [point.start for point in points]
-        draw_method(axes, label, starts, scores, spread=spreads, line="-", size=_size(place))
+        draw_method(axes, label, starts, scores, spread=spreads, line="-", size=_size(index))
 
 
-def _size(place: int) -> float:
+def _size(index: int) -> float:
     """The width of markers in points: later lines have smaller ones, so that of lines that coincide all are seen."""
-    return max(7.0 - 3 * place, 2.5)
+    return max(7.0 - 3 * index, 2.5)
 
 
 def _finish(axes: Axes) -> None:

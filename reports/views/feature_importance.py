@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from reports.figures.style import WIDE, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.kept import Arrays, kept_by_line, pick
+from reports.tables.kept_features import Arrays, kept_by_line, pick
 from reports.tables.table import Figure
 from results import slug
 
@@ -68,7 +68,7 @@ def _draw(axes: Axes, task: str, arrays: Arrays) -> AxesImage:
     picture = axes.imshow(np.hstack(parts), aspect="auto", interpolation="none", cmap=COLORS, vmin=0, vmax=1)
     starts = [group * (depth + GAP) for group in range(len(GROUPS))]
     ticks = [(start + mark, str(mark + 1)) for start in starts for mark in sorted({0, depth - 1})]
-    axes.set_xticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=6)
+    axes.set_xticks([index for index, _ in ticks], [name for _, name in ticks], fontsize=6)
     for start, name in zip(starts, GROUPS, strict=True):
         middle = (start + (depth - 1) / 2, -0.04)
         axes.text(*middle, name, transform=axes.get_xaxis_transform(), ha="center", va="top")

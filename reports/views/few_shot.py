@@ -9,13 +9,11 @@ import pandas as pd
 from reports.figures.curves import Curve, draw_shots
 from reports.tables import published as papers
 from reports.tables.captions import conditions
-from reports.tables.comparison import Comparison
-from reports.tables.order import tasks_by_group
+from reports.tables.comparison import Comparison, tasks_by_group
 from reports.tables.ours import Layout
 from reports.tables.published import Printed, fitting, tables_alone
 from reports.tables.published_beside import pair
-from reports.tables.suites import of_suite
-from reports.tables.summary import Summary, summaries
+from reports.tables.summary import Summary, of_suite, summaries
 from reports.tables.table import PERCENT, Figure, Table
 
 __all__ = ["published", "report", "set_and_shots"]

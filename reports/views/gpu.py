@@ -11,7 +11,7 @@ from reports.figures.gpu import draw_differences, draw_errors, draw_hours, draw_
 from reports.tables.comparison import values
 from reports.tables.table import BILLIONS, MEBIBYTES, PERCENT, Cell, Column, Figure, Metric, Table
 from reports.views.speed import beside_each_other
-from results import slug
+from results import numbered, slug
 
 __all__ = ["report"]
 
@@ -176,7 +176,7 @@ def _held(kind: str, errors: pd.Series) -> str:
     sizes = errors.abs()
     return (
         f"{kind.capitalize()}: median error {sizes.median():.1%} (bar {median:.0%}), worst {sizes.max():.1%} "
-        f"({sizes.idxmax()}; bar {worst:.0%}), {len(sizes)} cases."
+        f"({sizes.idxmax()}; bar {worst:.0%}), {numbered(len(sizes), 'case')}."
     )
 
 
@@ -284,8 +284,8 @@ def _hours(name: str, rows: pd.DataFrame) -> Items:
     ordered = rows.assign(total=rows["train_hours"] + rows["test_hours"]).sort_values("total", ascending=False)
     caption = (
         f"All methods on all of VTAB-1k (`--methods all --suite vtab`, recipe common, bf16), projected from the speeds "
-        f"measured: {ordered['total'].sum():.2f} hours of this card for {len(rows)} methods (target {HOURS_BAR:g}). "
-        f"{_provenance(rows)}"
+        f"measured: {ordered['total'].sum():.2f} hours of this card for {numbered(len(rows), 'method')} "
+        f"(target {HOURS_BAR:g}). {_provenance(rows)}"
     )
     table = _table(f"{name}-table", caption, HOURS, ordered)
     return [Figure(name, caption, draw_hours(ordered.reset_index(drop=True))), table]

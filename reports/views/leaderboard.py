@@ -9,8 +9,7 @@ import pandas as pd
 
 from reports.tables.captions import conditions, failures
 from reports.tables.comparison import Comparison
-from reports.tables.suites import as_suites_show, unrun
-from reports.tables.summary import Summary, memory, summaries
+from reports.tables.summary import Summary, as_suites_show, memory, summaries, unrun
 from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
 __all__ = ["NOTHING", "budgets", "ranks", "report"]

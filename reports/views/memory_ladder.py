@@ -14,8 +14,7 @@ from matplotlib.patches import Patch
 
 from reports.figures.style import PARTS, panel
 from reports.tables.costs import Alike, alike, number
-from reports.tables.order import natural
-from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Metric, Table
+from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Metric, Table, natural
 
 __all__ = ["NOTHING", "report"]
 
@@ -125,16 +124,16 @@ def _table(name: str, caption: str, bars: Sequence[Bar], notes: tuple[str, ...])
 
 
 def _figure(name: str, caption: str, bars: Sequence[Bar]) -> Figure:
-    places = [place + GAP * bar.step for place, bar in enumerate(bars)]
+    heights = [height + GAP * bar.step for height, bar in enumerate(bars)]
     with panel("planned peak memory of a training step (GiB)", "", AROUND + ROW * len(bars)) as (drawing, axes):
         axes.grid(visible=False, axis="y")
         last = bars[-1].peak * GIBIBYTES
         axes.axvline(last, color="0.35", linewidth=0.7, linestyle=":", zorder=0.9)
-        for place, bar in zip(places, bars, strict=True):
-            _draw(axes, place, bar)
-        axes.set_yticks(places, [bar.label for bar in bars], fontsize=6.5)
+        for height, bar in zip(heights, bars, strict=True):
+            _draw(axes, height, bar)
+        axes.set_yticks(heights, [bar.label for bar in bars], fontsize=6.5)
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(places[-1] + 0.6, places[0] - 0.6)  # the first bar is on top
+        axes.set_ylim(heights[-1] + 0.6, heights[0] - 0.6)  # the first bar is on top
         axes.set_xlim(0, 1.2 * max(bar.peak for bar in bars) * GIBIBYTES)  # room for the numbers
         used = [part for part in PARTS if any(bar.parts[part] for bar in bars)]
         handles = [Patch(color=PARTS[part], label=part) for part in used]
@@ -151,16 +150,16 @@ def _figure(name: str, caption: str, bars: Sequence[Bar]) -> Figure:
     return Figure(f"memory_ladder-{name}", caption, drawing)
 
 
-def _draw(axes: Axes, place: float, bar: Bar) -> None:
+def _draw(axes: Axes, height: float, bar: Bar) -> None:
     """The parts end to end, and the peak in numbers behind them."""
     left = 0.0
     for part, color in PARTS.items():
         width = bar.parts[part] * GIBIBYTES
-        axes.barh(place, width, 0.74, left, color=_lighter(color) if bar.step else color, linewidth=0)
+        axes.barh(height, width, 0.74, left, color=_lighter(color) if bar.step else color, linewidth=0)
         left += width
     axes.annotate(
         bar.end,
-        (bar.peak * GIBIBYTES, place),
+        (bar.peak * GIBIBYTES, height),
         xytext=(2.5, -0.3),
         textcoords="offset points",
         va="center",

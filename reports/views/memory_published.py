@@ -130,13 +130,14 @@ def _notes(source: Source, lines: Sequence[PrintedCost]) -> Sequence[str]:
         if value is not None and abs(difference := value / line.value - 1) > source.bar:
             where = f"{line.label} {line.quantity.removesuffix('_memory')} {100 * difference:+.1f} %"
             reasons.setdefault(_reason(source, line, value), []).append(where)
-    return [f"{', '.join(places)}: {reason}." for reason, places in reasons.items()]
+    return [f"{', '.join(lines)}: {reason}." for reason, lines in reasons.items()]
 
 
 def _reason(source: Source, line: PrintedCost, value: float) -> str:
     if line.rounds_to(value):
         return f"{value:.3f} rounds to the printed {line.text}"
-    place = source.protocol, line.quantity
+    case = source.protocol, line.quantity
     return next(
-        (text for *key, start, text in ALLOCATIONS if (*key,) == place and line.method.startswith(start)), "unexplained"
+        (text for *key, start, text in ALLOCATIONS if (*key,) == case and line.method.startswith(start)),
+        "unexplained",
     )

@@ -19,6 +19,7 @@ from reports.tables.comparison import Comparison, comparisons
 from reports.tables.summary import Summary, memory, summaries
 from reports.tables.table import METRICS, Cell, Column, Figure, Metric, Table
 from reports.views.leaderboard import budgets
+from results import numbered
 
 __all__ = ["NOTHING", "Ranking", "ranking", "report"]
 
@@ -97,8 +98,9 @@ def _found(ranking: Ranking, lines: Sequence[Summary]) -> str:
     seeds = {len(set(line.runs["seed"])) for line in lines}
     count = "-".join(str(number) for number in sorted({min(seeds), max(seeds)}))
     chance = "below 0.001" if ranking.p_value < 0.001 else f"{ranking.p_value:.3f}"
+    methods, tasks = numbered(len(ranking.ranks), "method"), numbered(ranking.tasks, "task")
     return (
-        f"{len(ranking.ranks)} methods, {ranking.tasks} tasks, {count} seed{'' if count == '1' else 's'}: p {chance}, "
+        f"{methods}, {tasks}, {count} seed{'' if count == '1' else 's'}: p {chance}, "
         f"critical difference {ranking.critical_difference:.2f}."
     )
 

@@ -73,13 +73,13 @@ def _cell(row: Any, key: str) -> Cell:
 
 def _figure(name: str, caption: str, rows: pd.DataFrame) -> Figure:
     with panel("uncached time / cached time", "") as (drawing, axes):
-        places = range(len(rows))
+        heights = range(len(rows))
         logarithmic(axes, "x", [*rows["run_ratio"], 1])
         draw_bars(axes, list(rows["method"]), list(rows["run_ratio"] - 1), left=1)
-        axes.plot(rows["epoch_ratio"], places, "D", color="0.25", markersize=3, label="one epoch")
+        axes.plot(rows["epoch_ratio"], heights, "D", color="0.25", markersize=3, label="one epoch")
         axes.axvline(1, color="0.4", linewidth=0.8)
-        for place, ratio in zip(places, rows["run_ratio"], strict=True):
-            axes.text(1.02, place, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+        for height, ratio in zip(heights, rows["run_ratio"], strict=True):
+            axes.text(1.02, height, f"{ratio:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
         axes.text(1.02, 1, "run", transform=axes.transAxes, va="bottom", fontsize=7)
         axes.legend(frameon=False, loc="lower right")
     return Figure(name, caption, drawing)

@@ -11,8 +11,7 @@ from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison
 from reports.tables.published import PRETRAINING, published
 from reports.tables.published_beside import counted
-from reports.tables.suites import of_suite
-from reports.tables.summary import Summary, memory, summaries
+from reports.tables.summary import Summary, memory, of_suite, summaries
 from reports.tables.table import GIBIBYTES, METRICS, MILLIONS, Figure
 from reports.views.vtab import SIZES, SUITE
 from results import quoted

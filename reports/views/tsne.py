@@ -14,7 +14,7 @@ from reports.figures.labels import name_points
 from reports.figures.style import WIDE, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.kept import Arrays, kept_by_line, pick
+from reports.tables.kept_features import Arrays, kept_by_line, pick
 from reports.tables.table import Figure
 
 __all__ = ["embedded", "report"]
@@ -46,8 +46,8 @@ def embedded(features: np.ndarray, perplexity: float) -> np.ndarray:
 
     scaled = features / (features.std() or 1.0)
     fit = TSNE(2, perplexity=perplexity, max_iter=STEPS, init="pca", learning_rate="auto", random_state=0)
-    places: np.ndarray = fit.fit_transform(scaled.astype(np.float64))
-    return places
+    points: np.ndarray = fit.fit_transform(scaled.astype(np.float64))
+    return points
 
 
 def _figure(comparison: Comparison) -> Figure | None:
@@ -99,14 +99,14 @@ def _draw(axes: Axes, arrays: Arrays | None, perplexity: float) -> dict[str, tup
     if arrays is None or len(arrays["labels"]) <= FEWEST:
         return {}
     chosen = pick(arrays["labels"], IMAGES)
-    places, labels = embedded(arrays["features"][chosen], perplexity), arrays["labels"][chosen]
+    points, labels = embedded(arrays["features"][chosen], perplexity), arrays["labels"][chosen]
     classes = sorted(set(labels.tolist()))
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.95, len(classes)))
     for number, (label, color) in enumerate(zip(classes, colors, strict=True)):
-        own = places[labels == label]
+        own = points[labels == label]
         marker = MARKERS[number % len(MARKERS)]
         axes.scatter(own[:, 0], own[:, 1], s=5, marker=marker, color=color, linewidths=0)
-    middles = {str(label): np.median(places[labels == label], axis=0) for label in classes}
+    middles = {str(label): np.median(points[labels == label], axis=0) for label in classes}
     return {label: (float(x), float(y)) for label, (x, y) in middles.items()}
 
 

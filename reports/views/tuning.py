@@ -12,6 +12,7 @@ import pandas as pd
 
 from reports.figures.style import WIDE, draw_method, logarithmic, panels, shown
 from reports.tables.table import METRICS, Cell, Column, Figure, Metric, Table
+from results import numbered
 
 __all__ = ["NOTHING", "report"]
 
@@ -65,7 +66,8 @@ def report(trials: pd.DataFrame | None, runs: pd.DataFrame | None) -> list[Table
         studies = _studies(part)
         if not studies:
             continue
-        caption = f"{suite}, backbone {backbone}, recipe {recipe}: {len(part)} trials on validation images. {LEGEND}"
+        said = f"{numbered(len(part), 'trial')} on validation images"
+        caption = f"{suite}, backbone {backbone}, recipe {recipe}: {said}. {LEGEND}"
         name = f"tuning-{suite}-{backbone}-{recipe}".replace(":", "-").replace("/", "-")
         items += [_figure(name, caption, studies), _table(name, caption, studies, _of(runs, suite, backbone), recipe)]
     return items

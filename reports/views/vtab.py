@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.tables.order import tasks_by_group
+from reports.tables.comparison import tasks_by_group
 from reports.tables.ours import Layout
 from reports.tables.published import tables_alone
 from reports.tables.published_beside import pair
-from reports.tables.suites import of_suite
+from reports.tables.summary import of_suite
 from reports.tables.table import Table
 
 __all__ = ["SIZES", "published", "report"]

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from reports import find
-from reports.tables.comparison import comparisons
-from reports.tables.copies import copies
+from reports.tables.comparison import comparisons, copies
 from results import Record, frame
 
 A = {"cifar": "a1", "dtd": "a2", "kitti": "a3"}

@@ -199,7 +199,7 @@ def test_records_of_other_code_are_left_out_and_counted(tmp_path: Path, costs: l
         save_cost(tmp_path, one)
     console = Console(file=io.StringIO(), width=200)
     assert write_all(tmp_path, ["cost"], tmp_path / "out", console, current=lambda row: row.code == "other") == []
-    assert f"{len(costs)} cost records were made by other code" in console.file.getvalue()
+    assert f"{len(costs)} cost records made by other code" in console.file.getvalue()
     assert write_all(tmp_path, ["cost"], tmp_path / "out", console, current=lambda row: row.code == "c0de")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from reports import find
-from reports.tables.kept import pick
+from reports.tables.kept_features import pick
 from reports.views.feature_importance import shares
 from reports.views.tsne import embedded
 from results import Record, frame, save_kept

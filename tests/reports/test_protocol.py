@@ -3,10 +3,9 @@
 import dataclasses
 
 from reports.tables.captions import conditions
-from reports.tables.comparison import comparisons
-from reports.tables.order import in_order, tasks_by_group
+from reports.tables.comparison import comparisons, tasks_by_group
 from reports.tables.summary import on_common_tasks, summaries
-from reports.tables.table import Table
+from reports.tables.table import Table, in_order
 from reports.views.accuracy import report
 from results import Record, frame
 

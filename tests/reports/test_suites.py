@@ -7,7 +7,7 @@ import pytest
 
 from reports import Table, find
 from reports.formats.files import write
-from reports.tables.suites import of_suite
+from reports.tables.summary import of_suite
 from results import Record, frame
 from tests.reports.from_print import record
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from reports.tables.comparison import Comparison, present
-from reports.tables.order import tasks_by_group
+from reports.tables.comparison import Comparison, present, tasks_by_group
 from results import Damaged, read_kept
 
 __all__ = ["Arrays", "kept_by_line", "pick"]
