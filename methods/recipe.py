@@ -55,7 +55,7 @@ class Recipe:
     decay: Literal["all", "matrices", "not_biases"] = "matrices"  # which trainable tensors decay
     momentum: Fraction = 0.9
     eps: Positive = 1e-8
-    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/optimizer.py
+    schedule: Literal["warmup_cosine", "timm_cosine"] = "warmup_cosine"  # bench/train/schedule.py
     schedule_unit: Literal["epoch", "step"] = "epoch"
     warmup_epochs: Literal[0] | Count = 10
     warmup_lr: Number = 0.0

@@ -14,6 +14,7 @@ from rich.console import Console
 from bench.cli.guard import console, guarded
 from bench.cli.options import ROOT, Json, Results
 from bench.errors import WrongCall
+from results.text import numbered
 
 if TYPE_CHECKING:
     from results.verify import Findings
@@ -71,7 +72,7 @@ def _check(root: Path, as_json: bool, screen: Console) -> bool:
 def _export(root: Path, file: Path, screen: Console) -> bool:
     """Write every sound record into one table; whether none is damaged."""
     from results import load_all
-    from results.exporting import FORMATS, export
+    from results.frame import FORMATS, export
 
     if file.suffix not in FORMATS:
         raise WrongCall(f"{file.name} ends in none of {', '.join(FORMATS)}; write results export runs.parquet")
@@ -83,13 +84,12 @@ def _export(root: Path, file: Path, screen: Console) -> bool:
     except OSError as error:
         raise WrongCall(f"cannot write {file}: {error.strerror}; choose another place") from error
     _list(screen, "damaged, left out", complaints)
-    screen.print(f"{rows} runs in {file}", highlight=False, soft_wrap=True)
+    screen.print(f"{numbered(rows, 'run')} in {file}", highlight=False, soft_wrap=True)
     return not complaints
 
 
 def _upgrade(root: Path, screen: Console) -> bool:
     """Bring the folder to today's words and say how many files had others; whether none is damaged."""
-    from results.text import numbered
     from results.upgrade import upgrade
 
     _must_exist(root)
@@ -104,7 +104,8 @@ def _upgrade(root: Path, screen: Console) -> bool:
 
 
 def _show(found: Findings, screen: Console) -> None:
-    screen.print(f"{found.records} records and {found.costs} rows of cost are sound", highlight=False)
+    known = f"{numbered(found.records, 'record')} and {numbered(found.costs, 'row')} of cost"
+    screen.print(f"{known} are sound", highlight=False)
     _list(screen, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
     _list(screen, "kept files that are gone", _pairs(found.missing))
     _list(screen, "in the wrong place; move it to the right one", _pairs(found.misplaced))

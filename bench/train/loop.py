@@ -11,7 +11,8 @@ from itertools import islice
 
 from bench.data.batches import Normaliser
 from bench.data.epochs import Training, passes, steps_by_epoch, steps_in_epoch
-from bench.train.optimizer import rate_at, release, set_rate
+from bench.train.optimizer import release, set_rate
+from bench.train.schedule import rate_at
 from bench.train.step import Scores, TrainState, lower_frozen, train_step
 from methods import Network
 from methods.recipe import Recipe

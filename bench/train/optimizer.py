@@ -1,9 +1,8 @@
-"""The optimiser of a recipe over the tensors of a network that learn, and its learning rate over a run."""
+"""Builds the optimiser of a recipe over the tensors of a network that learn."""
 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from bench.errors import WrongCall
+from bench.train.schedule import base_rate
 from methods.recipe import Recipe
 
-__all__ = ["SENTENCES", "InBackward", "base_rate", "check_installed", "optimizer_of", "rate_at", "release", "set_rate"]
+__all__ = ["SENTENCES", "InBackward", "check_installed", "optimizer_of", "release", "set_rate"]
 
 Groups = list[dict[str, Any]]
 EIGHT_BIT = {
@@ -175,45 +175,3 @@ def _decays(recipe: Recipe, name: str, parameter: nn.Parameter) -> bool:
 def _without(parameters: Iterable[nn.Parameter], others: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     left_out = {id(p) for p in others}
     return [p for p in parameters if id(p) not in left_out]
-
-
-def base_rate(recipe: Recipe) -> float:
-    """The highest rate: the recipe's, scaled with the batch where the source states it for a given batch size."""
-    if recipe.lr_batch_size is None:
-        return recipe.learning_rate
-    return recipe.learning_rate * recipe.batch_size / recipe.lr_batch_size
-
-
-def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
-    """The learning rate of update `step` of `steps` in `epoch`, all counted from 0."""
-    time = epoch + step / steps if recipe.schedule_unit == "step" else float(epoch)
-    if recipe.lag:
-        time = max(time - 1, 0.0)
-    curve = {"warmup_cosine": _warmup_cosine, "timm_cosine": _timm_cosine}[recipe.schedule]
-    return curve(recipe, time, _length(recipe, steps))
-
-
-def _length(recipe: Recipe, steps: int) -> float:
-    """The end of the cosine, in epochs of `steps` updates."""
-    whole = float(recipe.cosine_epochs or recipe.epochs)
-    return whole if recipe.steps is None else min(whole, recipe.steps / steps)
-
-
-def _warmup_cosine(recipe: Recipe, time: float, length: float) -> float:
-    """Linear warm-up, then a cosine over the epochs that are left (VPT, VQT by epoch; SynQT by step)."""
-    peak, warmup = base_rate(recipe), recipe.warmup_epochs
-    if time < warmup:
-        return recipe.warmup_lr + (peak - recipe.warmup_lr) * time / warmup
-    return _cosine(peak, recipe.min_lr, (time - warmup) / max(1, length - warmup))
-
-
-def _timm_cosine(recipe: Recipe, time: float, length: float) -> float:
-    """timm's scheduler: warm-up is no prefix, the cosine counts from epoch 0 (NOAH, PETL-ViT, DTL)."""
-    peak = base_rate(recipe)
-    if time < recipe.warmup_epochs:
-        return recipe.warmup_lr + time * (peak - recipe.warmup_lr) / recipe.warmup_epochs
-    return _cosine(peak, recipe.min_lr, time / length)
-
-
-def _cosine(peak: float, final: float, share: float) -> float:
-    return final + 0.5 * (peak - final) * (1 + math.cos(math.pi * min(share, 1.0)))

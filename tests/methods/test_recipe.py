@@ -10,7 +10,7 @@ import pytest
 import methods.recipe
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
-from bench.train.optimizer import rate_at
+from bench.train.schedule import rate_at
 from datasets import PRESETS, SUITES
 from methods import METHODS
 from methods.recipe import FAMILIES, RECIPES, Context, Recipe, Scope, load, resolve

@@ -12,7 +12,7 @@ from pyarrow import parquet
 import results
 from results import Record, Score
 from results.claims import Claims, claim_path
-from results.exporting import export
+from results.frame import export
 from results.verify import verify
 
 

@@ -17,7 +17,7 @@ from bench.runner.execute import execute
 from bench.settings import CacheLimits, RunSettings
 from reports import write_all
 from results import Cost, Record, load, path_of, readable, save
-from results.exporting import export
+from results.frame import export
 from results.verify import verify
 from tests.bench import tiny
 from tests.bench.features.test_reader import CPU

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.train.optimizer import base_rate, optimizer_of, rate_at
+from bench.train.optimizer import optimizer_of
+from bench.train.schedule import base_rate, rate_at
 from methods.recipe import Recipe, resolve
 from methods.spec import parse
 from tests.methods.small import learning, network_of
