@@ -62,7 +62,7 @@ def main() -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("method", "before", "today"))
         writer.writerows(rows)
-    print(f"{len(same)} codes give the numbers of before; written to {EQUAL_CODE.name}")  # noqa: T201
+    print(f"{results.numbered(len(same), 'code')} with the numbers of before written to {EQUAL_CODE.name}")  # noqa: T201
     for method, reason in differing.items():
         print(f"{method} differs: {reason}")  # noqa: T201
     sys.exit(1 if differing else 0)

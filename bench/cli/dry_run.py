@@ -14,6 +14,7 @@ from bench.grid.estimate import Estimate, estimates, measured_rates, recorded_ra
 from bench.grid.grid import Pending
 from bench.machine import cores
 from bench.run import Run
+from results import numbered
 
 __all__ = ["preview"]
 
@@ -40,19 +41,19 @@ def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, worke
     found = [estimate for estimate in estimates(left, known, done) if estimate]
     lines = []
     if found or not left:
-        part = "" if len(found) == len(left) else f" for the {len(found)} runs that are known"
+        part = "" if len(found) == len(left) else f" for {numbered(len(found), 'known run')}"
         lines.append(f"time     about {_both(found, workers, 'GPU-hours' if here else None)}{part}")
         lines.append(f"from     {_sources(left, found)}")
     else:
         images = sum(run.task.sizes["test"] for run in left)
         why = f"no record in {root} says how fast this machine is; do one run, and ask again"
-        lines.append(f"time     not known for {images:,} test images in all: {why}")
+        lines.append(f"time     not known for {numbered(images, 'test image')} in all: {why}")
     names = {record.where.device for record in records} | {row.where.device for row in costs}
     for name in sorted(name for name in names if name != here and not name.startswith("cpu")):
         rates = measured_rates(left, costs, name) | recorded_rates(records, name)
         there = [estimate for estimate in estimates(left, rates, done) if estimate]
         if there:
-            part = "" if len(there) == len(left) else f" for the {len(there)} runs that are known there"
+            part = "" if len(there) == len(left) else f" for {numbered(len(there), 'run')} known there"
             lines.append(f"on {name}: about {_both(there, workers, 'GPU-hours')}{part}, by {_sources(left, there)}")
     return lines
 
@@ -70,9 +71,9 @@ def _both(found: Sequence[Estimate], workers: int, unit: str | None) -> str:
 
 def _sources(left: Sequence[Run], found: Sequence[Estimate]) -> str:
     counts = Counter(estimate.source for estimate in found)
-    told = ", ".join(f"{source} ({count} runs)" for source, count in counts.most_common()) or "nothing"
+    told = ", ".join(f"{source} ({numbered(count, 'run')})" for source, count in counts.most_common()) or "nothing"
     images = sum(run.task.sizes["test"] for run in left)
-    return f"{told}; {images:,} test images in all; without feature cache, loading of data and start-up"
+    return f"{told}; {numbered(images, 'test image')} in all; without feature cache, loading of data and start-up"
 
 
 def _duration(seconds: float) -> str:

@@ -148,7 +148,7 @@ def _by_reason(pairs: Iterable[tuple[Run, str]]) -> Iterable[tuple[str, list[Run
 
 
 def _runs_are(runs: list[Run]) -> str:
-    return "1 run is" if len(runs) == 1 else f"{len(runs)} runs are"
+    return f"{numbered(len(runs), 'run')} {'is' if len(runs) == 1 else 'are'}"
 
 
 def _methods(runs: Iterable[Run]) -> str:
@@ -161,7 +161,7 @@ def _say_slow(runs: list[Run], console: Console) -> None:
     if halves:
         kinds = " and ".join(sorted(set(halves)))
         console.print(
-            f"trained in {kinds}, which is slow on a CPU: {len(halves)} of {len(runs)} runs; "
+            f"trained in {kinds}, which is slow on a CPU: {len(halves)} of {numbered(len(runs), 'run')}; "
             "--precision fp32 is fast, and makes them other runs",
             highlight=False,
             soft_wrap=True,

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from bench.cli.method_texts import METHODS, MethodText, SettingText, method_texts
 from bench.errors import WrongCall
+from results.text import numbered
 
 if TYPE_CHECKING:
     from datasets.transforms.preprocessing import Preprocessing
@@ -188,7 +189,7 @@ def _task_rows() -> list[tuple[str, ...]]:
 def _suite_rows() -> list[tuple[str, ...]]:
     import datasets
 
-    return [(suite.name, f"{len(suite.tasks)} tasks", suite.title) for suite in datasets.SUITES.values()]
+    return [(suite.name, numbered(len(suite.tasks), "task"), suite.title) for suite in datasets.SUITES.values()]
 
 
 def _backbone_rows() -> list[tuple[str, ...]]:

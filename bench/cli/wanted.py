@@ -18,7 +18,7 @@ from bench.runner.stale import current
 from methods.backbones.registry import find
 from methods.recipe import Recipe
 from methods.spec import parse_list
-from results import load_costs
+from results import load_costs, numbered
 
 __all__ = ["prepare", "wanted"]
 
@@ -33,7 +33,7 @@ def prepare(reports: Sequence[str], root: Path, console: Console) -> None:
     cases = dict.fromkeys(case for report in reports for case in wanted(report))
     missing = [case for case in cases if (case.conditions(), name if measurable(case) else None) not in known]
     if missing:
-        console.print(f"{len(missing)} cost records to make first, about a second each", highlight=False)
+        console.print(f"{numbered(len(missing), 'cost record')} to make first, about a second each", highlight=False)
         settle(missing, device, root, console)
 
 

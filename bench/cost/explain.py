@@ -18,6 +18,7 @@ from bench.cost.checkpointing import Recomputed
 from bench.cost.live_memory import Allocation
 from bench.cost.plan import plan
 from methods import Network
+from results import numbered
 
 __all__ = ["Origins", "largest_blocks", "show_blocks"]
 
@@ -45,7 +46,8 @@ def largest_blocks(case: Case) -> list[dict[str, Any]]:
         }
         for block in made[: SHOWN - 1]
     ]
-    whole = {"bytes": sum(block.size for block in weights), "kind": "weights", "module": f"{len(weights)} tensors"}
+    tensors, size = numbered(len(weights), "tensor"), sum(block.size for block in weights)
+    whole = {"bytes": size, "kind": "weights", "module": tensors}
     return [*rows, whole | {"operator": "", "shape": [], "dtype": ""}]
 
 

@@ -18,6 +18,7 @@ from datasets.files.image_tree import shown as printable
 from datasets.files.listing import Listing, Listings
 from datasets.transforms.decoding import BadImage, read
 from datasets.transforms.preprocessing import PIXELS
+from results import numbered
 
 __all__ = ["Loaded", "check_files", "load", "load_split", "mended", "pixels_of", "whole", "without_bad"]
 
@@ -93,14 +94,14 @@ def without_bad(task: Task, name: str, loader: LoaderSettings) -> tuple[Listing,
     seen = scan(listing.folder, pool, loader.processes)
     bad = {file for file in pool if file in seen.gone or seen.facts[file].problem}
     if bad.issuperset(listing.names):
-        raise ValueError(f"none of the {len(listing)} images below {listing.folder} can be decoded")
+        raise ValueError(f"none of {numbered(len(listing), 'image')} below {listing.folder} can be decoded")
     left, skipped = source.without(name, bad)
     lost = sorted({*listing.labels} - {*left.labels})
     if lost and (name == "train" or task.viewed):
         files = [file for file, label in zip(listing.names, listing.labels, strict=True) if label == lost[0]]
         why = "it is not there" if files[0] in seen.gone else seen.facts[files[0]].problem
         known = printable(task.names[lost[0]]) if task.names else str(lost[0])
-        more = f", and of {len(lost) - 1} more classes," if len(lost) > 1 else ""
+        more = f", and of {numbered(len(lost) - 1, 'more class', 'more classes')}," if len(lost) > 1 else ""
         raise ValueError(
             f"{task.name}: of class {known}{more} no image of the {name} split can be decoded; the first is "
             f"{printable(files[0])}: {why}; mend the images or take the class away"

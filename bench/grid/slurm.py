@@ -35,6 +35,7 @@ from bench.names import check
 from bench.runner.attempt import log_path
 from bench.settings import CacheLimits, Keep, LoaderSettings, RunSettings
 from bench.surroundings import settle
+from results import numbered
 
 __all__ = ["Job", "SlurmOptions", "run_on_slurm", "slurm_options"]
 
@@ -111,9 +112,10 @@ def run_on_slurm(
         }
         jobs = _submit(root.resolve(), options, [words] * count)
         queue.add(jobs, words["records"], words["failed"])
-        console.print(f"{len(left)} runs submitted to {count} jobs ({jobs[0].partition('_')[0]})", highlight=False)
+        said = f"{numbered(len(left), 'run')} submitted to {numbered(count, 'job')}"
+        console.print(f"{said} ({jobs[0].partition('_')[0]})", highlight=False)
     states = ", ".join(f"{count} {state}" for state, count in sorted(queue.states.items()))
-    text = f"{len(pending.finished)} runs are there, {len(pending.left) - len(left)} were on their way before"
+    text = f"{numbered(len(pending.finished), 'run')} there, {len(pending.left) - len(left)} were on their way before"
     text += f" (jobs: {states})" if states else ""
     console.print(f"{text}; the same call again says how far it is", highlight=False, soft_wrap=True)
     paths = [results.path_of(root, run.identity()) for run, _ in pending.finished]
@@ -135,7 +137,8 @@ class Job(Checkpointable):
                 if not (root / record).is_file():
                     _log(root, record, f"the job could not do it: {type(error).__name__}: {error}")
             raise
-        console.print(f"{outcome.done} runs done now, {outcome.there} were there, {len(outcome.failed)} failed")
+        done = numbered(outcome.done, "run")
+        console.print(f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")
 
 
 def _walk(words: dict[str, Any], root: Path, console: Console) -> Outcome:

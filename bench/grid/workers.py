@@ -32,6 +32,7 @@ from bench.run import Run
 from bench.runner.attempt import Event, Tries, attempt, write_log
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
+from results import numbered
 from results.claims import Claims
 
 __all__ = ["NONE", "Message", "Workers", "count_of", "work", "workers_of"]
@@ -72,7 +73,8 @@ def work(
             if event.what not in ("held", "lost"):
                 del left[index]
         if left and not begun:
-            tell(NONE, Event("held", f"waiting for {len(left)} runs that other processes are at; see results check"))
+            waiting = f"waiting for {numbered(len(left), 'run')} that other processes are at"
+            tell(NONE, Event("held", f"{waiting}; see results check"))
             again = time.monotonic() + max(POLL_SECONDS, time.monotonic() - started)
             while time.monotonic() < again and not stopped():
                 time.sleep(POLL_SECONDS / 4)

@@ -17,6 +17,7 @@ from bench.errors import WrongCall
 from bench.names import check
 from bench.prepare.placing import put_in_place, tasks_in
 from methods.backbones.downloads import FAILURES, reason_of, remedy_of
+from results import numbered
 
 __all__ = ["fetch"]
 
@@ -91,7 +92,8 @@ def _download(repository: str, folder: Path, console: Console) -> None:
     mirror = os.environ.get("HF_ENDPOINT") or None  # as the library does, but at the time of the call
     try:
         info = HfApi(endpoint=mirror).dataset_info(repository, files_metadata=True)
-        console.print(f"fetching {repository} ({len(info.siblings or [])} files)", markup=False, soft_wrap=True)
+        files = numbered(len(info.siblings or []), "file")
+        console.print(f"fetching {repository} ({files})", markup=False, soft_wrap=True)
         snapshot_download(repository, repo_type="dataset", revision=info.sha, local_dir=folder, endpoint=mirror)
     except FAILURES as error:
         if isinstance(error, OSError) and error.errno in FULL:

@@ -75,7 +75,7 @@ def test_a_grid_is_submitted_once_and_collected_by_later_calls(slurm: str, tmp_p
     assert (outcome.done, outcome.there) == (0, 0)
     assert "2 runs submitted to 2 jobs" in shown
     outcome, shown = call(tmp_path, "linear,bitfit,lora", 2)
-    assert "1 runs submitted to 1 jobs" in shown
+    assert "1 run submitted to 1 job " in shown
     assert "2 were on their way before" in shown
     until(lambda: len(records(tmp_path)) == 3 and not jobs())
     outcome, shown = call(tmp_path, "linear,bitfit,lora", 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from results import numbered
 from tools.gpu.cached import compare_cached, project_hours
 from tools.gpu.checkpoint import pretrain_checkpoint
 from tools.gpu.command_line import check_waiting, run_embedded, run_vtab_task
@@ -55,7 +56,7 @@ def main() -> int:
                 session.run(stage, STAGES[stage])
         for path in sorted((results / "measured").glob("gpu_*.csv")):
             session.say(f"wrote {path}")
-        session.say(f"done, {len(session.failures)} failures")
+        session.say(f"done, {numbered(len(session.failures), 'failure')}")
     return int(bool(session.failures))
 
 

@@ -35,7 +35,7 @@ def test_hours_on_a_gpu_come_from_steps_that_were_measured_there(tmp_path: Path)
 def test_a_gpu_that_knows_only_some_runs_says_so(tmp_path: Path) -> None:
     asked = [*runs("linear", epochs=10), *runs("linear", epochs=10, precision="bf16")]
     results.save_cost(tmp_path, measured(asked[0]))
-    assert "for the 1 runs that are known there" in shown(asked, look(asked, tmp_path, False), tmp_path, 1)
+    assert "for 1 run known there" in shown(asked, look(asked, tmp_path, False), tmp_path, 1)
 
 
 def test_records_of_like_runs_come_first(tmp_path: Path) -> None:
@@ -43,6 +43,6 @@ def test_records_of_like_runs_come_first(tmp_path: Path) -> None:
     asked = runs("linear", epochs=600)
     text = shown(asked, look(asked, tmp_path, False), tmp_path, 1)
     assert "time     about 2.0 h" in text
-    assert "records of runs (1 runs)" in text
+    assert "records of runs (1 run)" in text
     asked += runs("lora", epochs=600)
-    assert "planned FLOPs at the speed of recorded runs (1 runs)" in shown(asked, Pending([], asked, []), tmp_path, 1)
+    assert "planned FLOPs at the speed of recorded runs (1 run)" in shown(asked, Pending([], asked, []), tmp_path, 1)
