@@ -69,13 +69,11 @@ def name_points(
         "zorder": 4,
         **words,
     }
-    drawn: Sequence[Any] = textalloc.allocate(
-        axes, [x for x, _ in places], [y for _, y in places], list(names), **given
-    )
-    for name, text, join in zip(names, *drawn[2:], strict=True):
-        text.set_gid(point_id(name))
-        if join is not None:
-            join.set_gid(point_id(name))
+    *_, texts, joins = textalloc.allocate(axes, [x for x, _ in places], [y for _, y in places], list(names), **given)
+    drawn: list[tuple[str, Any]] = [*zip(names, texts, strict=True), *zip(names, joins, strict=False)]
+    for name, artist in drawn:  # without lines where none are to be drawn
+        if artist is not None:
+            artist.set_gid(point_id(name))
 
 
 def name_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
