@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup lint types check overhead benchmarks faults speed gpu checkpoint clean
+.PHONY: help demo test setup docs lint types check overhead benchmarks faults speed gpu checkpoint clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -14,13 +14,20 @@ demo: setup  ## train every method on the embedded suite, then show the table an
 test: setup lint types  ## everything that must hold
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
 
-setup: .venv/complete  ## a virtual environment with the pinned dependencies (about 6 GB)
+setup: .venv/complete  ## a virtual environment with the pinned dependencies (about 6 GB); TORCH=cpu, INSTALLER=pip
 
 .venv/complete: pyproject.toml constraints.txt
-	python3 -c 'import sys; sys.exit("python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	python3 -m venv .venv || { echo "python3 cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
-	$(PYTHON) -m pip install --quiet --constraint constraints.txt ".[test]"
-	touch $@
+	@python3 -c 'import sys; sys.exit("python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@python3 tools/environment.py
+	@touch $@
+
+docs: .venv/docs  ## the pages of docs/ as a site, site/index.html; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	@echo "wrote site/index.html"
+
+.venv/docs: .venv/complete
+	@python3 tools/environment.py docs
+	@touch $@
 
 lint: setup  ## ruff, as in make test
 	$(PYTHON) -m ruff check .
@@ -50,4 +57,4 @@ checkpoint: setup  ## pre-train the embedded checkpoint again (about half an hou
 	$(PYTHON) -m tools.pretrain
 
 clean:  ## remove the environment and caches; results stay
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
