@@ -13,6 +13,7 @@ import typer.main
 
 from bench.cli.app import app
 from methods import METHODS
+from reports import REPORTS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -21,6 +22,7 @@ FOLDERS = ("bench", "methods", "datasets", "results", "reports", "tools", "tests
 CITED = re.compile(r"(?<![\w/.*<{}…~-])((?:[\w-]+/)*[\w-]+\.(?:md|py|toml))\b(?![\w/-])")
 HEADINGS = ("What is extracted and adapted", "Parameters on ViT-B/16", "Recipe", "Deviations and open questions")
 OF_A_USER = {"results/tuned/NAME.toml", "FILE.toml", "my.toml"}  # files that a call or an example would have
+OF_OTHERS = {"--on", "--shard", "--cache", "--cache-limit"}  # options of a tool, and such as are gone
 CALL = re.compile(r"python bench\.py((?: +[^`|#\n]+)?)")
 
 
@@ -32,15 +34,24 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_options_that_calls_name_exist(page: Path) -> None:
-    known = {name for command in _commands(COMMANDS) for option in command.params for name in option.opts}
-    calls = CALL.findall(page.read_text(encoding="utf-8"))
-    assert not [
-        (call, word)
-        for call in calls
-        for word in re.findall(r" (--[a-z][a-z-]*)", call)
-        if word not in known | {"--help"}
-    ]
+def test_options_that_pages_name_exist(page: Path) -> None:
+    known = {"--help"} | {name for command in _commands(COMMANDS) for name in _options(command)}
+    text = page.read_text(encoding="utf-8")
+    named = {word for call in CALL.findall(text) for word in re.findall(r" (--[a-z][a-z-]*)", call)}
+    named |= set(re.findall(r"`(--[a-z][a-z-]*)", text)) - OF_OTHERS  # as words of a sentence
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_reports_that_calls_name_exist(page: Path) -> None:
+    calls = re.findall(r"python bench\.py report((?: [a-z_]+)+)", page.read_text(encoding="utf-8"))
+    assert {word for words in calls for word in words.split()} <= {*REPORTS}
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    named = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2])
+    assert sorted(named) == sorted(pages)
 
 
 def present() -> set[str]:
@@ -92,6 +103,10 @@ def test_a_method_has_a_page(name: str) -> None:
     ):
         assert f"\n## {heading}\n" in text
     assert f"]({page})" in (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
+
+
+def _options(command: Any) -> list[str]:
+    return [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
 
 
 def _commands(group: object) -> list[Any]:

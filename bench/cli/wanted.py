@@ -71,6 +71,11 @@ def _memory_ladder() -> list[Case]:
     return [*(Case(backbone, method) for method in parse_list("all")), *ladder]
 
 
+def _accuracy_published() -> list[Case]:
+    """Every method with the default options."""
+    return [Case(find(BACKBONE), method) for method in parse_list("all")]
+
+
 def _backbones() -> list[Case]:
     """Every method on plain transformers of four sizes."""
     names = ("vit_small_patch16_224", "vit_base_patch16_224", "vit_large_patch16_224", "vit_huge_patch14_224")
@@ -84,5 +89,6 @@ WANTED: dict[str, Callable[[], list[Case]]] = {
     "inference_cost": lambda: published_cases("synqt"),
     "budget": _budget,
     "memory_ladder": _memory_ladder,
+    "accuracy_published": _accuracy_published,
     "backbones": _backbones,
 }
