@@ -87,7 +87,7 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
     }
     page = environment.get_template("page.html").render(
         about=_about(runs, costs),
-        meaning=conclusions(runs) if runs is not None else [],
+        meaning=[_said(sentence, names) for sentence in conclusions(runs)] if runs is not None else [],
         shared=shared,
         reports=REPORTS,
         first={name: sections[name] for name in shown if name in FIRST},
@@ -150,6 +150,12 @@ def _names(found: Sequence[Comparison]) -> dict[str, str]:
         )
         for each in found
     }
+
+
+def _said(sentence: str, names: Mapping[str, str]) -> str:
+    """The sentence with a comparison in words where it begins with the name of its files."""
+    first, found, rest = sentence.partition(": ")
+    return f"On {names[first]}: {rest}" if found and first in names else sentence
 
 
 def _own(caption: str, known: Sequence[str]) -> str:

@@ -81,6 +81,10 @@ def test_it_is_written_for_people(written: Path, runs: pd.DataFrame) -> None:
     assert text.count("backbone vit_b16, recipe common: epochs 100") == 2  # above all, and under what was run
     header = text[: text.index("</header>")]
     assert all(html.escape(sentence) in header for sentence in conclusions(runs)[1:])
+    assert (
+        page.heading("ranks-a-b-table", {"a": "A", "a-b": "A, recipe b"})
+        == "Ranks over tasks on A, recipe b, in numbers"
+    )
     assert "bars: standard deviation over seeds" in text.lower()
 
 
