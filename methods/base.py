@@ -123,7 +123,7 @@ class Method:
     name: ClassVar[str]
     backbones: ClassVar[tuple[type[nn.Module], ...]] = (VisionTransformer,)  # kinds of network it can change
     starts_as_backbone: ClassVar[bool] = False  # a fresh network gives the backbone's output; held to it by a test
-    space: ClassVar[Mapping[str, str]] = {}  # what the default search tries of it, in the words of methods/space.py
+    space: ClassVar[Mapping[str, str]] = {}  # what the default search tries (methods/search_space.py)
     explicit_settings: ClassVar[frozenset[str]] = frozenset()  # that a spec wrote out, also where they are the default
 
     def __init_subclass__(cls, name: str, **rest: Any) -> None:

@@ -209,7 +209,7 @@ def _searched(kind: str | None, word: str) -> list[Row]:
 
 
 def _space_rows() -> list[tuple[str, ...]]:
-    from methods.space import FOLDER, SPACES
+    from methods.search_space import FOLDER, SPACES
 
     texts = {name: (FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in SPACES}
     return [(name, tomllib.loads(text)["about"]) for name, text in texts.items()]

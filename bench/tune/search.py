@@ -30,7 +30,7 @@ from bench.run import Run, context_of
 from bench.tune.pruning import storage_of
 from methods import Method
 from methods.recipe import resolve
-from methods.space import Choice, Range, Space, is_grid, points, spaces_of
+from methods.search_space import Choice, Range, Space, is_grid, points, spaces_of
 from methods.spec import parse
 from results import Record
 from results.claims import claim_path

@@ -14,7 +14,7 @@ from bench.train.schedule import rate_at
 from datasets import PRESETS, SUITES
 from methods import METHODS
 from methods.recipe import FAMILIES, RECIPES, Context, Recipe, Scope, load, resolve
-from methods.space import Choice, spaces_of
+from methods.search_space import Choice, spaces_of
 from methods.spec import parse
 
 SHALLOW = {  # tuned prompt lengths of the VPT paper

@@ -13,7 +13,7 @@ from datasets.transforms.preprocessing import PRESETS
 from methods import METHODS
 from methods.backbones.registry import BACKBONES
 from methods.recipe import RECIPES
-from methods.space import SPACES
+from methods.search_space import SPACES
 from reports import REPORTS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,7 +85,7 @@ def test_a_method_inherits_what_it_does_not_say_of_its_settings() -> None:
 
 def test_one_name_is_listed_wherever_it_is_one() -> None:
     found = json.loads(listed("demo", "--json"))
-    assert {kind: len(rows) for kind, rows in found.items()} == {"suites": 1, "backbones": 1, "recipes": 1}
+    assert {kind: len(rows) for kind, rows in found.items()} == {"suites": 1, "backbones": 1, "recipes": 1, "spaces": 1}
 
 
 def test_what_nothing_is_named_is_a_wrong_call() -> None:

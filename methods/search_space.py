@@ -1,4 +1,4 @@
-"""The values that a search may choose from: files in `methods/spaces/`, a method's own `space`, and words of a call.
+"""The values that a search may choose from: files in `search_spaces/`, a method's own `space`, and words of a call.
 
 A file holds words for all methods at its top, then a table a method. A word is that of the command line, `0.1/1/10` for
 a choice and `1e-4..1e-2` for a range, whose ends belong to it. A range of positive numbers whose end is ten times its
@@ -21,7 +21,7 @@ from methods.spec import closest
 
 __all__ = ["SPACES", "Choice", "Range", "Space", "is_grid", "points", "spaces_of"]
 
-FOLDER = Path(__file__).parent / "spaces"
+FOLDER = Path(__file__).parent / "search_spaces"
 SPACES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 ABOUT = "about"
 DECADE = 10  # a range at least so wide is searched on a logarithmic scale
@@ -57,7 +57,7 @@ def spaces_of(name: str, methods: Sequence[Method], words: str | None = None) ->
     """Return what a search over each method may choose.
 
     Args:
-        name: of a file in `methods/spaces/`.
+        name: of a file in `methods/search_spaces/`.
         methods: what is searched; settings that a spec wrote out are left alone.
         words: `learning_rate=1e-4..1e-2,rank=4/8/16`; with these nothing else is searched, and a setting that only
             some of the methods have is searched for those.
