@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.bench.called import called
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "--methods", "linear,bitfit", "--tasks", "digits", "--epochs", "1", "--device", "cpu"
 NAMELESS = """
@@ -72,15 +74,15 @@ def test_a_long_tmpdir_is_too_long_for_no_socket(tmp_path: Path) -> None:
 def test_a_tilde_is_the_home_in_every_path(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "pics").mkdir(parents=True)
-    own = dict(os.environ) | {"HOME": str(home)}
-    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, "--results=~/results", "--out=~/out", "--data=~/data"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=own | {"OMP_NUM_THREADS": "1"})
+    done = called(*SMALL, "--results=~/results", "--out=~/out", "--data=~/data", folder=tmp_path, HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
     assert (home / "out" / "index.html").is_file()
-    said = call(tmp_path, "--suite", "folder:~/pics", "--dry-run", environment=own, code=2)
-    assert str(home / "pics") in said.replace("\n", "")
-    said = call(tmp_path, "--backbone", "demo=~/w.pth", "--dry-run", environment=own, code=2)
-    assert str(home / "w.pth") in said.replace("\n", "")
-    said = call(tmp_path, "results", "check", "~nobody-here/x", environment=own, code=2)
-    assert "write the path without ~" in said
+    for words, said in (
+        (("--suite", "folder:~/pics", "--dry-run"), str(home / "pics")),
+        (("--backbone", "demo=~/w.pth", "--dry-run"), str(home / "w.pth")),
+        (("results", "check", "~nobody-here/x"), "write the path without ~"),
+    ):
+        done = called(*words, folder=tmp_path, HOME=str(home))
+        assert done.returncode == 2
+        assert said in done.stderr.replace("\n", "")

@@ -1,16 +1,13 @@
 """`report --published` shows the papers' tables where nothing was ever run."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from results import quoted
+from tests.bench.called import Done, called
 
-TOP = Path(__file__).parents[2]
 TABLES = {
     "vtab": ["in1k", "in21k", "in21k-augreg", "mae", "moco_v3"],
     "fgvc": ["in21k"],
@@ -18,11 +15,9 @@ TABLES = {
 }
 
 
-def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, *words: str) -> Done:
     places = ["--results", str(folder / "nothing"), "--out", str(folder / "out")]
-    command = [sys.executable, str(TOP / "bench.py"), "report", *words, *places]
-    told = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=told)
+    return called("report", *words, *places, folder=folder, columns=200)
 
 
 @pytest.fixture(scope="module")

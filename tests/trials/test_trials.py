@@ -1,4 +1,4 @@
-"""A short form of `make faults`: ten kills of workers and of the parent, and a grid that ends as if undisturbed."""
+"""A short form of `make faults`: five kills of workers and of the parent, and a grid that ends as if undisturbed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.trials.kills import kills
 from tests.trials.processes import undisturbed
 
 
-def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
+def test_five_kills_lose_nothing(tmp_path: Path) -> None:
     like = undisturbed(tmp_path / "undisturbed", seeds=1)
-    trial = kills(tmp_path, like, wanted=10, seeds=1, longest_pause=2.0)
-    assert (trial.tried, trial.survived, trial.lost) == (10, 10, 0), trial.note
+    trial = kills(tmp_path, like, wanted=5, seeds=1, longest_pause=2.0)
+    assert (trial.tried, trial.survived, trial.lost) == (5, 5, 0), trial.note

@@ -1,4 +1,4 @@
-"""End to end: the real command line, in processes of its own, on the embedded suite."""
+"""End to end on the embedded suite: the real command line, in processes of its own where these are the point."""
 
 import json
 import os
@@ -13,17 +13,16 @@ from pathlib import Path
 import pytest
 
 from results.claims import holder_of
+from tests.bench.called import called
+from tests.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = ["--methods", "linear,lora:rank=2", "--tasks", "digits,orientation", "--epochs", "1", "--device", "cpu"]
 
 
 def call(*words: str, folder: Path, code: int = 0) -> str:
     """The output of one call, stripped of nothing; fails unless it ends with `code`."""
-    command = [sys.executable, str(ROOT / "bench.py"), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    done = called(*words, folder=folder)
     assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -43,7 +42,9 @@ def records(folder: Path) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grid")
-    call(*SMALL, *where(folder), folder=folder)
+    command = [sys.executable, str(ROOT / "bench.py"), *SMALL, *where(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,9 +17,9 @@ from bench.cost.plan import plan, plan_inference
 from bench.errors import WrongCall
 from bench.provenance import where
 from results import CostRecord, Figures, cost_frame, load_costs
+from tests.bench.called import called
 from tests.methods.small import SMALL
 
-ROOT = Path(__file__).resolve().parents[3]
 FIELDS = [
     "method",
     "settings",
@@ -57,18 +54,10 @@ def ask(folder: Path, budget: str | None = None, explain: bool = False, **words:
     return json.loads(document(cost(request, "auto", True, explain, budget, folder, QUIET)))
 
 
-def call(*words: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "bench.py"), *words]
-    environment = os.environ | {"COLUMNS": "160", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
-
-
 def test_the_position_of_lora_from_the_command_line(tmp_path: Path) -> None:
     words = ["--methods", "lora:layer=1..12", "--backbone", "random:vit_base_patch16_224", "--json"]
-    done = call("cost", "--planned", *words, "--results", str(tmp_path), folder=tmp_path)
+    done = called("cost", "--planned", *words, "--results", str(tmp_path), folder=tmp_path)
+    assert done.returncode == 0
     rows = json.loads(done.stdout)
     peaks = [row["planned_peak_bytes"] for row in rows]
     steps = [first - second for first, second in pairwise(peaks)]

@@ -1,10 +1,6 @@
 """What `list` shows, through the command line: everything that can be named, and what it is."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,17 +11,13 @@ from methods.backbones.registry import BACKBONES
 from methods.recipe import RECIPES
 from methods.search_space import SPACES
 from reports import REPORTS
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.bench.called import called
 
 
 def listed(*words: str, code: int = 0) -> str:
     """What `bench.py list` prints, on a wide terminal."""
-    environment = os.environ | {"COLUMNS": "250", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "bench.py"), "list", *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = called("list", *words, columns=250)
     assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
 

@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +14,9 @@ from bench.grid.grid import Outcome
 from bench.grid.request import Request
 from bench.settings import Keep, LoaderSettings, RunSettings
 from datasets import suite
+from tests.bench.called import called
 from tests.datasets.made import suite_copy
 
-ROOT = Path(__file__).resolve().parents[3]
 TASKS = [task for task in suite("vtab").tasks if task.name in ("dtd", "eurosat", "kitti")]
 
 
@@ -57,9 +54,7 @@ def test_the_command_line_from_call_to_caption(data: Path, tmp_path: Path) -> No
     words = ["--methods", "linear", "--suite", "vtab", "--tasks", names, "--backbone", "random:test_vit"]
     words += ["--epochs", "1", "--device", "cpu", "--decode-workers", "0"]
     words += ["--data", str(data), "--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]
-    command = [sys.executable, str(ROOT / "bench.py"), *words]
-    environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = called(*words, columns=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 runs done now" in done.stdout
     assert "than published: dtd (12 + 6 instead of 1,000 + 1,880), eurosat" in done.stdout

@@ -5,9 +5,10 @@ import pytest
 from bench.cost.case import Case
 from bench.cost.explain import Origins, largest_blocks, show_blocks
 from bench.cost.plan import plan, training_peak
+from methods import METHODS
 from methods.recipe import Recipe
 from methods.spec import parse
-from tests.methods.small import CLASSES, SIZE, SMALL, SPECS, batch, network_of
+from tests.methods.small import CLASSES, SIZE, SMALL, batch, network_of
 
 
 def explained(spec: str, checkpointing: bool = False, batch_size: int = 64):
@@ -17,7 +18,7 @@ def explained(spec: str, checkpointing: bool = False, batch_size: int = 64):
     return plan(network, SIZE, recipe, module_at_work=Origins(network).now)
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", METHODS)
 def test_explaining_changes_no_byte_and_names_everything(spec: str) -> None:
     recipe = Recipe(batch_size=4)
     peak = explained(spec, batch_size=4)

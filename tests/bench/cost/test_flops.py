@@ -61,8 +61,9 @@ def by_fvcore(network: nn.Module) -> tuple[int, int, set[str]]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kernel", ["fused", "eager"])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(
+    ("spec", "kernel"), [*((spec, "fused") for spec in SPECS), *((name, "eager") for name in METHODS)]
+)
 def test_two_counters_agree(spec: str, kernel: str) -> None:
     case = Case(SMALL, parse(spec)[0], CLASSES, Recipe(attention=kernel))
     ours = inference_macs(case.inference(), SIZE)

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,9 @@ from bench.prepare.check import Checked, check_task, look_for
 from datasets import Task
 from datasets.files.inspection import Facts
 from datasets.files.layout import Look
+from tests.bench.called import Done, called
 from tests.datasets.made import json_task, picture, text_task, write
 
-ROOT = Path(__file__).resolve().parents[3]
 TASKS = {task.name: task for task in datasets.suite("vtab").tasks}
 DTD = dataclasses.replace(TASKS["dtd"], sizes={"train": 50, "test": 47})
 
@@ -188,10 +186,9 @@ def test_a_damaged_memory_is_forgotten(copy: Path, remembered: Path) -> None:
 def test_the_command_line(tmp_path: Path) -> None:
     text_task(tmp_path / "vtab" / "kitti", TASKS["kitti"], train=10, test=4)
 
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "bench.py", "data", "check", "vtab", "--data", str(tmp_path), *words]
-        environment = os.environ | {"COLUMNS": "200", "XDG_CACHE_HOME": str(tmp_path / "c")}
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    def call(*words: str) -> Done:
+        where = ("--data", str(tmp_path))
+        return called("data", "check", "vtab", *where, *words, columns=200, XDG_CACHE_HOME=str(tmp_path / "c"))
 
     shown, document = call(), call("--json")
     assert shown.returncode == document.returncode == 1
