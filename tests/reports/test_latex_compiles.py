@@ -24,7 +24,7 @@ DOCUMENT = r"""\documentclass{article}
 
 @pytest.mark.skipif(LATEX is None, reason="no pdflatex here; on Debian: apt-get install texlive-latex-extra")
 def test_tables_and_figures_compile(runs: pd.DataFrame, make, tmp_path: Path) -> None:
-    odd = frame([make(f"{ODD} ±", ODD, suite=ODD, backbone=ODD)])
+    odd = frame([make(method, ODD, suite=ODD, backbone=ODD) for method in (f"{ODD} ±", "lora")])
     items = [item for given in (runs, odd) for name in ("accuracy", "tradeoff") for item in find(name)(given)]
     files = [path.name for item in items for path in write(item, tmp_path) if path.suffix == ".tex"]
     (tmp_path / "all.tex").write_text(DOCUMENT % "\n".join(rf"\input{{{name}}}" for name in files))
