@@ -38,17 +38,17 @@ def for_tuning(task: Task, share: float) -> Task:
     if "val" in task.sizes:
         names = {"train": "train800" if "train800" in task.sizes else "train", "test": "val"}
         parts = {split: _Whole(name) for split, name in names.items()}
-        how = "its validation list" + (task.source.validation() if isinstance(task.source, Listings) else "")
+        division = "its validation list" + (task.source.validation() if isinstance(task.source, Listings) else "")
     else:
         kept, scored = _divided(task, share)
         parts = {"train": _Some("train", kept), "test": _Some("train", scored)}
-        how = f"{share:g} of each class"
+        division = f"{share:g} of each class"
     sizes = {split: part.size(task) for split, part in parts.items()}
     return dataclasses.replace(
         task,
         sizes=sizes,
         source=_source(task.source, parts),
-        revision=_revision(task.revision, how),
+        revision=_revision(task.revision, division),
         draws=tuple(for_tuning(draw, share) for draw in task.draws),
         split="val",
     )
@@ -147,6 +147,6 @@ def _labels(task: Task) -> Sequence[int]:
     return [label for _, label in task.source("train")]
 
 
-def _revision(revision: str, how: str) -> str:
+def _revision(revision: str, division: str) -> str:
     """Another one than the task's own, so that nothing that is kept of one is taken for the other."""
-    return hashlib.sha256(f"{revision} val {how} {SEED}".encode()).hexdigest()[:8] if revision else ""
+    return hashlib.sha256(f"{revision} val {division} {SEED}".encode()).hexdigest()[:8] if revision else ""

@@ -152,7 +152,7 @@ def _say_what(searches: list[Search], console: Console) -> None:
         console.print(said, highlight=False, markup=False)
     sizes = {base.task.name: base.task.sizes for search in searches for base in search.bases}
     shown = ", ".join(f"{name} {size['train']:,} + {size['test']:,}" for name, size in list(sizes.items())[:4])
-    more = f", and {len(sizes) - 4} more tasks" if len(sizes) > 4 else ""
+    more = f", and {numbered(len(sizes) - 4, 'more task')}" if len(sizes) > 4 else ""
     console.print(f"trained on and scored on training images alone: {shown}{more}", highlight=False, markup=False)
 
 

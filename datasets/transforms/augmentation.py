@@ -88,7 +88,7 @@ class _Erasing:
 
 @cache
 def transform_of(
-    how: Augmentation, interpolation: str, mean: Statistics, std: Statistics, size: int
+    augmentation: Augmentation, interpolation: str, mean: Statistics, std: Statistics, size: int
 ) -> Callable[[Image.Image], Tensor]:
     """Give what makes uint8, 3 x size x size, of an image; it draws from the global generators.
 
@@ -96,9 +96,9 @@ def transform_of(
     """
     from torchvision import transforms
 
-    erasing = [_Erasing(how.erasing, mean, std)] if how.erasing else []
-    if how.crop == "random_crop":
-        flip = transforms.RandomHorizontalFlip(how.flip)
+    erasing = [_Erasing(augmentation.erasing, mean, std)] if augmentation.erasing else []
+    if augmentation.crop == "random_crop":
+        flip = transforms.RandomHorizontalFlip(augmentation.flip)
         return transforms.Compose([transforms.RandomCrop(size), flip, transforms.PILToTensor(), *erasing])
     from timm.data.auto_augment import posterize
     from timm.data.transforms_factory import create_transform
@@ -109,14 +109,14 @@ def transform_of(
         separate=True,
         scale=SCALE,
         ratio=RATIO,
-        hflip=how.flip,
+        hflip=augmentation.flip,
         color_jitter=0.0,  # NOAH's 0.4 has no effect: timm leaves it out where RandAugment is on
-        auto_augment=how.rand_augment,
+        auto_augment=augmentation.rand_augment,
         interpolation=interpolation,
         mean=mean,
         normalize=False,
     )
-    for op in change.transforms[0].ops if how.rand_augment else ():
+    for op in change.transforms[0].ops if augmentation.rand_augment else ():
         if op.aug_fn is posterize:
             op.aug_fn = _posterize
     return transforms.Compose([crop, change, finish, *erasing])

@@ -88,13 +88,13 @@ class Preprocessing:
 
     def augmented(self, image: Image.Image, size: int) -> Tensor:
         """Give the image as it is trained on once, uint8, 3 x size x size; draws from the global generators."""
-        how, mean, std = self.augmentation, self.mean, self.std
-        if not (how and mean and std):
+        augmentation, mean, std = self.augmentation, self.mean, self.std
+        if not (augmentation and mean and std):
             raise ValueError(f"preprocessing {self.name!r} does not augment")
         colour = _coloured(image, self.decode, self.rendering)
-        if how.crop == "random_crop":
+        if augmentation.crop == "random_crop":
             colour = self._larger(colour, size * MARGIN[0] // MARGIN[1])
-        return transform_of(how, self.interpolation, mean, std, size)(colour)
+        return transform_of(augmentation, self.interpolation, mean, std, size)(colour)
 
     def _larger(self, image: Image.Image, side: int) -> Image.Image:
         width, height = image.size

@@ -235,11 +235,11 @@ def prepare(vit: Vit, classes: int, head: str, drop_path: float, dropout: float)
 
 
 @torch.no_grad()
-def _initialise(head: nn.Linear, how: str) -> None:
+def _initialise(head: nn.Linear, kind: str) -> None:
     """`linear`: PyTorch's default (PETL-ViT). `normal`: NOAH, DTL. `prior`: VPT, bias at a prior of 0.01."""
-    if how == "linear":
+    if kind == "linear":
         head.reset_parameters()
-    elif how == "normal":
+    elif kind == "normal":
         nn.init.trunc_normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
     else:
