@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.tables.classes import class_means
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
 from reports.tables.table import METRICS, Cell, Column, Table
@@ -98,11 +99,14 @@ def _outline(comparison: Comparison) -> Table:
     if len(parts) > 1:
         parts.insert(0, ("mean", [line.headline for line in lines]))
     columns = [Column("method", "method"), *(Column(name, name, "test accuracy (%)", accuracy) for name, _ in parts)]
+    by_class = class_means(comparison, lines)
+    columns += [column for column, _ in by_class]
     columns += [
         Column(name, METRICS[name].label, METRICS[name].block, METRICS[name])
         for name in ("trainable_without_head", peak)
     ]
     cells = [[Cell(word=line.label) for line in lines], *(filled for _, filled in parts)]
+    cells += [list(filled) for _, filled in by_class]
     cells += [[line.costs[name] for line in lines] for name in ("trainable_without_head", peak)]
     title = f"{comparison.suite}, backbone {comparison.network}, recipe {comparison.recipe}"
     return Table(title, "", tuple(columns), tuple(zip(*cells, strict=True)))

@@ -62,7 +62,7 @@ def _row(record: Record) -> dict[str, Any]:
     row["split"] = record.identity.changes.get("split", "test")
     row |= {
         key: getattr(record, key)
-        for key in ("group", "classes", "place", "status", "reason", "preprocessing", "understood")
+        for key in ("group", "classes", "class_names", "place", "status", "reason", "preprocessing", "understood")
     }
     row |= vars(record.score) | vars(record.cost) | vars(record.speedups)
     for prefix, values in (("recipe", record.recipe), ("method", record.method), ("where", vars(record.where))):

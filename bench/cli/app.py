@@ -88,6 +88,7 @@ def grid(
     launcher: options.Launcher = "local",
     slurm: options.Slurm = None,
     patience: options.Patience = 60.0,
+    budget: options.Budget = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: options.Version = False,
 ) -> None:
@@ -102,6 +103,7 @@ def grid(
         from bench.cli.grid import Launch
         from bench.cli.grid import grid as run_grid
         from bench.cli.speed_options import SpeedOptions
+        from bench.cost.budget import bytes_of
         from bench.grid.request import Request, device_of
         from bench.grid.slurm import slurm_options
         from bench.runner.artifacts import kinds_of
@@ -140,16 +142,20 @@ def grid(
     kept = Keep(kinds_of(keep), results.absolute())
     speed |= {"stale": stale, "patience_seconds": 60 * patience}
     settings = RunSettings(chosen_device, keep=kept, loader=loader, **speed)
+    limit = None if budget is None else bytes_of(budget)
     outcome = run_grid(request, results, settings, dry_run, force, console(), launch)
-    _finish(outcome, None if dry_run else results, out)
+    _finish(outcome, None if dry_run else results, out, request.suite, limit)
 
 
-def _finish(outcome: Outcome, results: Path | None, out: Path) -> None:
+def _finish(outcome: Outcome, results: Path | None, out: Path, suite: str, budget: int | None = None) -> None:
     """Write the tables of a grid, unless it was a dry run without `results`, and exit by what came of it."""
     if outcome.records and results is not None:
+        from bench.cli.own_images import close
         from reports import write_all
+        from results import load_all
 
         write_all(results, None, out, console(), outcome.records)
+        close(load_all(results, outcome.records)[0], results, suite, budget, console())
     if outcome.stopped:
         raise KeyboardInterrupt
     raise typer.Exit(1 if outcome.failed else 0)
@@ -246,7 +252,7 @@ def tune(
         methods=methods, suite=suite, tasks=tasks, backbone=backbone, recipe=str(path), seeds=str(seed), data=data
     )
     outcome = run_grid(tested.absolute(), results, settings, False, False, console(), launch)
-    _finish(outcome, results, out)
+    _finish(outcome, results, out, suite)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,10 @@ from bench.grid.workers import count_of, workers_of
 from bench.run import Run
 from bench.runner.stale import stale
 from bench.settings import RunSettings
+from datasets.base import Task
 from datasets.files.copies import check_call
+from datasets.files.image_tree import shown as printable
+from datasets.files.listing import Listings
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
@@ -38,6 +42,7 @@ from results import numbered
 
 __all__ = ["Launch", "grid", "log_to"]
 
+BALANCE = 2  # classes are balanced where none has more than so many times the images of another
 TOY = (
     "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
     "photographs are near chance; for results leave --backbone out (ViT-B/16 pre-trained on ImageNet-21k, a download), "
@@ -172,8 +177,31 @@ def _say_understood(runs: list[Run], console: Console) -> None:
     """How one's own folder was read, and that the embedded checkpoint says little about photographs."""
     for name, said in {run.task.name: run.task.understood for run in runs if run.task.viewed}.items():
         console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
+    for task in {run.task.name: run.task for run in runs if run.task.viewed}.values():
+        _say_unbalanced(task, console)
     if any(run.task.viewed and run.backbone.name == "demo" for run in runs):
         console.print(TOY, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_unbalanced(task: Task, console: Console) -> None:
+    """Warn where always the same answer would look like a good method."""
+    assert isinstance(task.source, Listings)
+    counts, scored = (Counter(task.source(split).labels) for split in ("train", "test"))
+    (most, count), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    if count <= BALANCE * few:
+        return
+    names = [printable(name) for name in task.names]
+    parts = count / counts.total(), few / counts.total(), scored[most] / scored.total()
+    shares = [f"{100 * part:.1f} %" for part in parts]
+    console.print(
+        f"{task.name}: the classes are unbalanced: of the training images {names[most]} has "
+        f"{shares[0]} and {names[least]} {shares[1]}, and who always answers "
+        f"{names[most]} is right on {shares[2]} of the test images; look at the accuracy as a "
+        "mean of classes",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _check_weights(runs: list[Run]) -> None:

@@ -160,6 +160,10 @@ Keep = Annotated[
         "learned, for [b]predict[/b]; several with commas.",
     ),
 ]
+Budget = Annotated[
+    str | None,
+    _option(WHERE, "--budget", metavar="12GiB", help="Of a card's memory: say which method within it is the best."),
+]
 
 Workers = Annotated[
     int | None, _option(START, help="Runs at once, each in a process of its own; a GPU each where there are GPUs.")

@@ -27,12 +27,13 @@ MOST_LABELS = 6  # of one method; with more settings, only some of them are labe
 
 @dataclass(frozen=True)
 class Point:
-    """A method in the units that the axes show; `spread` is 0 where there is a single seed."""
+    """A method in the units of the axes; `spread` and `cost_spread` are half of its error bars, 0 without any."""
 
     label: str
     cost: float
     score: float
     spread: float = 0.0
+    cost_spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def _draw(axes: Axes, panel: Panel) -> None:
     best = _best(panel.points)
     for point in panel.points:
         halo = {} if point.label in best else {"path_effects": HALO}
-        drawn = draw_method(axes, point.label, point.cost, point.score, spread=point.spread)
+        drawn = draw_method(
+            axes, point.label, point.cost, point.score, spread=point.spread, xerr=point.cost_spread or None
+        )
         for artist in drawn.get_children():
             artist.set(gid=point_id(point.label), **halo)
         drawn.lines[0].set_gid(dot_id(point.label))
@@ -117,7 +120,8 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
     labels = _named(points)
     own = [point for point in points if point.label in labels]
     best = _best(points)
-    bars = [([point.cost] * 2, [point.score - point.spread, point.score + point.spread]) for point in points]
+    upright = [([p.cost] * 2, [p.score - p.spread, p.score + p.spread]) for p in points if p.spread]
+    lying = [([p.cost - p.cost_spread, p.cost + p.cost_spread], [p.score] * 2) for p in points if p.cost_spread]
     name_points(
         axes,
         [(point.cost, point.score) for point in own],
@@ -125,7 +129,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
         others=[(point.cost, point.score) for point in points if point.label not in labels],
         widths=[MARKER] * len(points),
         fontweight=["bold" if point.label in best else "normal" for point in own],
-        lines=[_frontier(axes, points), *(bar for bar, point in zip(bars, points, strict=True) if point.spread)],
+        lines=[_frontier(axes, points), *upright, *lying],
     )
 
 

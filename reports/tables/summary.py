@@ -265,7 +265,18 @@ def _cost(runs: pd.DataFrame, name: str) -> Cell:
     for task, value in zip(runs["task"], runs[name], strict=True):
         if (number := _float(value)) is not None:
             by_task.setdefault(task, []).append(number)
-    return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
+    value = plain_mean(plain_mean(known) for known in by_task.values())
+    return Cell(value, estimate=_over_seeds(runs, name) if name in MEASURED and value is not None else None)
+
+
+def _over_seeds(runs: pd.DataFrame, name: str) -> Estimate | None:
+    """Of a measured cost; None where the seeds do not have the same tasks."""
+    seeds = [dict(zip(part["task"], part[name], strict=True)) for _, part in runs.groupby("seed", sort=False)]
+    if len({frozenset(known) for known in seeds}) != 1:
+        return None
+    means = [plain_mean(_float(value) for value in known.values()) for known in seeds]
+    whole = [mean for mean in means if mean is not None]
+    return of_seeds(whole) if len(whole) == len(means) else None
 
 
 def _float(value: Any) -> float | None:

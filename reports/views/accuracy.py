@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.tables.captions import conditions, failures
+from reports.tables.classes import class_means
 from reports.tables.comparison import Comparison, comparisons, tasks_by_group
 from reports.tables.ours import AVERAGES, Filled, about, named
 from reports.tables.summary import Summary, summaries
@@ -46,7 +47,13 @@ def _table(comparison: Comparison) -> Table:
 def filled(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
     """Return all columns of some lines of a comparison."""
     groups = tasks_by_group(comparison.runs)
-    return [named(lines), *_means(groups, lines), *about(comparison, lines), *_tasks(groups, lines)]
+    return [
+        named(lines),
+        *_means(groups, lines),
+        *class_means(comparison, lines),
+        *about(comparison, lines),
+        *_tasks(groups, lines),
+    ]
 
 
 def _means(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ NOTHING = (
     "a trade-off takes two methods with an average and a cost; the numbers of one stand in the table of accuracies"
 )
 LEGEND = "Last epoch; costs are means over the tasks that are there."
-BARS = " Bars: standard deviation over seeds."
+BARS = " Bars: 95 % interval of the mean over seeds (Student)."
 BEST = " Names in bold are on the frontier: nothing cheaper is as good."
 
 
@@ -42,7 +43,7 @@ def figure(name: str, comparison: Comparison, lines: Sequence[Summary], other: s
     if not panels:
         return None
     absent = [line.label for line in lines if line not in complete]
-    bars = any(point.spread for points in panels.values() for point in points)
+    bars = any(point.spread or point.cost_spread for points in panels.values() for point in points)
     caption = f"{conditions(comparison)} {legend}{BARS * bars}{BEST}" + (
         f" Without an average, not shown: {', '.join(absent)}." * bool(absent)
     )
@@ -75,11 +76,19 @@ def _settings(line: Summary) -> str:
 def _points(lines: Sequence[Summary], cost: str) -> list[Point]:
     """The lines that have the cost; one of zero has no place on a logarithmic axis."""
     return [
-        Point(line.label, value * METRICS[cost].scale, _percent(line.headline.value), _percent(line.headline.spread))
+        Point(
+            line.label,
+            value * METRICS[cost].scale,
+            METRICS["test_accuracy"].scale * (line.headline.value or 0.0),
+            METRICS["test_accuracy"].scale * _reach(line.headline),
+            METRICS[cost].scale * _reach(line.costs[cost]),
+        )
         for line in lines
         if (value := line.costs[cost].value)
     ]
 
 
-def _percent(share: float | None) -> float:
-    return METRICS["test_accuracy"].scale * (share or 0.0)
+def _reach(cell: Cell) -> float:
+    """Half of the interval over seeds; 0 for one seed, since the test images are the same for all methods."""
+    estimate = cell.estimate
+    return (estimate.high - estimate.low) / 2 if estimate is not None and math.isfinite(estimate.freedom) else 0.0

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import results
 from bench.cli.data import app
 from bench.cli.grid import grid
+from bench.cli.own_images import close
 from bench.data.splits import load_split
 from bench.errors import WrongCall
 from bench.grid.request import Request, runs_of
@@ -136,3 +137,45 @@ def test_data_check_says_what_was_understood(tmp_path: Path) -> None:
     (row,) = json.loads(done.stdout)["tasks"]
     (said,) = [finding["message"] for finding in row["findings"] if finding["kind"] == "layout"]
     assert said.startswith("2 classes (cat, dog), 8 + 2 images")
+
+
+def test_unbalanced_classes_are_said(tmp_path: Path) -> None:
+    parts = folder(tmp_path / "parts", "train", "test", each=10)
+    assert "unbalanced" not in do(str(parts), tmp_path / "even")[0]
+    for split in ("train", "test"):
+        for number in range(1, 10):
+            (parts / split / "dog" / f"{number}.png").unlink()
+    said, (record,) = do(str(parts), tmp_path / "r")
+    assert (
+        "parts: the classes are unbalanced: of the training images cat has 90.9 % and dog 9.1 %, and who always" in said
+    )
+    assert "answers cat is right on 90.9 % of the test images" in said
+    assert record.score.mean_class_accuracy is not None
+
+
+def test_a_grid_of_own_images_ends_with_confusions_and_how_to_predict(tmp_path: Path) -> None:
+    pets = f"folder:{folder(tmp_path / 'pets', each=10)}"
+    _, (record,) = do(pets.removeprefix("folder:"), tmp_path / "r")
+
+    def closing(*records: Record, budget: int | None = None, suite: str = pets) -> str:
+        said = io.StringIO()
+        close(records, tmp_path / "r", suite, budget, Console(file=said, width=200))
+        return said.getvalue()
+
+    record, better = (
+        dataclasses.replace(record, score=dataclasses.replace(record.score, test_accuracy=value)) for value in (0.5, 1)
+    )
+    large = dataclasses.replace(
+        better,
+        identity=dataclasses.replace(record.identity, method="full"),
+        cost=dataclasses.replace(record.cost, planned_peak_bytes=2**34),
+    )
+    said = closing(record, large)
+    assert "The best method is full: 100.0 % of the test images are right" in said
+    assert "cat" in said
+    assert f"--methods full --suite {pets} " in said
+    assert "--keep weights\nand then: python bench.py predict " in said
+    assert "The best method within 12 GiB is linear" in closing(record, large, budget=12 * 2**30)
+    assert "No method that has finished every task fits within 0.5 GiB; the smallest" in closing(record, budget=2**29)
+    assert closing(record, suite="demo") == ""
+    assert "The best method within 12 GiB" in closing(record, suite="demo", budget=12 * 2**30)

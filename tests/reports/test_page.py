@@ -85,7 +85,7 @@ def test_it_is_written_for_people(written: Path, runs: pd.DataFrame) -> None:
         page.heading("ranks-a-b-table", {"a": "A", "a-b": "A, recipe b"})
         == "Ranks over tasks on A, recipe b, in numbers"
     )
-    assert "bars: standard deviation over seeds" in text.lower()
+    assert "bars: 95 % interval of the mean over seeds" in text.lower()
 
 
 def test_a_trade_off_of_one_method_is_a_sentence(make, tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""How far a method is as sure as it is right: reliability diagrams, calibration errors and likelihoods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from reports.figures.style import WIDE, look, panels, shown
+from reports.tables.captions import conditions
+from reports.tables.comparison import Comparison, comparisons, present
+from reports.tables.ours import named
+from reports.tables.summary import Summary, plain_mean, summaries
+from reports.tables.table import METRICS, Cell, Column, Figure, Table
+
+__all__ = ["NOTHING", "report"]
+
+NOTHING = "calibration is known of runs since records hold it"
+MOST, COLUMNS = 12, 4  # panels
+SCORES = (
+    "mean_class_accuracy", "top5_accuracy", "negative_log_likelihood", "calibration_error", "temperature",
+    "calibrated_error",
+)  # fmt: skip
+LEGEND = (
+    "Test images of the last epoch, in 15 bins by the probability of their answer; a bar is the share of right answers "
+    "in a bin, darker where there are more images; on the line method and truth agree, below it a method is too sure. "
+    "The images of all tasks and seeds are together; the expected calibration error is the mean over tasks of the "
+    "distance from the line, weighted by images. "
+)
+TABLE = (
+    "Means over tasks and seeds, of the last epoch on the test images; empty where a task has no such score: top-5 "
+    "accuracy with ten classes or fewer, a temperature without validation images beside the training images "
+    "(docs/scores.md)."
+)
+
+
+def report(runs: pd.DataFrame) -> list[Figure | Table]:
+    """A figure and a table for each suite, backbone and recipe."""
+    return [item for comparison in comparisons(runs) for item in _items(comparison)]
+
+
+def _items(comparison: Comparison) -> list[Figure | Table]:
+    lines = [line for line in summaries(comparison) if _bins(line.runs) is not None]
+    if not lines:
+        return []
+    ranked = sorted(lines, key=lambda line: -(line.headline.value or 0.0))[:MOST]
+    shown_lines = [line for line in lines if line in ranked]
+    left = f"The {MOST} most accurate of {len(lines)} methods are shown. " if len(lines) > MOST else ""
+    name, said = f"calibration-{comparison.name}", conditions(comparison)
+    columns = [
+        named(lines),
+        *((Column(key, METRICS[key].label, "", METRICS[key]), _cells(lines, key)) for key in SCORES),
+    ]
+    known = [filled for filled in columns if any(cell != Cell() for cell in filled[1])]
+    rows = tuple(zip(*(cells for _, cells in known), strict=True))
+    return [
+        Figure(name, f"{said} {LEGEND}{left}".rstrip(), _draw(shown_lines)),
+        Table(f"{name}-table", f"{said} {TABLE}", tuple(column for column, _ in known), rows),
+    ]
+
+
+def _cells(lines: Sequence[Summary], key: str) -> list[Cell]:
+    return [Cell(_mean(line.runs, key)) for line in lines]
+
+
+def _mean(runs: pd.DataFrame, key: str) -> float | None:
+    """The mean over tasks of the means over seeds; None where a run lacks the score."""
+    if key not in runs:
+        return None
+    tasks = [part.tolist() for _, part in runs[key].groupby(runs["task"], sort=False)]
+    return plain_mean(plain_mean(float(v) if present(v) else None for v in values) for values in tasks)
+
+
+def _bins(runs: pd.DataFrame) -> np.ndarray | None:
+    """Images, sums of confidences and right answers of each bin (15×3), of all runs together."""
+    known = [np.array(bins) for bins in runs.get("calibration_bins", ()) if isinstance(bins, list) and bins]
+    return np.sum(known, axis=0) if known else None
+
+
+def _draw(lines: Sequence[Summary]) -> Drawing:
+    columns = min(COLUMNS, len(lines))
+    rows = math.ceil(len(lines) / columns)
+    width = WIDE * columns / COLUMNS if columns > 1 else 3.0
+    with panels(rows, columns, width, rows * 1.95 + 0.25, sharex=True, sharey=True) as (drawing, table):
+        places = [axes for row in table for axes in row]
+        for axes, line in zip(places, lines, strict=False):
+            _panel(axes, line)
+        for axes in places[len(lines) :]:
+            axes.set_axis_off()
+        for row in table:
+            row[0].set_ylabel("accuracy")
+        for axes in places[max(0, len(lines) - columns) : len(lines)]:
+            axes.set_xlabel("confidence")
+            axes.tick_params(axis="x", labelbottom=True)
+    return drawing
+
+
+def _panel(axes: Axes, line: Summary) -> None:
+    bins = _bins(line.runs)
+    assert bins is not None
+    images, _, right = bins.T
+    filled = images > 0
+    edges = np.linspace(0, 1, len(bins) + 1)
+    heights = np.divide(right, images, out=np.zeros(len(bins)), where=filled)
+    strength = 0.25 + 0.75 * images / images.max()
+    for left, height, alpha in zip(edges[:-1][filled], heights[filled], strength[filled], strict=True):
+        axes.bar(left, height, 1 / len(bins), align="edge", color=look(line.label).line, alpha=alpha, edgecolor="black",
+                 linewidth=0.3)  # fmt: skip
+    axes.plot([0, 1], [0, 1], color="0.55", linestyle=(0, (3, 2)), linewidth=1.0)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")
+    error = _mean(line.runs, "calibration_error")
+    said = "" if error is None else f"\nerror {METRICS['calibration_error'].scale * error:.1f} %"
+    axes.set_title(f"{shown(line.label)}{said}")
