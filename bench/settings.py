@@ -71,5 +71,6 @@ class RunSettings:
     stale: Literal["redo", "keep"] = (
         "redo"  # what is done about a record of other settings or code (bench/runner/stale.py)
     )
+    log: Literal["off", "tensorboard", "trackio", "wandb"] = "off"  # where runs are watched (bench/runner/tracker.py)
     patience_seconds: float = 3600.0  # that a worker process may say nothing; then it counts as hung
     early_stop: EarlyStop | None = None  # asked after each evaluation before the last

@@ -140,6 +140,7 @@ class Where:
     versions: dict[str, str] = field(default_factory=dict)
     folder: str | None = None  # of one's own images
     weights: str | None = None  # the weight file, where the user named one
+    log: str | None = None  # of a tracker: a folder below the results, an address, or its project and name of the run
 
 
 @closed

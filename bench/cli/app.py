@@ -89,6 +89,7 @@ def grid(
     slurm: options.Slurm = None,
     patience: options.Patience = 60.0,
     budget: options.Budget = None,
+    log: options.Log = "off",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: options.Version = False,
 ) -> None:
@@ -107,6 +108,7 @@ def grid(
         from bench.grid.request import Request, device_of
         from bench.grid.slurm import slurm_options
         from bench.runner.artifacts import kinds_of
+        from bench.runner.tracker import check_tracker
         from bench.settings import Keep, LoaderSettings, RunSettings
 
     if not dry_run:
@@ -140,7 +142,8 @@ def grid(
     chosen_device = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
     speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)
     kept = Keep(kinds_of(keep), results.absolute())
-    speed |= {"stale": stale, "patience_seconds": 60 * patience}
+    check_tracker(log)
+    speed |= {"log": log, "stale": stale, "patience_seconds": 60 * patience}
     settings = RunSettings(chosen_device, keep=kept, loader=loader, **speed)
     limit = None if budget is None else bytes_of(budget)
     outcome = run_grid(request, results, settings, dry_run, force, console(), launch)

@@ -160,6 +160,10 @@ Keep = Annotated[
         "learned, for [b]predict[/b]; several with commas.",
     ),
 ]
+Log = Annotated[
+    Literal["off", "tensorboard", "trackio", "wandb"],
+    _option(WHERE, "--log", help="Write loss, accuracy and memory of every epoch to a tracker that is installed."),
+]
 Budget = Annotated[
     str | None,
     _option(WHERE, "--budget", metavar="12GiB", help="Of a card's memory: say which method within it is the best."),

@@ -15,6 +15,7 @@ import results
 from bench.run import Run
 from bench.runner.execute import Pruned, execute
 from bench.runner.stale import lacking, stale
+from bench.runner.tracker import tracked
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results.claims import Claim, Claims, claim_path
@@ -116,7 +117,8 @@ def _claimed(
             return Event("spent")
         tries.begin(name)
         tell(Event("begun"))
-        record = execute(run, settings, tell)
+        with tracked(run, root, settings.log, tell) as (watch, finish):
+            record = finish(execute(run, settings, watch))
         kept = claim.ours()  # else this process stood still for so long that another began the run again
         if kept:
             _save(run, record, path, root)
