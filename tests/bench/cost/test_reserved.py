@@ -13,7 +13,6 @@ from bench.cost.caching_allocator import MIB, CachingAllocator, OutOfDeviceMemor
 from bench.cost.case import Case
 from bench.cost.live_memory import Allocation, Meter, Peak
 from bench.cost.plan import plan
-from bench.cost.record import planned
 from bench.cost.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
 from methods import METHODS
 from methods.backbones.registry import find
@@ -34,11 +33,11 @@ def peak_of(asked: Case) -> Peak:
 
 @pytest.mark.parametrize("spec", METHODS)
 def test_every_method_reserves_its_peak_and_workspaces_in_whole_segments(spec: str) -> None:
-    figures = planned(case(spec))
-    assert figures.planned_reserved_bytes % (2 * MIB) == 0
-    assert figures.planned_reserved_bytes >= figures.planned_peak_bytes + LARGEST_WORKSPACE
-    smaller = planned(case(spec), workspace=8 * MIB).planned_reserved_bytes
-    assert smaller < figures.planned_reserved_bytes
+    peak = peak_of(case(spec))
+    reserved = allocator_peaks(peak).reserved
+    assert reserved % (2 * MIB) == 0
+    assert reserved >= peak.total + LARGEST_WORKSPACE
+    assert allocator_peaks(peak, workspace=8 * MIB).reserved < reserved
 
 
 @pytest.mark.parametrize("spec", ["full", "lora", "linear", "dtl", "synqt"])

@@ -26,14 +26,15 @@ from bench.settings import CacheLimits, RunSettings
 from datasets import Task
 from datasets.base import Split
 from datasets.transforms.preprocessing import PRESETS
-from methods import Entangled
+from methods import METHODS, Entangled
 from methods.vqt import Queried
 from results import Cost, Record, Speedups, load, save
 from tests.bench.tiny import CLASSES, examples, run
-from tests.methods.small import SPECS, network_of
+from tests.methods.small import network_of
 
 CPU = torch.device("cpu")
 OFF, ON = RunSettings(CPU, cache_features="off"), RunSettings(CPU, cache_features="on")
+DEEPER = ["lora:layer=3", "partial:blocks=3", "dtl:start=3:kernel=4"]  # which read other states than by default
 STAGED = ["vqt:keep=0.5", "head2toe:size=24:fraction=0.25"]
 
 
@@ -65,7 +66,7 @@ def lasting(spec: str, **recipe: Any) -> Run:
 def test_every_method_scores_the_same_to_the_last_digit(attention: str) -> None:
     """One store serves all of them, so that most read what another one left."""
     store_for(RunSettings(CPU)).clear()
-    for spec in [*SPECS, *STAGED] if attention == "fused" else ["vqt", "synqt", "lst", *STAGED]:
+    for spec in [*METHODS, *DEEPER, *STAGED] if attention == "fused" else ["vqt", "synqt", "lst", *STAGED]:
         plain, cached = (
             execute(asked(spec, attention=attention), how) for how in (OFF, RunSettings(CPU, cache_features="on"))
         )

@@ -25,6 +25,8 @@ from datasets.base import Example
 from methods.recipe import resolve
 from methods.spec import parse
 from results import load
+from tests.bench.called import Done
+from tests.bench.called import called as call
 from tests.tree import ROOT
 
 GRID = "learning_rate=1e-3/1e-2/1e-1,weight_decay=0/1e-3"
@@ -35,8 +37,8 @@ def command(root: Path, *words: str) -> list[str]:
     return [sys.executable, str(ROOT / "bench.py"), *words, "--results", str(root), "--device", "cpu"]
 
 
-def called(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(root, *words), capture_output=True, text=True, cwd=ROOT)
+def called(root: Path, *words: str) -> Done:
+    return call(*words, "--results", str(root), "--device", "cpu")
 
 
 def study_of(root: Path, name: str = "demo") -> dict[str, tuple[str, float | None]]:
