@@ -32,6 +32,8 @@ INCH = 130  # pixels of the page in an inch of a figure, whose type is small
 FIRST = ("accuracy", "vtab", "fgvc", "few_shot", "domain", "tradeoff", "leaderboard")  # what most readers come for
 TITLES = {  # of reports whose name says too little
     "ablation_synqt": "Ablation of SynQT",
+    "calibration": "How sure methods are, and how right",
+    "confusion": "Which classes are taken for which",
     "cost": "Cost of a training step",
     "convergence": "Training",
     "domain": "Domain generalisation",
@@ -43,6 +45,7 @@ TITLES = {  # of reports whose name says too little
     "lora_position": "The one block that LoRA tunes",
     "memory_ladder": "What the peak of memory is made of",
     "memory_published": "Memory beside published numbers",
+    "per_class": "Accuracy by class",
     "ranks": "Ranks over tasks",
     "speed": "Speed with kept features",
     "tradeoff": "Accuracy against memory and parameters",
