@@ -1,7 +1,7 @@
 """The one error that a user's words can cause; importing it costs nothing."""
 
-__all__ = ["WrongCall"]
+__all__ = ["UsageError"]
 
 
-class WrongCall(Exception):
+class UsageError(Exception):
     """The call cannot be carried out; the message is one sentence that says what to do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 import datasets
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from datasets.base import Suite
 from methods.spec import closest
 
@@ -13,16 +13,16 @@ __all__ = ["check", "suite_of"]
 
 
 def check(kind: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise WrongCall for the first name that is not known."""
+    """Raise UsageError for the first name that is not known."""
     for name in names:
         if name not in known:
-            raise WrongCall(f"no {kind} {name!r}; {closest(name, known)}")
+            raise UsageError(f"no {kind} {name!r}; {closest(name, known)}")
 
 
 def suite_of(text: str) -> Suite:
-    """The suite of that name, with the options behind it. Raises WrongCall."""
+    """The suite of that name, with the options behind it. Raises UsageError."""
     check("suite", [text.partition(":")[0]], datasets.SUITES)
     try:
         return datasets.suite(text)
     except ValueError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error

@@ -22,7 +22,7 @@ from pathlib import Path
 from shutil import rmtree
 from urllib.parse import urlsplit
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 
 __all__ = ["degrade_output", "importing", "settle"]
 
@@ -47,13 +47,13 @@ PLAIN = str.maketrans(
 def settle(results: Path | None = None) -> None:
     """Prepare this process; caches without a home go below `results`. Nothing that is in order is changed.
 
-    Raises WrongCall for a mirror that the library of the hub would not even be imported with.
+    Raises UsageError for a mirror that the library of the hub would not even be imported with.
     """
     try:
         urlsplit(os.environ.get("HF_ENDPOINT", "")).port  # noqa: B018 - a property that raises
     except ValueError as error:
         mirror = os.environ["HF_ENDPOINT"]
-        raise WrongCall(f"HF_ENDPOINT={mirror!r} is no address; write https://HOST, or unset it") from error
+        raise UsageError(f"HF_ENDPOINT={mirror!r} is no address; write https://HOST, or unset it") from error
     _name_the_user()
     if not _has_home():
         _move_caches(results)

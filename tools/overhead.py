@@ -15,7 +15,7 @@ from rich.console import Console
 from torch.nn import functional
 
 from bench.data.batches import Normaliser, on_device
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, device_of, grid_of
 from bench.run import Run
 from bench.runner.execute import execute
@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         device = device_of(options.device)
-    except WrongCall as error:
+    except UsageError as error:
         sys.exit(f"error: {error}")
     run = grid_of(Request(methods=options.method, tasks="digits", epochs=options.epochs))[0]
     execute(grid_of(Request(methods=options.method, tasks="digits", epochs=1))[0], RunSettings(device))  # warm-up

@@ -360,7 +360,7 @@ def report(
 
     A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
     """
-    from bench.errors import WrongCall
+    from bench.errors import UsageError
     from reports import COST_REPORTS, PUBLISHED, REPORTS, pick, write_all, write_published
 
     check_folder(out, "--out")
@@ -371,7 +371,7 @@ def report(
     picked = pick(names)
     if published:
         if without := [name for name in picked if names and name not in PUBLISHED]:
-            raise WrongCall(f"no published tables of {', '.join(without)}; --published knows {', '.join(PUBLISHED)}")
+            raise UsageError(f"no published tables of {', '.join(without)}; --published knows {', '.join(PUBLISHED)}")
         write_published(names and picked, out, console())
         return
     wanted = [name for name in picked if name in COST_REPORTS]
@@ -402,7 +402,7 @@ def predict(
 ) -> None:
     """The most likely classes of images, by the network of a run whose weights were kept."""
     from bench.cli.predict import document, predict, show
-    from bench.errors import WrongCall
+    from bench.errors import UsageError
 
     answer = predict(record, images, top, backbone, device)
     if json_:
@@ -410,7 +410,7 @@ def predict(
     else:
         show(answer, console())
     if answer.failed:
-        raise WrongCall("; ".join(answer.failed.values()))
+        raise UsageError("; ".join(answer.failed.values()))
 
 
 @app.command()

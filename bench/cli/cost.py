@@ -23,7 +23,7 @@ from bench.cost.case import Case
 from bench.cost.cuda_rules import Rules
 from bench.cost.explain import largest_blocks, show_blocks
 from bench.cost.record import cost_of
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import device_of
 from bench.names import check
 from bench.runner.stale import current
@@ -71,7 +71,7 @@ class Answer:
 
 
 def cases_of(request: CostRequest) -> list[Case]:
-    """One for each method; raises WrongCall."""
+    """One for each method; raises UsageError."""
     _check("--batch-size", request.batch_size, LARGEST)
     _check("--classes", request.classes, LARGEST)
     for field, value in (("optimizer", request.optimizer), ("autograd", request.autograd)):
@@ -87,7 +87,7 @@ def cases_of(request: CostRequest) -> list[Case]:
         for case in cases:
             _try(case)
     except (ValueError, WeightsError) as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     return cases
 
 
@@ -98,7 +98,7 @@ def _recipe(request: CostRequest) -> Recipe:
 
 def _check(option: str, value: int, largest: int) -> None:
     if not 1 <= value <= largest:
-        raise WrongCall(f"{option} {value} cannot be planned; give a whole number from 1 to {largest}")
+        raise UsageError(f"{option} {value} cannot be planned; give a whole number from 1 to {largest}")
 
 
 def _try(case: Case) -> None:
@@ -112,7 +112,7 @@ def _try(case: Case) -> None:
 def cost(
     request: CostRequest, device: str, planned: bool, explain: bool, budget: str | None, root: Path, console: Console
 ) -> Answer:
-    """Plan, and measure where there is a device for it; raises WrongCall before any work."""
+    """Plan, and measure where there is a device for it; raises UsageError before any work."""
     cases = cases_of(request)
     chosen_device = _device(device, planned)
     check_folder(root)
@@ -175,7 +175,7 @@ def _check_weights(cases: Sequence[Case], budget: int, text: str) -> None:
             continue
     if smallest is not None and needed(smallest) > budget:
         weights, margin = smallest / 2**20, (needed(smallest) - smallest) / 2**20
-        raise WrongCall(
+        raise UsageError(
             f"--budget {text} is below what the weights take: {weights:.0f} MiB and a margin of {margin:.0f} MiB for "
             "the CUDA context and workspaces; give more, or take a smaller --backbone"
         )

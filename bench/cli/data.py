@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.cli.guard import console, guarded
 from bench.cli.options import ROOT, Data, Json
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from results import numbered
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def _inspect(suite_name: str, data: Path, screen: Console) -> list[Checked]:
     try:
         looks = look_for(suite, suite.tasks, data)
     except ValueError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     if not looks:
-        raise WrongCall(f"suite {suite.name} alone has no tasks: {suite.title}")
+        raise UsageError(f"suite {suite.name} alone has no tasks: {suite.title}")
     if suite.look is not None and not any(look.folder for _, look in looks):
         where = "name another folder with --data" + (
             ", or: python bench.py data fetch vtab" if suite.name == "vtab" else ""

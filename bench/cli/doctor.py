@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench.cli.guard import check_folder
 from bench.cli.options import ROOT
-from bench.errors import WrongCall
+from bench.errors import UsageError
 
 __all__ = ["Check", "document", "examine", "healthy", "show"]
 
@@ -128,7 +128,7 @@ def _devices() -> Iterator[Check]:
 def _folder(what: str, folder: Path, option: str) -> Check:
     try:
         check_folder(folder, option)
-    except WrongCall as error:
+    except UsageError as error:
         return Check(what, "problem", str(error))
     return Check(what, "ok", f"{folder} can be written")
 

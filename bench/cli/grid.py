@@ -21,7 +21,7 @@ from bench.cost.budget import say, say_gainless
 from bench.cost.case import Case
 from bench.data.batches import statistics_of
 from bench.data.splits import check_files
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
 from bench.grid.progress import Screen
@@ -72,7 +72,7 @@ def grid(
     console: Console,
     launch: Launch = Launch(),
 ) -> Outcome:
-    """Do the grid that is asked for, or only say what it would do. Raises WrongCall before any work starts."""
+    """Do the grid that is asked for, or only say what it would do. Raises UsageError before any work starts."""
     settings = dataclasses.replace(settings, features_since=time.time()) if force else settings
     log_to(console)
     count = count_of(settings.device, launch.workers)
@@ -209,7 +209,7 @@ def _check_weights(runs: list[Run]) -> None:
     try:
         runs[0].backbone.load()
     except WeightsError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     logging.getLogger("methods.backbones.weights").setLevel(logging.WARNING)  # said once is enough
 
 
@@ -241,7 +241,7 @@ def _check_files(request: Request, runs: list[Run], settings: RunSettings) -> No
     try:
         check_files({id(run.task): run.task for run in runs}.values(), settings.loader, check)
     except ValueError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def log_to(console: Console) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 import typer
 from rich.console import Console
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.surroundings import settle
 
 __all__ = ["check_folder", "check_place", "console", "guarded"]
@@ -30,7 +30,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*arguments, **options)
         except KeyboardInterrupt:
             _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
-        except WrongCall as error:
+        except UsageError as error:
             _stop(str(error), 2)
         except Exception as error:
             if isinstance(error, typer.Exit) or "--debug" in sys.argv:
@@ -49,19 +49,19 @@ def check_place(context: typer.Context) -> None:
     for name in context.params:
         source = context.get_parameter_source(name)
         if name != "debug" and source is not None and source.name == "COMMANDLINE":
-            raise WrongCall(
+            raise UsageError(
                 f"--{name.strip('_').replace('_', '-')} must stand behind {context.invoked_subcommand}, not before it"
             )
 
 
 def check_folder(folder: Path, option: str = "--results") -> None:
-    """Try to write below a folder before any work; raise WrongCall that names the `option` which chooses it."""
+    """Try to write below a folder before any work; raise UsageError that names the `option` which chooses it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise WrongCall(f"cannot write to {folder}: {error.strerror}; choose another folder with {option}") from error
+        raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another folder with {option}") from error
 
 
 def console(stderr: bool = False) -> Console:
@@ -86,7 +86,7 @@ def _expanded(value: Any) -> Any:
     try:
         return value.expanduser()
     except RuntimeError as error:
-        raise WrongCall(f"there is no home for {value}; write the path without ~") from error
+        raise UsageError(f"there is no home for {value}; write the path without ~") from error
 
 
 def _stop(message: str, code: int) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.method_texts import METHODS, MethodText, SettingText, method_texts
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from results.text import numbered
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, ...]] = {  # and the headings behind the name
 def catalogue(name: str | None, reports: Mapping[str, str], word: str | None = None) -> list[RenderableType]:
     """The tables of a kind, of one name, or of everything; of backbones with `word` in their names, where it is given.
 
-    Raises WrongCall where nothing is named so.
+    Raises UsageError where nothing is named so.
     """
     shown: list[RenderableType] = []
     for kind, rows in _found(name, reports, word).items():
@@ -62,7 +62,7 @@ def catalogue(name: str | None, reports: Mapping[str, str], word: str | None = N
 
 
 def document(name: str | None, reports: Mapping[str, str], word: str | None = None) -> str:
-    """The same as one JSON document: for each kind a list of objects, by name and heading. Raises WrongCall."""
+    """The same as one JSON document: for each kind a list of objects, by name and heading. Raises UsageError."""
     return json.dumps(_found(name, reports, word), indent=1, ensure_ascii=False)
 
 
@@ -86,7 +86,7 @@ def _named(name: str, reports: Mapping[str, str]) -> dict[str, list[Row]]:
     from methods.spec import guess
 
     known = [*KINDS, *(row["name"] for every in rows.values() for row in every)]
-    raise WrongCall(f"nothing is named {name!r}; {guess(name, known)}see: python bench.py list")
+    raise UsageError(f"nothing is named {name!r}; {guess(name, known)}see: python bench.py list")
 
 
 def _rows(kind: str, reports: Mapping[str, str]) -> list[Row]:
@@ -202,9 +202,9 @@ def _searched(kind: str | None, word: str) -> list[Row]:
     from methods.backbones.registry import search
 
     if kind != "backbones":
-        raise WrongCall(f"{word!r} can be looked for among backbones alone; write: list backbones {word}")
+        raise UsageError(f"{word!r} can be looked for among backbones alone; write: list backbones {word}")
     if not (rows := search(word)):
-        raise WrongCall(f"no backbone has {word!r} in its name; see: python bench.py list backbones")
+        raise UsageError(f"no backbone has {word!r} in its name; see: python bench.py list backbones")
     return [dict(zip(("name", *KINDS["backbones"]), row, strict=True)) for row in rows]
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.data.batches import Normaliser, statistics_of
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import OVERRIDES, device_of
 from bench.runner.restore import Rebuilt, rebuild
 from bench.train.step import autocast
@@ -52,15 +52,15 @@ class Answer:
 
 
 def predict(path: Path, images: Sequence[Path], top: int, backbone: str | None, device: str) -> Answer:
-    """Make the network of the record at `path` again and show it the images that can be read. Raises WrongCall."""
+    """Make the network of the record at `path` again and show it the images that can be read. Raises UsageError."""
     chosen_device = device_of(device)
     record = _read(path)
     try:
         arrays = load_kept(root_of(path), record, "weights")
     except NotKept as error:
-        raise WrongCall(f"{error}; make them with {command(record, root_of(path))}") from error
+        raise UsageError(f"{error}; make them with {command(record, root_of(path))}") from error
     except Damaged as error:
-        raise WrongCall(f"{error}; make it again with {command(record, root_of(path))} --force") from error
+        raise UsageError(f"{error}; make it again with {command(record, root_of(path))} --force") from error
     rebuilt = rebuild(record, arrays, backbone)
     rendering = record.preprocessing.get("rendering", "stored")
     guesses: dict[str, list[Guess]] = {}
@@ -164,9 +164,9 @@ def _read(path: Path) -> Record:
     try:
         return load(path)
     except OSError as error:
-        raise WrongCall(f"{path}: {error.strerror}; give the .json file of a run, below results/runs") from error
+        raise UsageError(f"{path}: {error.strerror}; give the .json file of a run, below results/runs") from error
     except Damaged as error:
-        raise WrongCall(f"{error}; give the .json file of a run, below results/runs") from error
+        raise UsageError(f"{error}; give the .json file of a run, below results/runs") from error
 
 
 def _pixels(file: Path, rebuilt: Rebuilt, rendering: Any) -> Tensor:

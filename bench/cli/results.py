@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.cli.guard import console, guarded
 from bench.cli.options import ROOT, Json, Results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from results.text import numbered
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ def _export(root: Path, file: Path, screen: Console) -> bool:
     from results.frame import FORMATS, export
 
     if file.suffix not in FORMATS:
-        raise WrongCall(f"{file.name} ends in none of {', '.join(FORMATS)}; write results export runs.parquet")
+        raise UsageError(f"{file.name} ends in none of {', '.join(FORMATS)}; write results export runs.parquet")
     records, complaints = load_all(root)
     if not records:
-        raise WrongCall(f"there are no records in {root}; train something first, or choose another folder")
+        raise UsageError(f"there are no records in {root}; train something first, or choose another folder")
     try:
         rows = export(records, file)
     except OSError as error:
-        raise WrongCall(f"cannot write {file}: {error.strerror}; choose another place") from error
+        raise UsageError(f"cannot write {file}: {error.strerror}; choose another place") from error
     _list(screen, "damaged, left out", complaints)
     screen.print(f"{numbered(rows, 'run')} in {file}", highlight=False, soft_wrap=True)
     return not complaints
@@ -96,7 +96,7 @@ def _upgrade(root: Path, screen: Console) -> bool:
     try:
         found = upgrade(root)
     except OSError as error:
-        raise WrongCall(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
+        raise UsageError(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
     files = f"{numbered(found.records, 'record')} and {numbered(found.recipes, 'recipe')} of tune"
     screen.print(f"{files} now have today's words; {found.already:,} had them", highlight=False, soft_wrap=True)
     _list(screen, "damaged, left as it is", found.damaged)
@@ -127,4 +127,4 @@ def _pairs(reasons: dict[str, str]) -> list[str]:
 
 def _must_exist(folder: Path) -> None:
     if not folder.is_dir():
-        raise WrongCall(f"{folder} is no folder; give one that holds runs/")
+        raise UsageError(f"{folder} is no folder; give one that holds runs/")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cost.budget import bytes_of
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.settings import CacheLimits
 
 __all__ = ["SpeedOptions"]
@@ -22,7 +22,7 @@ class SpeedOptions:
     compile: Literal["off", "kernels"] = "off"
 
     def fields(self, results: Path) -> dict[str, Any]:
-        """The fields of `RunSettings` they make, with files below `results`; raises WrongCall."""
+        """The fields of `RunSettings` they make, with files below `results`; raises UsageError."""
         folder = results.absolute() / "features"  # a job runs in another folder
         about: dict[str, Any] = {"cache_features": self.cache_features, "cache_folder": folder}
         return about | {"cache_limits": _limits(self.feature_limit), "compile": self.compile}
@@ -33,5 +33,5 @@ def _limits(text: str | None) -> CacheLimits:
         return CacheLimits()
     amounts = [bytes_of(word, "--feature-limit") for word in text.split(",")]
     if len(amounts) > 3:
-        raise WrongCall(f"--feature-limit {text!r} names more than three places; write 8GiB,32GiB,50GiB")
+        raise UsageError(f"--feature-limit {text!r} names more than three places; write 8GiB,32GiB,50GiB")
     return CacheLimits(*amounts)

@@ -17,7 +17,7 @@ from rich.table import Table
 import results
 from bench.cli.grid import Launch, log_to
 from bench.cli.guard import check_folder
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.grid import look, run_grid
 from bench.grid.progress import Screen
 from bench.grid.request import Request, record_of
@@ -53,20 +53,20 @@ class TuneRequest:
     launcher: str = "local"
 
     def check(self) -> None:
-        """Raise WrongCall for what no search can do."""
+        """Raise UsageError for what no search can do."""
         if self.launcher != "local":
-            raise WrongCall(
+            raise UsageError(
                 f"tune has no --launcher {self.launcher}; submit the call itself, as often as you like, for all of "
                 "them share one search: sbatch --array=1-8 --wrap 'python bench.py tune …'"
             )
         if self.trials < 1:
-            raise WrongCall(f"--trials {self.trials} chooses nothing; give at least 1")
+            raise UsageError(f"--trials {self.trials} chooses nothing; give at least 1")
         if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise WrongCall(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
+            raise UsageError(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
 
 
 def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, console: Console) -> Path | None:
-    """Carry out the search and return the path of its recipe; None where Ctrl-C stopped it. Raises WrongCall."""
+    """Carry out the search and return the path of its recipe; None where Ctrl-C stopped it. Raises UsageError."""
     asked.check()
     check_folder(root)
     log_to(console)
@@ -95,14 +95,14 @@ def suite_word(suite: str) -> str:
 
 
 def tuned_path(recipe: str, root: Path) -> str:
-    """Return the path of the recipe that `tuned:NAME` means, and any other recipe as it is. Raises WrongCall."""
+    """Return the path of the recipe that `tuned:NAME` means, and any other recipe as it is. Raises UsageError."""
     kind, colon, name = recipe.partition(":")
     if kind != TUNED or not colon:
         return recipe
     path = recipe_path(root, name)
     if not path.is_file():
         known = sorted(each.stem for each in path.parent.glob("*.toml"))
-        raise WrongCall(
+        raise UsageError(
             f"no recipe {recipe!r} in {root}; {closest(name, known)}; `bench.py tune --name {name}` makes it"
         )
     return str(path)

@@ -18,7 +18,7 @@ from bench.cost.case import Case
 from bench.cost.live_memory import Peak
 from bench.cost.plan import plan
 from bench.cost.reserved import allocator_peaks
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.train import optimizer
 from methods import Unsupported
 from methods.parts import activations
@@ -44,11 +44,11 @@ def needed(reserved_bytes: int) -> int:
 
 
 def bytes_of(text: str, option: str = "--budget") -> int:
-    """The bytes that "12GiB" or "800 MB" says; raises WrongCall."""
+    """The bytes that "12GiB" or "800 MB" says; raises UsageError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
     units = {unit.lower(): size for unit, size in UNITS.items()}
     if found is None or found[2].lower() not in units:
-        raise WrongCall(f"{option} {text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
+        raise UsageError(f"{option} {text!r} is not an amount of memory; write 12GiB, or another of {', '.join(UNITS)}")
     return int(float(found[1]) * units[found[2].lower()])
 
 

@@ -14,7 +14,7 @@ import torch
 import datasets
 import results
 from bench.data.batches import statistics_of
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.names import check, suite_of
 from bench.run import Run, context_of, plan_grid
 from bench.train.network import build_on_meta
@@ -76,7 +76,7 @@ class Request:
             backbone = self.backbone and absolute(self.backbone)
             recipe = str(local_path(self.recipe).absolute()) if self.recipe and is_file(self.recipe) else self.recipe
         except ValueError as error:
-            raise WrongCall(str(error)) from error
+            raise UsageError(str(error)) from error
         return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone, recipe=recipe)
 
     def overrides(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Request:
 
 
 def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
-    """Every run that the request asks for, each of which can be attached; raises WrongCall.
+    """Every run that the request asks for, each of which can be attached; raises UsageError.
 
     `on_paper`, tasks whose images are not there have the sizes that were published.
     """
@@ -99,12 +99,12 @@ def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
     try:
         _check_runs(runs)
     except ValueError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     return runs
 
 
 def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
-    """The same, without trying whether every setting fits; raises WrongCall."""
+    """The same, without trying whether every setting fits; raises UsageError."""
     suite = suite_of(request.suite)
     try:
         backbone = resized(find(request.backbone or suite.backbone), request.image_size)
@@ -128,7 +128,7 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
             statistics_of(preprocessing, backbone)  # which a weight file may leave open
         return runs
     except (ValueError, WeightsError) as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def record_of(run: Run) -> str:
@@ -145,7 +145,7 @@ class OtherRuns(ValueError):
 
 
 def runs_at(request: Request, records: Sequence[str]) -> list[Run]:
-    """Return the runs of a request whose records these are, in this order. Raises OtherRuns, WrongCall."""
+    """Return the runs of a request whose records these are, in this order. Raises OtherRuns, UsageError."""
     known = {record_of(run): run for run in runs_of(request)}
     if gone := [record for record in records if record not in known]:
         raise OtherRuns(gone)
@@ -168,11 +168,11 @@ def normalised(backbone: Backbone, words: str | None) -> Backbone:
 
 
 def device_of(name: str) -> torch.device:
-    """`auto` is CUDA where there is one; asking for CUDA where there is none is a WrongCall."""
+    """`auto` is CUDA where there is one; asking for CUDA where there is none is a UsageError."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise WrongCall("no CUDA device is available here; use --device cpu, or --device auto")
+        raise UsageError("no CUDA device is available here; use --device cpu, or --device auto")
     return torch.device(name)
 
 

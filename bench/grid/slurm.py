@@ -25,7 +25,7 @@ from rich.console import Console
 from submitit.helpers import Checkpointable
 
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid
 from bench.grid.progress import Screen
@@ -68,11 +68,11 @@ class SlurmOptions:
 
 
 def slurm_options(launcher: str, text: str | None, workers: int | None) -> SlurmOptions | None:
-    """Read `--slurm`; None for another launcher. Raises WrongCall for what is unknown, wrong or would do nothing."""
+    """Read `--slurm`; None for another launcher. Raises UsageError for what is unknown, wrong or would do nothing."""
     if launcher != "slurm" and text is not None:
-        raise WrongCall("--slurm says nothing without --launcher slurm; give both")
+        raise UsageError("--slurm says nothing without --launcher slurm; give both")
     if launcher == "slurm" and workers is not None:
-        raise WrongCall("--workers says nothing with --launcher slurm; write how many jobs with --slurm array=32")
+        raise UsageError("--workers says nothing with --launcher slurm; write how many jobs with --slurm array=32")
     if launcher != "slurm":
         return None
     words = dict(_pair(part) for part in (text or "").split(",") if part.strip())
@@ -93,7 +93,7 @@ def run_on_slurm(
     options: SlurmOptions,
     console: Console,
 ) -> Outcome:
-    """Submit what is neither there nor on its way, say what is, and return at once. Raises WrongCall."""
+    """Submit what is neither there nor on its way, say what is, and return at once. Raises UsageError."""
     queue = _Queue(root)
     left = [run for run in pending.left if record_of(run) not in queue.records]
     failed = sum(log_path(root, run).is_file() for run in left)
@@ -174,7 +174,7 @@ def _submit(root: Path, options: SlurmOptions, words: Sequence[dict[str, Any]]) 
         jobs = executor.map_array(Job(), words)
     except (RuntimeError, subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
         reason = " ".join(str(error).split())[-200:]
-        raise WrongCall(f"Slurm takes no jobs here: {reason}; check --slurm, or use --launcher local") from error
+        raise UsageError(f"Slurm takes no jobs here: {reason}; check --slurm, or use --launcher local") from error
     return [job.job_id for job in jobs]
 
 
@@ -213,7 +213,7 @@ def _live_jobs() -> dict[str, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise WrongCall("squeue gives no answer here; call again on a machine of the cluster") from error
+        raise UsageError("squeue gives no answer here; call again on a machine of the cluster") from error
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
 
 
@@ -221,7 +221,7 @@ def _minutes(text: str) -> int:
     """Read Slurm's own words: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
     if found is None:
-        raise WrongCall(f"--slurm: time={text} is no time; write time=4:00:00 or time=1-12:00:00")
+        raise UsageError(f"--slurm: time={text} is no time; write time=4:00:00 or time=1-12:00:00")
     days, first, second, third = (int(part or 0) for part in found.groups())
     if found[1] is not None:
         seconds = 86400 * days + 3600 * first + 60 * second + third
@@ -235,11 +235,11 @@ def _minutes(text: str) -> int:
 def _pair(part: str) -> tuple[str, str]:
     key, equals, value = part.strip().partition("=")
     if not (equals and value):
-        raise WrongCall(f"--slurm: {part!r} is no setting; write partition=gpu,time=4:00:00,gpus=1,array=32")
+        raise UsageError(f"--slurm: {part!r} is no setting; write partition=gpu,time=4:00:00,gpus=1,array=32")
     return key, value
 
 
 def _count(key: str, text: str) -> int:
     if not text.isdecimal() or (int(text) < 1 and key != "gpus"):
-        raise WrongCall(f"--slurm: {key}={text} is no number of them; write {key}=4")
+        raise UsageError(f"--slurm: {key}={text} is no number of them; write {key}=4")
     return int(text)

@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from bench.data.loader import end_with_parent
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.machine import cores
 from bench.run import Run
 from bench.runner.attempt import Event, Tries, attempt, write_log
@@ -81,9 +81,9 @@ def work(
 
 
 def count_of(device: torch.device, asked: int | None) -> int:
-    """Return how many runs go on at once: as asked, else one a GPU, or one on a CPU. Raises WrongCall."""
+    """Return how many runs go on at once: as asked, else one a GPU, or one on a CPU. Raises UsageError."""
     if asked is not None and asked < 1:
-        raise WrongCall(f"--workers {asked} does nothing; give at least 1")
+        raise UsageError(f"--workers {asked} does nothing; give at least 1")
     if asked is not None:
         return asked
     return torch.cuda.device_count() if device.type == "cuda" else 1

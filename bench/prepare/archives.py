@@ -14,7 +14,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 
 __all__ = ["DamagedArchive", "is_archive", "unpack"]
 
@@ -24,7 +24,7 @@ PIECE = 2**20
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError)
 
 
-class DamagedArchive(WrongCall):
+class DamagedArchive(UsageError):
     """The archive is not what was published; fetching it again may help."""
 
 
@@ -44,7 +44,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, folder: Path, advance: Callable[[int], None] = lambda _: None) -> None:
-    """Unpack below `folder`; `advance` is told the bytes written. Raises WrongCall, perhaps when a part is unpacked."""
+    """Unpack below `folder`; `advance` is told the bytes written. Raises UsageError, perhaps late."""
     try:
         with closing(_opened(archive)) as opened:
             members = list(_zipped(opened) if isinstance(opened, zipfile.ZipFile) else _tarred(opened))
@@ -56,7 +56,7 @@ def unpack(archive: Path, folder: Path, advance: Callable[[int], None] = lambda 
     except DAMAGED as error:
         raise DamagedArchive(f"{archive.name} is damaged ({str(error) or type(error).__name__})") from error
     except OSError as error:
-        raise WrongCall(f"{archive.name} cannot be unpacked: {error.strerror or error}") from error
+        raise UsageError(f"{archive.name} cannot be unpacked: {error.strerror or error}") from error
 
 
 def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
@@ -79,19 +79,19 @@ def _tarred(opened: tarfile.TarFile) -> Iterator[Member]:
 
 
 def _check(archive: Path, members: list[Member], folder: Path) -> None:
-    """Raise WrongCall before anything is written."""
+    """Raise UsageError before anything is written."""
     for member in members:
         path = PurePosixPath(member.name.replace("\\", "/"))
         absolute = path.is_absolute() or PureWindowsPath(member.name).drive
         if absolute or ".." in path.parts or "\0" in member.name or not path.name:
             if member.kind == "folder" and str(path) == ".":
                 continue
-            raise WrongCall(f"{archive.name} is refused: its member {member.name!r} would leave the folder")
+            raise UsageError(f"{archive.name} is refused: its member {member.name!r} would leave the folder")
         if member.kind not in ("file", "folder"):
-            raise WrongCall(f"{archive.name} is refused: its member {member.name!r} is {member.kind}")
+            raise UsageError(f"{archive.name} is refused: its member {member.name!r} is {member.kind}")
     needed, free = sum(member.size_bytes for member in members), shutil.disk_usage(folder).free
     if needed + SPARE_BYTES > free:
-        raise WrongCall(
+        raise UsageError(
             f"{archive.name} needs {needed / 2**30:.1f} GiB unpacked but {free / 2**30:.1f} GiB are free in {folder}; "
             "make room, or choose another folder with --data"
         )

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, snapshot_download
 from rich.console import Console
 
 import datasets
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.names import check
 from bench.prepare.placing import put_in_place, tasks_in
 from methods.backbones.downloads import FAILURES, reason_of, remedy_of
@@ -31,7 +31,7 @@ ELSEWHERE = {
 
 
 def fetch(suite: str, data: Path, console: Console) -> Path:
-    """The folder of the suite, now that it is there. A call that was stopped goes on where it was. Raises WrongCall."""
+    """The folder of the suite, now that it is there. A call that was stopped resumes. Raises UsageError."""
     _check_name(suite)
     target, downloads = data / suite, data / f".{suite}-download"
     if _there(suite, target, console):
@@ -44,7 +44,7 @@ def fetch(suite: str, data: Path, console: Console) -> Path:
                 put_in_place(datasets.suite(suite), downloads, target, console)
     except OSError as error:
         why = error.strerror or _first_line(error)
-        raise WrongCall(f"{suite} could not be fetched into {data}: {why}; call again to go on") from error
+        raise UsageError(f"{suite} could not be fetched into {data}: {why}; call again to go on") from error
     return target
 
 
@@ -53,7 +53,7 @@ def _there(suite: str, target: Path, console: Console) -> bool:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     if not tasks_in(datasets.suite(suite), target):
-        raise WrongCall(f"{target} is there but no task of {suite} is in it; remove it, or choose another --data")
+        raise UsageError(f"{target} is there but no task of {suite} is in it; remove it, or choose another --data")
     console.print(f"{target} is there already; remove it to fetch it anew", markup=False, soft_wrap=True)
     return True
 
@@ -63,9 +63,9 @@ def _check_name(suite: str) -> None:
     if name in PUBLISHED and name == suite:
         return
     if name in ELSEWHERE:
-        raise WrongCall(f"suite {name} cannot be fetched: {ELSEWHERE[name]}")
+        raise UsageError(f"suite {name} cannot be fetched: {ELSEWHERE[name]}")
     check("suite", [name], datasets.SUITES)
-    raise WrongCall(f"suite {name} has nothing to fetch; {', '.join(PUBLISHED)} can be fetched")
+    raise UsageError(f"suite {name} has nothing to fetch; {', '.join(PUBLISHED)} can be fetched")
 
 
 def _first_line(error: Exception) -> str:
@@ -78,9 +78,9 @@ def _alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise WrongCall(f"another process is fetching into {lock.parent}; wait for it") from error
+            raise UsageError(f"another process is fetching into {lock.parent}; wait for it") from error
         if os.fstat(file.fileno()).st_nlink == 0:  # whoever had it is done and has removed it
-            raise WrongCall(f"another process was fetching into {lock.parent} just now; call again")
+            raise UsageError(f"another process was fetching into {lock.parent} just now; call again")
         try:
             yield
         finally:
@@ -98,8 +98,8 @@ def _download(repository: str, folder: Path, console: Console) -> None:
     except FAILURES as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
-        raise WrongCall(f"{repository} could not be fetched ({reason_of(error)}); {remedy_of(error)}") from error
+        raise UsageError(f"{repository} could not be fetched ({reason_of(error)}); {remedy_of(error)}") from error
     for file in info.siblings or []:  # without a connection the library is content with what is there
         path = folder / file.rfilename
         if not path.is_file() or (file.size is not None and path.stat().st_size != file.size):
-            raise WrongCall(f"{file.rfilename} of {repository} is not complete; call again to go on")
+            raise UsageError(f"{file.rfilename} of {repository} is not complete; call again to go on")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.prepare.archives import DamagedArchive, is_archive, unpack
 from datasets import Suite
 
@@ -19,7 +19,7 @@ __all__ = ["put_in_place", "tasks_in"]
 
 
 def put_in_place(suite: Suite, downloads: Path, target: Path, console: Console) -> None:
-    """Unpack everything aside, then rename: a folder of the suite's name holds all that came. Raises WrongCall."""
+    """Unpack everything aside, then rename: a folder of the suite's name holds all that came. Raises UsageError."""
     unpacking = target.parent / f".{suite.name}-unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)  # of a call that was killed
     unpacking.mkdir()
@@ -31,7 +31,7 @@ def put_in_place(suite: Suite, downloads: Path, target: Path, console: Console) 
             came = (
                 ", ".join(sorted(str(path.relative_to(downloads)) for path in _published(downloads))[:5]) or "nothing"
             )
-            raise WrongCall(f"what was fetched holds no task of {suite.name} ({came}); the published copy has changed")
+            raise UsageError(f"what was fetched holds no task of {suite.name} ({came}); the published copy has changed")
         if lost := [task.name for task in suite.tasks if task.name not in found]:
             text = f"{len(found)} of {len(suite.tasks)} tasks came, without {', '.join(lost)}"
             console.print(text, markup=False, soft_wrap=True)
@@ -76,7 +76,7 @@ def _linked(path: Path, other: Path) -> None:
     try:
         os.link(path, other)
     except FileExistsError as error:
-        raise WrongCall(
+        raise UsageError(
             f"{path.name} is also in an archive that was fetched; the published copy has changed"
         ) from error
     except OSError:  # some file systems have no links
@@ -91,7 +91,7 @@ def _unpack_one(archive: Path, parent: Path, advance: Callable[[int], None]) -> 
         unpack(archive, aside, advance)
     except DamagedArchive as error:
         archive.unlink()  # so that the next call fetches it
-        raise WrongCall(f"{error} and has been removed; call again to fetch it anew") from error
+        raise UsageError(f"{error} and has been removed; call again to fetch it anew") from error
     inner = _inner(aside)
     if any(_lists(folder) for folder in _folders(inner)):
         into = parent
@@ -111,7 +111,9 @@ def _merge(archive: Path, folder: Path, into: Path) -> None:
         elif path.is_dir() and target.is_dir():
             _merge(archive, path, target)
         elif path.is_dir() or target.is_dir() or path.read_bytes() != target.read_bytes():  # notes are often the same
-            raise WrongCall(f"{archive.name} holds {path.name}, which came otherwise before; fetch has no use for both")
+            raise UsageError(
+                f"{archive.name} holds {path.name}, which came otherwise before; fetch has no use for both"
+            )
 
 
 def _inner(folder: Path) -> Path:

@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def kinds_of(text: str) -> frozenset[str]:
-    """`features,weights` as a set; raises WrongCall."""
+    """`features,weights` as a set; raises UsageError."""
     kinds = frozenset(word.strip() for word in text.split(",") if word.strip())
     check("kind of files to --keep", sorted(kinds), KEPT)
     return kinds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.runner.artifacts import learned
 from bench.train.network import build
 from methods import METHODS, Method, Network
@@ -36,7 +36,7 @@ class Rebuilt:
 def rebuild(record: Record, arrays: Mapping[str, np.ndarray], backbone: str | None) -> Rebuilt:
     """The network as the run left it; `backbone` says where the weights are, if not where the name says.
 
-    Raises WrongCall where they are not the run's, or where this code makes another network of the record.
+    Raises UsageError where they are not the run's, or where this code makes another network of the record.
     """
     source = _backbone(record, backbone)
     try:
@@ -44,9 +44,9 @@ def rebuild(record: Record, arrays: Mapping[str, np.ndarray], backbone: str | No
         recipe = Recipe(**record.recipe)
         network = build(source, method, record.classes, recipe)
     except WeightsError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise WrongCall(f"this code cannot make the network of the record ({error}); {_advice(record)}") from error
+        raise UsageError(f"this code cannot make the network of the record ({error}); {_advice(record)}") from error
     return Rebuilt(_replayed(record, method, network, arrays, source.weights is None), source, recipe)
 
 
@@ -59,8 +59,8 @@ def _backbone(record: Record, text: str | None) -> Backbone:
             then = (tuple(mean), tuple(std)) if mean and std else backbone.row_statistics
             return replace(backbone, normalise=then)
     except (ValueError, WeightsError) as error:
-        raise WrongCall(str(error)) from error
-    raise WrongCall(f"the run had weights {wanted} of {name}, not these; name their file with --backbone {name}=FILE")
+        raise UsageError(str(error)) from error
+    raise UsageError(f"the run had weights {wanted} of {name}, not these; name their file with --backbone {name}=FILE")
 
 
 def _replayed(
@@ -71,7 +71,7 @@ def _replayed(
         own = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{stage}.")}
         wanted = learned(network, everything and not stage)
         if {name: tuple(tensor.shape) for name, tensor in wanted.items()} != {n: a.shape for n, a in own.items()}:
-            raise WrongCall(f"the kept weights do not fit the network that this code makes; {_advice(record)}")
+            raise UsageError(f"the kept weights do not fit the network that this code makes; {_advice(record)}")
         _fill(wanted, own)
     return network
 

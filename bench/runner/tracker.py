@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.run import Run
 from bench.train.loop import Epoch
 from results import Record
@@ -41,9 +41,9 @@ class _Tracker(Protocol):
 
 
 def check_tracker(name: TrackerName) -> None:
-    """Raise WrongCall where the package of the tracker is not installed."""
+    """Raise UsageError where the package of the tracker is not installed."""
     if name != "off" and importlib.util.find_spec(name) is None:
-        raise WrongCall(f"--log {name} needs a package that is not installed; call .venv/bin/pip install {name}")
+        raise UsageError(f"--log {name} needs a package that is not installed; call .venv/bin/pip install {name}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.train.schedule import base_rate
 from methods.recipe import Recipe
 
@@ -32,7 +32,7 @@ SENTENCES = {
 def optimizer_of(network: nn.Module, recipe: Recipe) -> Optimizer:
     """One fused optimiser with two groups, what decays and what does not; or one for each tensor, in backward.
 
-    On the meta device its states are only laid out. Raises WrongCall where no package has an 8-bit optimiser.
+    On the meta device its states are only laid out. Raises UsageError where no package has an 8-bit optimiser.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if _decays(recipe, name, p)]
@@ -46,7 +46,7 @@ def optimizer_of(network: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def check_installed(recipe: Recipe) -> None:
-    """Raise WrongCall unless there is a package for the optimiser of the recipe."""
+    """Raise UsageError unless there is a package for the optimiser of the recipe."""
     if recipe.optimizer == "adamw8bit":
         _eight_bit()
 
@@ -83,7 +83,7 @@ def _eight_bit() -> Callable[..., Optimizer]:
         except ImportError:
             continue
         return found
-    raise WrongCall(
+    raise UsageError(
         "--optimizer adamw8bit needs torchao or bitsandbytes, and neither is installed; pip install torchao, or take "
         "--optimizer adamw"
     )

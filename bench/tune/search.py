@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 import datasets
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, runs_of
 from bench.run import Run, context_of
 from bench.tune.pruning import storage_of
@@ -117,10 +117,10 @@ class Search:
         return tuple(_with_values(self.request, base, values) for base in self.bases)
 
     def best(self, root: Path) -> Best:
-        """Return the trial with the highest validation accuracy, the first of equals. Raises WrongCall for none."""
+        """Return the trial with the highest validation accuracy, the first of equals. Raises UsageError for none."""
         ended = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
         if not ended:
-            raise WrongCall(f"no trial of {self.method} on {self.tasks} came to an end; see {root / 'logs'}")
+            raise UsageError(f"no trial of {self.method} on {self.tasks} came to an end; see {root / 'logs'}")
         trial = max(ended, key=lambda trial: (trial.value or 0.0, -trial.number))
         return Best(trial, self.runs(trial.params))
 
@@ -174,13 +174,13 @@ def searches_of(
         prune: whether trials on one task may be ended early; those of a grid never are.
 
     Raises:
-        WrongCall: for what cannot be searched, and for a study of that name with another space or sampler.
+        UsageError: for what cannot be searched, and for a study of that name with another space or sampler.
     """
     runs = runs_of(request)
     try:
         spaces = spaces_of(space, list(dict.fromkeys(run.method for run in runs)), words)
     except ValueError as error:
-        raise WrongCall(str(error)) from error
+        raise UsageError(str(error)) from error
     folder = root / "tuned"
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / f"{name}.log"
@@ -256,7 +256,7 @@ def _words(space: Space) -> str:
 def _kind(sampler: Sampler, space: Space, trials: int) -> str:
     if sampler == "grid" and not is_grid(space):
         ranges = ", ".join(key for key, part in space.items() if isinstance(part, Range))
-        raise WrongCall(f"--sampler grid needs choices, and {ranges} is a range; write A/B/C with --space")
+        raise UsageError(f"--sampler grid needs choices, and {ranges} is a range; write A/B/C with --space")
     if sampler != "auto":
         return sampler
     return "grid" if is_grid(space) and points(space) <= trials else "tpe"
@@ -270,7 +270,7 @@ def _sampler(kind: str, space: Space, seed: int) -> BaseSampler:
 
 
 def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: str, seed: int, name: str) -> None:
-    """Note what a new study searches; raise WrongCall where an old one searched something else."""
+    """Note what a new study searches; raise UsageError where an old one searched something else."""
     first, *others = (base.identity() for base in bases)
     digests = " ".join(identity.digest() for identity in (first, *others))
     wanted = {
@@ -287,4 +287,6 @@ def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: s
         if known[key] != value:
             was = f"the {key} {known[key]}" if key in ("space", "sampler", "seed") else f"other {key}"
             on = ", ".join(base.task.name for base in bases)
-            raise WrongCall(f"search {name!r} of {bases[0].method} on {on} was begun with {was}; choose another --name")
+            raise UsageError(
+                f"search {name!r} of {bases[0].method} on {on} was begun with {was}; choose another --name"
+            )

@@ -16,7 +16,7 @@ from bench.cli.data import app
 from bench.cli.grid import grid
 from bench.cli.own_images import close
 from bench.data.splits import load_split
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, runs_of
 from bench.settings import LoaderSettings, RunSettings
 from reports.tables.captions import conditions
@@ -83,7 +83,7 @@ def test_what_is_present_but_unreadable_fails_by_its_name_or_is_counted(tmp_path
     for number in range(3):
         (pets / f"train/cat/more{number}").symlink_to(tmp_path / "gone")
     with pytest.raises(
-        WrongCall, match=r"train/cat/more0 and 2 more .*No such file .*data check folder:\S+pets names all"
+        UsageError, match=r"train/cat/more0 and 2 more .*No such file .*data check folder:\S+pets names all"
     ):
         do(str(pets), tmp_path / "r")
     _, (record,) = do(str(pets), tmp_path / "r", SKIP)
@@ -93,10 +93,10 @@ def test_what_is_present_but_unreadable_fails_by_its_name_or_is_counted(tmp_path
 def test_a_class_that_loses_every_image_is_an_error(tmp_path: Path) -> None:
     pets = folder(tmp_path / "pets", "train", "test", each=4)
     damage(*(pets / "test/dog").iterdir())
-    with pytest.raises(WrongCall, match=r"of class dog no image of the test split .* test/dog/0.png: is no image"):
+    with pytest.raises(UsageError, match=r"of class dog no image of the test split .* test/dog/0.png: is no image"):
         do(str(pets), tmp_path / "r", SKIP)
     damage(*(pets / "train/cat").iterdir())
-    with pytest.raises(WrongCall, match="of class cat no image of the train split can be decoded"):
+    with pytest.raises(UsageError, match="of class cat no image of the train split can be decoded"):
         do(str(pets), tmp_path / "r", SKIP)
 
 
@@ -118,7 +118,9 @@ def test_shots_are_drawn_among_what_decodes(tmp_path: Path) -> None:
     _, (record,) = do(f"{pets}:shots=3", tmp_path / "r", SKIP)
     assert (record.cost.train_images, record.cost.test_images) == (6, 4)
     damage(*(pets / f"cat/{number}.png" for number in range(7)))
-    with pytest.raises(WrongCall, match=r"class 'cat' has \d training images? that can be decoded, fewer than shots=3"):
+    with pytest.raises(
+        UsageError, match=r"class 'cat' has \d training images? that can be decoded, fewer than shots=3"
+    ):
         do(f"{pets}:shots=3", tmp_path / "r", SKIP)
 
 

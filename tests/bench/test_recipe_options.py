@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import datasets
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, grid_of
 from bench.run import Run
 from bench.runner.execute import execute
@@ -56,7 +56,7 @@ def test_any_field_is_set_and_sweeps() -> None:
     ],
 )
 def test_what_is_no_setting_is_a_sentence(words: str, message: str) -> None:
-    with pytest.raises(WrongCall, match=message):
+    with pytest.raises(UsageError, match=message):
         grid(words, batch_size=4)
 
 
@@ -67,9 +67,9 @@ def test_a_recipe_is_a_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert (one.recipe.epochs, one.recipe.batch_size, one.recipe.max_grad_norm) == (2, 4, 0.5)
     assert one.identity().recipe == "mine"
     (tmp_path / "odd.toml").write_text("epoch = 2\n")
-    with pytest.raises(WrongCall, match="'epoch' is neither a recipe field nor a setting; did you mean 'epochs'"):
+    with pytest.raises(UsageError, match="'epoch' is neither a recipe field nor a setting; did you mean 'epochs'"):
         grid(recipe="odd.toml")
-    with pytest.raises(WrongCall, match=r"recipe .*gone.toml cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"recipe .*gone.toml cannot be read: No such file"):
         grid(recipe="gone.toml")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import methods.recipe
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, runs_of
 from bench.train.schedule import rate_at
 from datasets import PRESETS, SUITES
@@ -473,7 +473,7 @@ def test_a_grid_asks_the_recipe_for_its_suite_and_backbone() -> None:
     assert (run.recipe.learning_rate, run.recipe.preprocessing) == (3e-5, "dtl_few_shot")
     (run,) = runs_of(dataclasses.replace(asked, preprocessing="checkpoint"), on_paper=True)
     assert run.recipe.preprocessing == "checkpoint"
-    with pytest.raises(WrongCall, match="recipe paper has ssf for vtab on vit, not for domain on vit"):
+    with pytest.raises(UsageError, match="recipe paper has ssf for vtab on vit, not for domain on vit"):
         runs_of(dataclasses.replace(asked, methods="ssf"), on_paper=True)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import results
 from bench.cli.grid import Launch, grid
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.grid import Outcome
 from bench.grid.request import Request
 from bench.grid.slurm import SlurmOptions
@@ -105,5 +105,5 @@ def _shown(job: str) -> str:
 
 def test_what_slurm_refuses_is_a_sentence(slurm: str, tmp_path: Path) -> None:
     options = SlurmOptions(passed={"partition": "nowhere"})
-    with pytest.raises(WrongCall, match="check --slurm"):
+    with pytest.raises(UsageError, match="check --slurm"):
         grid(Request(methods="linear", tasks="digits"), tmp_path, CPU, False, False, Console(), Launch(slurm=options))

@@ -14,7 +14,7 @@ from bench.cli.wanted import prepare, wanted
 from bench.cost.case import Case, published_cases
 from bench.cost.measure import Measured
 from bench.cost.plan import plan, plan_inference
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.provenance import where
 from results import CostRecord, Figures, cost_frame, load_costs
 from tests.bench.called import called
@@ -137,7 +137,7 @@ def test_explain_and_budget(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_call_is_one_sentence(words: dict, budget: str | None, said: str, tmp_path: Path) -> None:
-    with pytest.raises(WrongCall, match=said):
+    with pytest.raises(UsageError, match=said):
         ask(tmp_path, budget, **words)
     assert not load_costs(tmp_path)[0]
 

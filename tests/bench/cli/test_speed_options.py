@@ -8,7 +8,7 @@ import torch
 
 import bench.train.compile
 from bench.cli.speed_options import SpeedOptions
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.runner.execute import execute
 from bench.settings import CacheLimits, RunSettings
 from results import Cost
@@ -30,7 +30,7 @@ def test_amounts_are_for_the_device_the_host_and_the_disk() -> None:
 
 @pytest.mark.parametrize("text", ["8", "1GiB,", "1GiB,2GiB,3GiB,4GiB"])
 def test_wrong_amounts_are_wrong_calls(text: str) -> None:
-    with pytest.raises(WrongCall, match="--feature-limit"):
+    with pytest.raises(UsageError, match="--feature-limit"):
         limits(text)
 
 

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from bench.cli.grid import grid
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.grid import Outcome
 from bench.grid.request import Request
 from bench.settings import Keep, LoaderSettings, RunSettings
@@ -101,7 +101,7 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "seen"))
     (own / "kitti/images/train800val200/000001.jpg").unlink()
-    with pytest.raises(WrongCall, match=r"000001\.jpg cannot be used: .*--data .* names all.*--on-bad-image skip"):
+    with pytest.raises(UsageError, match=r"000001\.jpg cannot be used: .*--data .* names all.*--on-bad-image skip"):
         run(own, tmp_path / "r", LoaderSettings(workers=0))
     run(own, tmp_path / "r", LoaderSettings(workers=0, on_bad_image="skip"))
     assert records(tmp_path / "r")[0]["score"]["skipped_images"] == {"train": 1}
@@ -115,7 +115,7 @@ def test_a_file_that_is_gone_is_said_before_work_starts_or_is_counted(
     ],
 )
 def test_what_cannot_be_run_is_said(suite: str, tasks: str | None, says: str, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(WrongCall, match=says):
+    with pytest.raises(UsageError, match=says):
         run(data, tmp_path, LoaderSettings(workers=0), suite, tasks)
 
 

@@ -17,7 +17,7 @@ from bench.cost.case import Case
 from bench.cost.measure import training_step
 from bench.cost.plan import plan
 from bench.data.batches import Normaliser
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, grid_of
 from bench.run import Run
 from bench.train.loop import Epoch, train
@@ -115,7 +115,7 @@ def test_steps_in_the_backward_pass_pay_at_small_batches() -> None:
 def test_a_missing_package_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao.optim", None)
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(WrongCall, match="needs torchao or bitsandbytes"):
+    with pytest.raises(UsageError, match="needs torchao or bitsandbytes"):
         grid_of(Request(methods="linear", tasks="digits", optimizer="adamw8bit"))
     assert grid_of(Request(methods="linear", tasks="digits", optimizer="adamw8bit"), on_paper=True)
 

@@ -9,7 +9,7 @@ from bench.cost.budget import FIXED, bytes_of, largest_batch, needed, needed_by,
 from bench.cost.case import Case
 from bench.cost.cuda_rules import Rules
 from bench.cost.record import PARTS, cost_of
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.source_digest import planning_digest
 from methods import METHODS
 from methods.backbones.registry import Backbone, find
@@ -75,7 +75,7 @@ def test_an_amount_of_memory(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["12", "GiB", "-1GiB", "12 apples", ""])
 def test_no_amount_of_memory(text: str) -> None:
-    with pytest.raises(WrongCall, match="write 12GiB"):
+    with pytest.raises(UsageError, match="write 12GiB"):
         bytes_of(text)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 import datasets
 from bench.cli.grid import grid
 from bench.cli.guard import check_folder
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, device_of, grid_of
 from bench.settings import RunSettings
 from methods import METHODS
@@ -39,7 +39,7 @@ def test_the_seed_of_a_run_chooses_the_list_that_was_drawn_for_it(monkeypatch: p
     monkeypatch.setitem(datasets.SUITES, "tiny", drawn)
     runs = grid_of(request(seeds="2,0"))
     assert [(run.seed, run.identity().changes["data"]) for run in runs] == [(2, "draw 2"), (0, "draw 0")]
-    with pytest.raises(WrongCall, match=r"colours has lists for the seeds 0\.\.2, not for 3"):
+    with pytest.raises(UsageError, match=r"colours has lists for the seeds 0\.\.2, not for 3"):
         grid_of(request(seeds="0..3"))
 
 
@@ -94,7 +94,7 @@ def test_tasks_are_in_the_order_asked_for_and_once() -> None:
     ],
 )
 def test_a_wrong_word_is_a_wrong_call(words: dict[str, Any], message: str) -> None:
-    with pytest.raises(WrongCall, match=f"^{re.escape(message)}") as caught:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}") as caught:
         grid_of(request(**words))
     assert "\n" not in str(caught.value)
 
@@ -131,7 +131,7 @@ def test_a_weight_file_that_is_no_good_is_a_wrong_call(
         file.write_bytes(content)
     asked = request(backbone=f"demo={file}", tasks="colours")
     console = Console(file=io.StringIO())
-    with pytest.raises(WrongCall, match=words) as caught:
+    with pytest.raises(UsageError, match=words) as caught:
         grid(asked, tmp_path / "results", CPU, dry_run, force=False, console=console)
     assert "ViT-B_16.npz" in str(caught.value)
     assert not (tmp_path / "results" / "runs").exists()
@@ -148,7 +148,7 @@ def test_a_dry_run_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_folder_that_cannot_be_written_is_a_wrong_call(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WrongCall, match=r"^cannot write to .*/file/results: Not a directory; choose another folder"):
+    with pytest.raises(UsageError, match=r"^cannot write to .*/file/results: Not a directory; choose another folder"):
         check_folder(tmp_path / "file" / "results")
     check_folder(tmp_path / "new" / "results")
     assert [*(tmp_path / "new" / "results").iterdir()] == []
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_a_wrong_call(tmp_path: Path) -> None
 
 def test_cuda_where_there_is_none_is_a_wrong_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(WrongCall, match="no CUDA device is available here; use --device cpu"):
+    with pytest.raises(UsageError, match="no CUDA device is available here; use --device cpu"):
         device_of("cuda")
     assert device_of("auto") == device_of("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -170,7 +170,7 @@ def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_pat
     said = console.file.getvalue()
     assert "images of 2 tasks are not there yet" in said
     assert "2,591 test images" in said  # 1,880 of DTD and 711 of KITTI
-    with pytest.raises(WrongCall, match="2 of 2 tasks of vtab are not below"):
+    with pytest.raises(UsageError, match="2 of 2 tasks of vtab are not below"):
         grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
 
 
@@ -182,9 +182,9 @@ def test_all_leaves_out_what_the_recipe_does_not_hold_for(tmp_path: Path) -> Non
     assert not {"dora", "vera"} & names
     grid(dataclasses.replace(asked, recipe="osu"), tmp_path / "results", CPU, True, False, console)
     assert re.search(r"recipe osu does not hold here for .*dora.*: left out of all", console.file.getvalue())
-    with pytest.raises(WrongCall, match="recipe paper has no entry for dora; use another --recipe"):
+    with pytest.raises(UsageError, match="recipe paper has no entry for dora; use another --recipe"):
         grid_of(dataclasses.replace(asked, methods="lora,dora"), on_paper=True)
-    with pytest.raises(WrongCall, match="recipe osu has no entry for"):
+    with pytest.raises(UsageError, match="recipe osu has no entry for"):
         grid_of(request(methods="all", recipe="osu"))
 
 
@@ -201,12 +201,12 @@ def test_a_local_file_that_says_nothing_of_its_images_must_be_told(tmp_path: Pat
     file = tmp_path / "dino.pth"
     file.write_bytes(b"\x80\x02")
     asked = {"backbone": f"vit_base_patch16_224={file}", "tasks": "colours"}
-    with pytest.raises(WrongCall, match=r"dino.pth does not say how .*; write --normalise imagenet"):
+    with pytest.raises(UsageError, match=r"dino.pth does not say how .*; write --normalise imagenet"):
         grid_of(request(**asked))
     half, imagenet = (grid_of(request(**asked, normalise=words))[0].identity() for words in ("half", "imagenet"))
     assert "normalise" not in half.changes  # the row's own: a record of before is found
     assert imagenet.changes["normalise"][0] == [0.485, 0.456, 0.406]
     (run,) = grid_of(request(**asked, preprocessing="vpt"))  # which has its own
     assert "normalise" not in run.identity().changes
-    with pytest.raises(WrongCall, match="--normalise says how a local weight file is fed; demo is none"):
+    with pytest.raises(UsageError, match="--normalise says how a local weight file is fed; demo is none"):
         grid_of(request(backbone="demo", normalise="half"))

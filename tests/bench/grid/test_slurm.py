@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.request import Request, record_of, runs_at, runs_of
 from bench.grid.slurm import Job, slurm_options
 from bench.settings import Keep, LoaderSettings, RunSettings
@@ -96,7 +96,7 @@ def test_times_are_those_of_slurm(text: str, expected: int) -> None:
     ],
 )
 def test_what_does_not_fit_is_a_wrong_call(launcher: str, text: str | None, workers: int | None, said: str) -> None:
-    with pytest.raises(WrongCall, match=said):
+    with pytest.raises(UsageError, match=said):
         slurm_options(launcher, text, workers)
 
 
@@ -131,7 +131,7 @@ def test_a_job_that_cannot_start_leaves_a_log_for_each_of_its_runs(
     request_: Request, tmp_path: Path, field: str, value: dict[str, str], said: str
 ) -> None:
     given = words(request_, tmp_path)
-    with pytest.raises((KeyError, WrongCall)):
+    with pytest.raises((KeyError, UsageError)):
         Job()(given | {field: value if field == "settings" else given[field] | value})
     assert said in logs(tmp_path)
 

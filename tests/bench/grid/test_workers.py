@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.features.store import store_of
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, look, run_grid
@@ -123,7 +123,7 @@ def test_the_longest_run_is_first() -> None:
 def test_the_number_of_workers() -> None:
     cpu = torch.device("cpu")
     assert (count_of(cpu, None), count_of(cpu, 3)) == (1, 3)
-    with pytest.raises(WrongCall, match="at least 1"):
+    with pytest.raises(UsageError, match="at least 1"):
         count_of(cpu, 0)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.prepare import fetch as data_fetch
 from bench.prepare.archives import DamagedArchive, unpack
 from datasets import PRESETS, locate, suite
@@ -93,7 +93,7 @@ def test_a_damaged_archive_is_fetched_anew_the_next_time(made: Path, tmp_path: P
     sound = files["svhn.zip"]
     with serving(files) as hub:
         files["svhn.zip"] = sound[: len(sound) // 2]
-        with pytest.raises(WrongCall, match=r"svhn\.zip is damaged .*; call again to fetch it anew"):
+        with pytest.raises(UsageError, match=r"svhn\.zip is damaged .*; call again to fetch it anew"):
             fetch(hub.address, tmp_path)
         assert not (tmp_path / "vtab").exists()
         files["svhn.zip"] = sound
@@ -102,11 +102,11 @@ def test_a_damaged_archive_is_fetched_anew_the_next_time(made: Path, tmp_path: P
 
 
 def test_without_a_connection_or_a_published_copy_it_says_what_to_do(tmp_path: Path, fetch) -> None:
-    with pytest.raises(WrongCall, match=r"could not be fetched .*HF_ENDPOINT"):
+    with pytest.raises(UsageError, match=r"could not be fetched .*HF_ENDPOINT"):
         fetch("http://127.0.0.1:9", tmp_path)
-    with pytest.raises(WrongCall, match="fgvc cannot be fetched: images come from"):
+    with pytest.raises(UsageError, match="fgvc cannot be fetched: images come from"):
         fetch("http://127.0.0.1:9", tmp_path, "fgvc")
-    with pytest.raises(WrongCall, match="no suite 'vtba'; did you mean 'vtab'"):
+    with pytest.raises(UsageError, match="no suite 'vtba'; did you mean 'vtab'"):
         fetch("http://127.0.0.1:9", tmp_path, "vtba")
 
 
@@ -169,7 +169,7 @@ def zip_of(name: str, content: bytes = b"x", mode: int = 0) -> bytes:
 def test_what_is_not_safe_is_refused(name: str, content: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     (tmp_path / "into").mkdir()
-    with pytest.raises(WrongCall, match=says):
+    with pytest.raises(UsageError, match=says):
         unpack(tmp_path / name, tmp_path / "into")
     assert not {path.name for path in tmp_path.iterdir()} - {name, "into"}
     assert all(path.is_file() and not path.is_symlink() for path in (tmp_path / "into").iterdir())
@@ -187,7 +187,7 @@ def test_more_than_there_is_room_for_is_not_begun(tmp_path: Path, monkeypatch: p
     (tmp_path / "a.zip").write_bytes(zip_of("big", bytes(10_000)))
     (tmp_path / "into").mkdir()
     monkeypatch.setattr("bench.prepare.archives.SPARE_BYTES", 2**60)
-    with pytest.raises(WrongCall, match=r"GiB are free in .*; make room"):
+    with pytest.raises(UsageError, match=r"GiB are free in .*; make room"):
         unpack(tmp_path / "a.zip", tmp_path / "into")
     assert not list((tmp_path / "into").iterdir())
 
@@ -205,5 +205,5 @@ def test_a_disk_that_fills_up_while_unpacking_is_said(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "open", onto_full)
-        with pytest.raises(WrongCall, match="No space left on device"):
+        with pytest.raises(UsageError, match="No space left on device"):
             unpack(tmp_path / "a.zip", into)

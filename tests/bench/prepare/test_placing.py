@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.prepare import fetch as data_fetch
 from tests.bench.hub import serving
 from tests.bench.prepare.test_fetch import CHOSEN, fetch, loads, made, zipped
@@ -54,7 +54,7 @@ def test_a_task_may_come_in_two_archives(made: Path, tmp_path: Path, fetch) -> N
 def test_one_file_of_two_archives_is_an_error_and_nothing_stays(made: Path, tmp_path: Path, fetch) -> None:
     json_task(tmp_path / "other", CHOSEN[0], start=100)
     files = {"a.zip": zipped(made / "dtd", "dtd/"), "b.zip": zipped(tmp_path / "other", "dtd/")}
-    with serving(files) as hub, pytest.raises(WrongCall, match=r"b\.zip holds .*, which came otherwise before"):
+    with serving(files) as hub, pytest.raises(UsageError, match=r"b\.zip holds .*, which came otherwise before"):
         fetch(hub.address, tmp_path / "data")
     assert left(tmp_path / "data") == set()
 
@@ -62,7 +62,7 @@ def test_one_file_of_two_archives_is_an_error_and_nothing_stays(made: Path, tmp_
 def test_what_holds_no_task_is_not_put_in_place(tmp_path: Path, fetch) -> None:
     with (
         serving({"README.md": b"moved"}) as hub,
-        pytest.raises(WrongCall, match=r"holds no task of vtab \(README\.md\)"),
+        pytest.raises(UsageError, match=r"holds no task of vtab \(README\.md\)"),
     ):
         fetch(hub.address, tmp_path)
     assert left(tmp_path) == set()
@@ -74,7 +74,7 @@ def test_an_empty_folder_is_filled_and_a_strange_one_is_refused(made: Path, tmp_
         fetch(hub.address, tmp_path)
         assert loads(tmp_path)
         (tmp_path / "other/vtab/mine").mkdir(parents=True)
-        with pytest.raises(WrongCall, match="is there but no task of vtab is in it"):
+        with pytest.raises(UsageError, match="is there but no task of vtab is in it"):
             fetch(hub.address, tmp_path / "other")
 
 
@@ -110,13 +110,13 @@ def test_the_lock_of_one_who_just_finished_counts_for_nothing(
         lock(*given)
 
     monkeypatch.setattr(data_fetch.fcntl, "flock", removed)
-    with pytest.raises(WrongCall, match=r"another process was fetching .* call again"):
+    with pytest.raises(UsageError, match=r"another process was fetching .* call again"):
         fetch("http://127.0.0.1:9", tmp_path)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "ftp://host", "http://", "http://[", "http://host:99999"])
 def test_a_mirror_that_is_no_address_is_said(address: str, tmp_path: Path, fetch) -> None:
-    with pytest.raises(WrongCall, match=r"HF_ENDPOINT='.*' is no address"):
+    with pytest.raises(UsageError, match=r"HF_ENDPOINT='.*' is no address"):
         fetch(address, tmp_path)
     assert left(tmp_path) == set()
 
@@ -125,12 +125,12 @@ def test_a_mirror_that_is_no_address_is_said(address: str, tmp_path: Path, fetch
 def test_a_mirror_that_is_no_hub_is_said(answer: bytes, tmp_path: Path, fetch) -> None:
     with serving({}) as hub:
         hub.welcome = answer
-        with pytest.raises(WrongCall, match="gave no usable answer for"):
+        with pytest.raises(UsageError, match="gave no usable answer for"):
             fetch(hub.address, tmp_path)
     assert left(tmp_path) == set()
 
 
 def test_a_published_name_that_leaves_the_folder_is_refused(tmp_path: Path, fetch) -> None:
-    with serving({"../own": b"x"}) as hub, pytest.raises(WrongCall):
+    with serving({"../own": b"x"}) as hub, pytest.raises(UsageError):
         fetch(hub.address, tmp_path / "data")
     assert not (tmp_path / "own").exists()

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import bench.runner.execute
 import results
 from bench.cli.predict import command, predict, show
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.grid.grid import look
 from bench.grid.request import Request, grid_of
 from bench.runner.artifacts import _compact, kinds_of
@@ -121,7 +121,7 @@ def test_another_weight_file_is_refused(tmp_path: Path, stored: Backbone) -> Non
     other = tmp_path / "other.safetensors"
     save_file(plain(seed=1).state_dict(), other)
     arrays = results.load_kept(tmp_path, record, "weights")
-    with pytest.raises(WrongCall, match=r"name their file with --backbone stored=FILE"):
+    with pytest.raises(UsageError, match=r"name their file with --backbone stored=FILE"):
         rebuild(record, arrays, f"stored={other}")
     assert rebuild(record, arrays, f"stored={stored.weights}")
 
@@ -227,23 +227,23 @@ def test_what_cannot_be_predicted_says_what_to_do(tmp_path: Path) -> None:
     path = results.path_of(tmp_path, record.identity)
     image = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(image)
-    with pytest.raises(WrongCall, match=r"kept no weights; make them with python bench.py .*--keep weights"):
+    with pytest.raises(UsageError, match=r"kept no weights; make them with python bench.py .*--keep weights"):
         predict(path, [image], 5, None, "cpu")
     record = kept(tmp_path, "linear")
     answer = predict(path, [path], 5, None, "cpu")
     assert "cannot be read as an image" in answer.failed[str(path)]
-    with pytest.raises(WrongCall, match=r"the \.json file of a run"):
+    with pytest.raises(UsageError, match=r"the \.json file of a run"):
         predict(tmp_path / "no.json", [image], 5, None, "cpu")
-    with pytest.raises(WrongCall, match="had weights None of random:small"):
+    with pytest.raises(UsageError, match="had weights None of random:small"):
         predict(path, [image], 5, "demo", "cpu")
     weights = results.kept_path(tmp_path, record.identity, "weights", record.kept["weights"])
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(WrongCall, match=r"does not match the checksum .*--force"):
+    with pytest.raises(UsageError, match=r"does not match the checksum .*--force"):
         predict(path, [image], 5, None, "cpu")
 
 
 def test_kinds_are_checked() -> None:
     assert kinds_of("features, weights,predictions") == BOTH
     assert kinds_of("") == frozenset()
-    with pytest.raises(WrongCall, match="did you mean 'weights'"):
+    with pytest.raises(UsageError, match="did you mean 'weights'"):
         kinds_of("weihgts")

@@ -11,7 +11,7 @@ import torch
 
 import bench.runner.execute
 import results
-from bench.errors import WrongCall
+from bench.errors import UsageError
 from bench.runner.attempt import Tries, attempt
 from bench.runner.tracker import check_tracker
 from bench.settings import RunSettings
@@ -103,5 +103,5 @@ def test_without_a_tracker_none_is_imported(tmp_path: Path, monkeypatch: pytest.
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     check_tracker("off")
-    with pytest.raises(WrongCall, match=r"--log wandb needs a package .* call .venv/bin/pip install wandb"):
+    with pytest.raises(UsageError, match=r"--log wandb needs a package .* call .venv/bin/pip install wandb"):
         check_tracker("wandb")
