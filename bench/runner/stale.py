@@ -78,8 +78,16 @@ def equal_codes() -> frozenset[tuple[str, str, str]]:
 
 
 def _same_code(method: str, then: str) -> bool:
-    now = method_digest(method)
-    return then == now or (method, then, now) in equal_codes()
+    """Whether the code of then is today's, or was rewritten to it in steps that each gave the same numbers."""
+    now, reached, left = method_digest(method), set[str](), [then]
+    while left:
+        code = left.pop()
+        if code == now:
+            return True
+        reached.add(code)
+        left += [today for name, before, today in equal_codes() if name == method and before == code]
+        left = [each for each in left if each not in reached]
+    return False
 
 
 def current(record: CostRecord) -> bool:
