@@ -352,7 +352,11 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
             f"{known_as(unknown[0], FIELDS | known)}"
         )
     touched = _touched(method)
-    return _with(method, **{key: value for key, value in settings.items() if key not in touched})
+    values = {key: value for key, value in settings.items() if key not in touched}
+    try:
+        return _with(method, **values)
+    except TypeError:  # a value that has no hash is no setting either, which the method says in words
+        return dataclasses.replace(method, **values)
 
 
 @lru_cache(maxsize=None, typed=True)

@@ -35,11 +35,8 @@ def best_within(records: Sequence[Record], budget: int | None) -> list[Record]:
         The records by task and seed; none where no method that fits has finished every task.
     """
     tasks = {record.identity.task for record in records}
-    methods: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        methods.setdefault((record.identity.method, str(record.identity.changes.get("recipe"))), []).append(record)
     scored: list[tuple[tuple[float, float, int], list[Record]]] = []
-    for runs in methods.values():
+    for runs in _by_method(records):
         scores = [run.score.test_accuracy for run in runs if run.score.test_accuracy is not None]
         whole = len(scores) == len(runs) and {run.identity.task for run in runs} == tasks
         if whole and (budget is None or all(_card(run) <= budget for run in runs)):
@@ -81,6 +78,26 @@ def close(records: Sequence[Record], root: Path, suite: str, budget: int | None,
         _say_predict(best, root, suite, console)
 
 
+def _by_method(records: Sequence[Record]) -> list[list[Record]]:
+    """The records of each method; where it was trained in several ways on one task, as in a sweep, of each way.
+
+    A recipe may have rates of its own for each task, so that a difference between tasks makes no other way.
+    """
+    methods: dict[str, list[Record]] = {}
+    for record in records:
+        methods.setdefault(record.identity.method, []).append(record)
+    found: list[list[Record]] = []
+    for runs in methods.values():
+        if len({(run.identity.task, run.identity.seed) for run in runs}) == len(runs):
+            found.append(runs)
+        else:
+            ways: dict[str, list[Record]] = {}
+            for run in runs:
+                ways.setdefault(str(run.identity.changes.get("recipe")), []).append(run)
+            found += ways.values()
+    return found
+
+
 def _card(record: Record) -> int:
     """Bytes of a card that the run fits: of what was reserved there or, without one, of the planned peak."""
     return needed(record.cost.reserved_bytes or record.cost.planned_peak_bytes or 0)
@@ -97,7 +114,7 @@ def _show_confusion(record: Record, console: Console) -> None:
         return
     names = [escape(name) for name in record.class_names] or [str(label) for label in range(len(matrix))]
     if len(matrix) > MOST_CLASSES:
-        _say(console, "Its most frequent mistakes:")
+        _say(console, f"Its most frequent mistakes{_seed(record)}:")
         table = Table()
         for heading in ("right class", "answer", "images"):
             table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
@@ -105,7 +122,7 @@ def _show_confusion(record: Record, console: Console) -> None:
         for count, i, j in sorted(cells, key=lambda cell: -cell[0])[:MOST_MISTAKES]:
             table.add_row(names[i], names[j], f"{count} of {sum(matrix[i])}")
     else:
-        _say(console, "Its answers to the test images, a row for each right class:")
+        _say(console, f"Its answers to the test images{_seed(record)}, a row for each right class:")
         table = Table()
         for heading in ("", *names, "right"):
             table.add_column(heading, justify="right" if heading else "left", overflow="fold")
@@ -113,6 +130,10 @@ def _show_confusion(record: Record, console: Console) -> None:
             share = f"{100 * row[i] / sum(row):.1f} %" if sum(row) else ""
             table.add_row(names[i], *(f"[bold]{n}[/bold]" if i == j else str(n) for j, n in enumerate(row)), share)
     console.print(table)
+
+
+def _seed(record: Record) -> str:
+    return f" with seed {record.identity.seed}" if record.identity.seed else ""
 
 
 def _say_predict(record: Record, root: Path, suite: str, console: Console) -> None:

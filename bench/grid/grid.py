@@ -176,7 +176,7 @@ class _Tally:
         log = log_path(self._root, run)
         if said.what == "done" or (said.what == "there" and index not in self._at.values()):
             self._read(index, said.what)
-        elif said.what == "pruned":
+        elif said.what == "pruned" and index not in self._pruned:  # each worker comes by it
             self._pruned.add(index)
             self._screen.pruned(run, said.sentence)
         elif said.what == "failed":

@@ -144,7 +144,8 @@ class Job(Checkpointable):
 def _walk(words: dict[str, Any], root: Path, console: Console) -> Outcome:
     """Do what a submission asked for, by the same grid as anywhere else."""
     request, records, values = Request(**words["request"]), words["records"], dict(words["settings"])
-    parts: dict[str, Any] = {"keep": Keep(**values.pop("keep")), "loader": LoaderSettings(**values.pop("loader"))}
+    loader = values.pop("loader", None) or values.pop("reading")  # as a job that was queued before the new name has it
+    parts: dict[str, Any] = {"keep": Keep(**values.pop("keep")), "loader": LoaderSettings(**loader)}
     parts["cache_limits"] = CacheLimits(**values.pop("cache_limits"))
     settings = RunSettings(device_of(words["device"]), **parts, **values)
     try:

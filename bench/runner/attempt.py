@@ -119,9 +119,9 @@ def _claimed(
         tell(Event("begun"))
         with tracked(run, root, settings.log, tell) as (watch, finish):
             record = finish(execute(run, settings, watch))
-        kept = claim.ours()  # else this process stood still for so long that another began the run again
-        if kept:
-            _save(run, record, path, root)
+            kept = claim.ours()  # else this process stood still for so long that another began the run again
+            if kept:
+                _save(run, record, path, root)
     except Pruned as error:
         tries.forget(name)
         return Event("pruned", str(error))

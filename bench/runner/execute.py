@@ -26,7 +26,6 @@ from bench.train.evaluate import Answers, evaluate, score_of, temperature_of
 from bench.train.loop import Diverged, Epoch, train
 from bench.train.network import build, build_on_meta, count
 from datasets.base import Split
-from datasets.transforms.decoding import BadImage
 from datasets.validation import for_calibration
 from methods import Method, Network, Unsupported
 from methods.backbones.registry import Backbone
@@ -103,12 +102,12 @@ def _train_and_test(run: Run, settings: RunSettings, trace: Trace, watch: Watch)
         energy.stop()
         trace.epochs.append(epoch)
         _read_peaks(device, trace)
+        watch(epoch)
         every = run.recipe.evaluate_every
         if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
             _test(run, network, feed, test_split, normalise, device, trace)
             _forget_peaks(device)
             _stop_early(run, settings, trace)
-        watch(epoch)
         energy.start()
 
     for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
@@ -151,7 +150,7 @@ def _temperature(run: Run, network: Network, normalise: Normaliser, settings: Ru
     try:
         split = load(dataclasses.replace(run, task=task), "val", settings.loader).split
         return temperature_of(network, split, normalise, run.recipe, settings.device, run.task.scored)
-    except (BadImage, OSError):  # the run needs training and test images alone
+    except (ValueError, OSError):  # no image that can be decoded, or none of a class: the run needs none of them
         return None
 
 

@@ -1,7 +1,8 @@
 """Sends what a run shows to a tracker that people use already; without one, nothing is imported and nothing is called.
 
 A run's log is found from its record: `where.log` names it. TensorBoard's lies below the results, Trackio's and
-Weights & Biases' in their project `petl-bench`, under the path of the record.
+Weights & Biases' in their project `petl-bench`, under the path of the record; whoever uses these two has logged in
+before. A tracker that fails while a run goes on is told no more, and the run is not touched.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from results import Record
 __all__ = ["TrackerName", "check_tracker", "tracked"]
 
 TrackerName = Literal["off", "tensorboard", "trackio", "wandb"]
+logger = logging.getLogger(__name__)
+
 PROJECT = "petl-bench"
 Finish = Callable[[Record], Record]  # logs the record, and returns it with the place of its log
 Watch = Callable[[Any], None]
@@ -60,13 +64,23 @@ def tracked(run: Run, root: Path, name: TrackerName, tell: Watch) -> Iterator[tu
         yield tell, lambda record: record
         return
     tracker = _opened(run, root, name)
-    epochs, summary = 0, dict[str, Any]()
+    epochs, summary, heard = 0, dict[str, Any](), True
+
+    def send(action: Callable[..., None], *values: Any) -> None:
+        """A tracker that cannot be reached any more costs the run nothing."""
+        nonlocal heard
+        try:
+            if heard:
+                action(*values)
+        except Exception as error:
+            heard = False
+            logger.warning(f"--log {name} takes no more of {run.task.name} {run.method}, which goes on: {error}")
 
     def watch(event: Any) -> None:
         nonlocal epochs
         if isinstance(event, Epoch):
             epochs += 1  # on through all stages
-            tracker.log(_values(event), epochs)
+            send(tracker.log, _values(event), epochs)
         tell(event)
 
     def finish(record: Record) -> Record:
@@ -77,7 +91,7 @@ def tracked(run: Run, root: Path, name: TrackerName, tell: Watch) -> Iterator[tu
     try:
         yield watch, finish
     finally:
-        tracker.close(summary)
+        send(tracker.close, summary)
 
 
 def _values(epoch: Epoch) -> dict[str, float]:

@@ -39,9 +39,9 @@ class EarlyStop:
     trials: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)  # study and number, by run's record
 
     def over(self, run: Run) -> bool:
-        """Return whether another process has ended the trials of the run."""
+        """Return whether another process has ended the trials of the run early."""
         found = [trial for _, trial in self._trials(run)]
-        return bool(found) and all(trial.state.is_finished() for trial in found)
+        return bool(found) and all(trial.state is TrialState.PRUNED for trial in found)
 
     def ends(self, run: Run, epochs: int, accuracy: float) -> bool:
         """Report the accuracy after so many epochs, and return whether the run is to end; its trials are then over."""

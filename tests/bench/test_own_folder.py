@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import results
 from bench.cli.data import app
 from bench.cli.grid import grid
-from bench.cli.own_images import close
+from bench.cli.own_images import best_within, close
 from bench.data.splits import load_split
 from bench.errors import UsageError
 from bench.grid.request import Request, runs_of
@@ -181,3 +181,18 @@ def test_a_grid_of_own_images_ends_with_confusions_and_how_to_predict(tmp_path: 
     assert "No method that has finished every task fits within 0.5 GiB; the smallest" in closing(record, budget=2**29)
     assert closing(record, suite="demo") == ""
     assert "The best method within 12 GiB" in closing(record, suite="demo", budget=12 * 2**30)
+
+
+def test_a_method_whose_recipe_differs_by_task_can_be_the_best(tmp_path: Path) -> None:
+    _, (record,) = do(str(folder(tmp_path / "pets")), tmp_path / "r")
+
+    def one(method: str, task: str, rate: float, accuracy: float) -> Record:
+        changes = {"recipe": {"learning_rate": rate}}
+        identity = dataclasses.replace(record.identity, method=method, task=task, changes=changes)
+        score = dataclasses.replace(record.score, test_accuracy=accuracy)
+        return dataclasses.replace(record, identity=identity, score=score)
+
+    by_task = [one("dtl", "a", 0.1, 0.8), one("dtl", "b", 0.2, 0.6)]
+    swept = [one("lora", task, rate, 5 * rate) for task in ("a", "b") for rate in (0.1, 0.12)]
+    assert best_within([*by_task, *swept], None) == by_task
+    assert best_within(swept, None) == [run for run in swept if run.identity.changes["recipe"]["learning_rate"] == 0.12]

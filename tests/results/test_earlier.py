@@ -54,8 +54,8 @@ def test_each_is_the_record_of_today_s_run(folder: Path, upgrade: bool) -> None:
     then = str(EARLIER / "demo.toml")
     for run in runs_of(Request(methods=",".join(METHODS), tasks="digits", recipe=then, epochs=2)):
         record = results.load(results.path_of(folder, run.identity()))
-        # Whoever changes the numbers of a method on purpose makes its earlier records stale, and nothing else.
-        assert stale(run, record) in ("", "were made by other code of their method")
+        # Code rewritten with equal numbers is noted by tools/equal_code.py: no run is done again for it.
+        assert stale(run, record) == ""
         assert record.identity == run.identity()
         assert record.score.test_accuracy is not None
 

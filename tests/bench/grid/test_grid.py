@@ -253,7 +253,7 @@ def test_what_another_process_holds_is_waited_for_and_not_done_twice(
     thread.join()
     assert (outcome.done, outcome.there, outcome.failed) == (1, 1, [])
     assert executed == asked[1:]
-    assert "waiting for 1 runs that other processes are at" in shown
+    assert "waiting for 1 run that other processes are at" in shown
     assert "done by another process" in shown
     assert len(outcome.records) == 2
 

@@ -92,6 +92,22 @@ def test_tensorboard_writes_below_the_results(tmp_path: Path, monkeypatch: pytes
     assert rows[-1][0] == "closed"
 
 
+@pytest.mark.parametrize("broken", ["log", "finish"])
+def test_a_tracker_that_fails_costs_the_run_nothing(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to the tracker")
+
+    hosted = Hosted()
+    monkeypatch.setattr(hosted, broken, refuse)
+    monkeypatch.setitem(sys.modules, "trackio", hosted)
+    assert tracked(tmp_path, "trackio", monkeypatch).status == "ok"
+    said = [line for line in caplog.messages if "--log trackio takes no more of" in line]
+    assert len(said) == 1
+    assert "no route to the tracker" in said[0]
+
+
 def test_without_a_tracker_none_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> ModuleType:
         raise AssertionError(name)
