@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from methods.backbones.chain import Vit
 from methods.backbones.registry import prepare
 from methods.base import Method, Network
@@ -34,7 +36,9 @@ def attach(
     chosen.check_kind(vit)
     device = next(vit.parameters()).device
     prepared = prepare(vit.requires_grad_(False), classes, head, drop_path, dropout)
-    return chosen.attach(prepared).to(device)  # type: ignore[arg-type]  # whose kind was just checked
+    network = chosen.attach(prepared)  # type: ignore[arg-type]  # whose kind was just checked
+    elsewhere = any(tensor.device != device for tensor in chain(network.parameters(), network.buffers()))
+    return network.to(device) if elsewhere else network  # what is new was made on the CPU
 
 
 def _one(spec: str) -> Method:
