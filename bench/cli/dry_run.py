@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 import results
-from bench.grid.estimate import Estimate, estimates, measured_rates, recorded_rates, with_workers
+from bench.grid.estimate import KEPT, Estimate, Rate, estimates, key_of, known_rates, with_workers
 from bench.grid.grid import Pending
 from bench.machine import cores
 from bench.run import Run
@@ -37,25 +38,44 @@ def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, worke
     """Return a line for this machine, where the numbers come from, and a line for each GPU that was measured."""
     records, costs = results.load_all(root)[0], results.load_costs(root)[0]
     here = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    known = (measured_rates(left, costs, here) if here else {}) | recorded_rates(records, here or device.type)
-    found = [estimate for estimate in estimates(left, known, done) if estimate]
+    known = known_rates(left, records, costs, here or device.type)
+    told = estimates(left, known, done)
+    found = [estimate for estimate in told if estimate]
+    unknown = [run for run, estimate in zip(left, told, strict=True) if estimate is None]
     lines = []
     if found or not left:
         part = "" if len(found) == len(left) else f" for {numbered(len(found), 'known run')}"
         lines.append(f"time     about {_both(found, workers, 'GPU-hours' if here else None)}{part}")
         lines.append(f"from     {_sources(left, found)}")
+        for reason, count in Counter(_why(run, [*left, *done], known, root) for run in unknown).items():
+            lines.append(f"unknown  {numbered(count, 'run')}: {reason}")
     else:
         images = sum(run.task.sizes["test"] for run in left)
-        why = f"no record in {root} says how fast this machine is; do one run, and ask again"
-        lines.append(f"time     not known for {numbered(images, 'test image')} in all: {why}")
+        why = _why(left[0], [*left, *done], known, root)
+        lines.append(
+            f"time     not known for {numbered(len(left), 'run')}, {numbered(images, 'test image')} in all: {why}"
+        )
     names = {record.where.device for record in records} | {row.where.device for row in costs}
     for name in sorted(name for name in names if name != here and not name.startswith("cpu")):
-        rates = measured_rates(left, costs, name) | recorded_rates(records, name)
+        rates = known_rates(left, records, costs, name)
         there = [estimate for estimate in estimates(left, rates, done) if estimate]
         if there:
             part = "" if len(there) == len(left) else f" for {numbered(len(there), 'run')} known there"
             lines.append(f"on {name}: about {_both(there, workers, 'GPU-hours')}{part}, by {_sources(left, there)}")
     return lines
+
+
+def _why(run: Run, runs: Sequence[Run], known: Mapping[Any, Rate], root: Path) -> str:
+    """Why the time of a run is not known, and what to do about it."""
+    alike = [known[key] for key in map(key_of, runs) if key in known and key[2:] == key_of(run)[2:]]
+    if any(not rate.kept for rate in alike):
+        return "planning their FLOPs was cut short; ask for fewer methods"
+    if alike:
+        return (
+            f"records in {root} with kept features tell of like runs alone; "
+            "do one of these with --cache-features off, and ask again"
+        )
+    return f"no record in {root} says how fast this machine is; do one run, and ask again"
 
 
 def _both(found: Sequence[Estimate], workers: int, unit: str | None) -> str:
@@ -73,7 +93,8 @@ def _sources(left: Sequence[Run], found: Sequence[Estimate]) -> str:
     counts = Counter(estimate.source for estimate in found)
     told = ", ".join(f"{source} ({numbered(count, 'run')})" for source, count in counts.most_common()) or "nothing"
     images = sum(run.task.sizes["test"] for run in left)
-    return f"{told}; {numbered(images, 'test image')} in all; without feature cache, loading of data and start-up"
+    without = "loading of data and start-up" if counts[KEPT] else "feature cache, loading of data and start-up"
+    return f"{told}; {numbered(images, 'test image')} in all; without {without}"
 
 
 def _duration(seconds: float) -> str:

@@ -24,7 +24,20 @@ from methods.backbones.registry import Backbone
 from methods.recipe import Recipe
 from results import CostRecord, Record
 
-__all__ = ["Estimate", "estimates", "longest_first", "measured_rates", "recorded_rates", "with_workers"]
+__all__ = [
+    "KEPT",
+    "Estimate",
+    "Rate",
+    "estimates",
+    "key_of",
+    "known_rates",
+    "longest_first",
+    "measured_rates",
+    "recorded_rates",
+    "with_workers",
+]
+
+KEPT = "records of runs with kept features"
 
 PLANNING_SECONDS = 2.0  # that `estimates` may take to plan; one method of a ViT-B/16 takes a fifth of a second
 
@@ -38,6 +51,11 @@ class Rate:
     train: float
     test: float
     source: str
+
+    @property
+    def kept(self) -> bool:
+        """Return whether features were kept: then these are times of like runs, and no speed of planned FLOPs."""
+        return self.source == KEPT
 
 
 @dataclass(frozen=True)
@@ -59,7 +77,7 @@ def estimates(left: Sequence[Run], known: dict[Key, Rate], others: Sequence[Run]
     if unknown := [key for key in dict.fromkeys(map(key_of, left)) if key not in rates]:
         end = time.monotonic() + PLANNING_SECONDS
         speeds: dict[tuple[str, bool], list[tuple[float, float]]] = {}  # by precision, and whether images are augmented
-        for key in [key for key in examples if key in known]:
+        for key in [key for key in examples if key in known and not known[key].kept]:
             if time.monotonic() < end and all(planned := _work_of_an_image(*_parts(examples[key]))):
                 pair = known[key].train / planned[0], known[key].test / planned[1]
                 speeds.setdefault(key[2:], []).append(pair)
@@ -90,21 +108,33 @@ def key_of(run: Run) -> Key:
     return run.backbone.name, str(run.resolved), run.recipe.precision, augmented
 
 
+def known_rates(
+    runs: Sequence[Run], records: Iterable[Record], costs: Iterable[CostRecord], device: str
+) -> dict[Key, Rate]:
+    """Return what records say, else measured steps, else records of runs with kept features."""
+    recorded, measured = recorded_rates(records, device), measured_rates(runs, costs, device)
+    return recorded | measured | {key: rate for key, rate in recorded.items() if not rate.kept}
+
+
 def recorded_rates(records: Iterable[Record], device: str) -> dict[Key, Rate]:
-    """Return medians over records of runs that finished on a kind of device ("cpu" or "cuda"), or on a named one."""
-    seen: dict[Key, list[tuple[float, float]]] = {}
+    """Return medians over records of runs that finished on a kind of device ("cpu" or "cuda"), or on a named one.
+
+    Records of runs with kept features count where there are no others; computing features is then part of training.
+    """
+    seen: dict[bool, dict[Key, list[tuple[float, float]]]] = {True: {}, False: {}}  # with kept features, without
     for record in records:
         cost, name = record.cost, record.where.device
         like = device in (name, "cpu" if name.startswith("cpu") else "cuda")
-        cached = record.speedups.feature_cache or record.speedups.test_cached  # then these are no times of a step
-        if record.status != "ok" or not like or cached or not (cost.train_images and cost.test_images):
+        if record.status != "ok" or not like or not (cost.train_images and cost.test_images):
             continue
         method, precision = str(record.identity.changes.get("method")), str(record.recipe.get("precision"))
         key = record.identity.backbone, method, precision, "augmentation" in record.preprocessing
         trained = cost.train_images * int(record.recipe["epochs"])
-        pair = (cost.train_seconds or 0.0) / trained, (cost.test_seconds or 0.0) / cost.test_images
-        seen.setdefault(key, []).append(pair)
-    return {key: _median(pairs, "records of runs") for key, pairs in seen.items()}
+        seconds = (cost.train_seconds or 0.0) + (record.speedups.feature_cache_seconds or 0.0)
+        kept = bool(record.speedups.feature_cache or record.speedups.test_cached)
+        seen[kept].setdefault(key, []).append((seconds / trained, (cost.test_seconds or 0.0) / cost.test_images))
+    sources = {True: KEPT, False: "records of runs"}  # in this order: the second replaces the first
+    return {key: _median(pairs, sources[kept]) for kept in sources for key, pairs in seen[kept].items()}
 
 
 def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str) -> dict[Key, Rate]:

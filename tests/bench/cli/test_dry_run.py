@@ -29,7 +29,7 @@ def test_hours_on_a_gpu_come_from_steps_that_were_measured_there(tmp_path: Path)
     assert "runs     4, of which 0 are there and 4 are left" in text
     assert re.search(r"on NVIDIA H200: about 160.0 GPU-hours for what is left.*; 40.0 h with 4 workers", text)
     assert "by measured steps (4 runs); 40 test images in all" in text
-    assert "time     not known for 40 test images in all: no record in" in text
+    assert "time     not known for 4 runs, 40 test images in all: no record in" in text
 
 
 def test_a_gpu_that_knows_only_some_runs_says_so(tmp_path: Path) -> None:

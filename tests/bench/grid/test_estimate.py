@@ -8,7 +8,7 @@ from bench.grid import estimate
 from bench.grid.estimate import estimates, measured_rates, recorded_rates, with_workers
 from bench.run import Run
 from methods.backbones.registry import ARCHITECTURES, find
-from results import Conditions, Cost, CostRecord, Figures, Record, Score, Where
+from results import Conditions, Cost, CostRecord, Figures, Record, Score, Speedups, Where
 from tests.bench.tiny import run
 
 
@@ -78,6 +78,21 @@ def test_a_method_without_records_goes_at_the_speed_of_the_others_by_planned_flo
     assert less == alone
     assert "planned FLOPs" in less.source
     assert 1.0 < less.seconds < same.seconds == pytest.approx(12 * 1.0 + 10 * 0.1)
+
+
+def test_kept_features_tell_of_like_runs_alone() -> None:
+    done, other = run("linear", epochs=5), run("lora", epochs=5)
+    kept = Speedups(feature_cache="host", feature_cache_seconds=100.0, test_cached=True)
+    cached = dataclasses.replace(record(done, train_seconds=20.0, test_seconds=5.0), speedups=kept)
+    like, unlike = estimates([done, other], recorded_rates([cached], "cpu"))
+    assert unlike is None
+    assert like is not None
+    assert like.seconds == pytest.approx(5 * 12 * 1.2 + 10 * 0.1)
+    assert like.source == "records of runs with kept features"
+    like, unlike = estimates([done, other], recorded_rates([cached, record(done, 200.0, 5.0)], "cpu"))
+    assert like is not None
+    assert like.seconds == pytest.approx(5 * 12 * 2.0 + 10 * 0.1)
+    assert unlike is not None
 
 
 def test_planning_stops_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
