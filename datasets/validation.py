@@ -58,12 +58,22 @@ def for_calibration(task: Task) -> Task | None:
     """Return the task with validation images alone, as its split `val`; None where a network has been trained on them.
 
     FGVC, the few-shot sets and a folder with `val` beside `test` have them beside the training images; at most 1,000 at
-    equal distances are taken. VTAB-1k trains on its validation images; the embedded suite and other folders have none.
+    equal distances are taken. VTAB-1k trains on its validation images; the embedded suite and other folders have none,
+    nor has a folder whose `val` tuning refuses, since it shares files with the training images or lacks a class.
     """
-    if "val" not in task.sizes or "train800" in task.sizes:
+    if "val" not in task.sizes or "train800" in task.sizes or not _sound(task.source):
         return None
     count = min(task.sizes["val"], MOST_FOR_CALIBRATION)
     return dataclasses.replace(task, sizes={"val": count}, source=_spaced(task.source, task.sizes["val"], count))
+
+
+@lru_cache(maxsize=64)
+def _sound(source: Source) -> bool:
+    """Return whether tuning would score the validation images."""
+    try:
+        return not isinstance(source, Listings) or source.validation() is not None
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=64)  # so that runs that follow each other on a task share its decoded images

@@ -1,5 +1,6 @@
 """Tuning sees the training images alone, divided the same way each time, with every class in both parts."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 import datasets
 from datasets.base import Task
 from datasets.files.listing import Listings
-from datasets.validation import for_tuning
+from datasets.validation import for_calibration, for_tuning
 
 
 def labels(task: Task, split: str) -> list[int]:
@@ -71,3 +72,18 @@ def test_a_class_of_one_image_cannot_be_divided() -> None:
     task = Task("t", "g", 2, {"train": 3, "test": 1}, lambda _: images, names=("cat", "dog"))
     with pytest.raises(ValueError, match="t: class dog has one training image, and tuning needs two"):
         for_tuning(task, 0.2)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_no_temperature_is_chosen_on_images_that_were_trained_on(tmp_path: Path, shared: bool) -> None:
+    for part in ("train", "test", "val"):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(2):
+                if shared and part == "val":
+                    os.link(tmp_path / "train" / name / f"{number}.png", tmp_path / part / name / f"{number}.png")
+                else:
+                    Image.new("RGB", (8, 8), (label, number, len(part))).save(tmp_path / part / name / f"{number}.png")
+    (task,) = datasets.suite(f"folder:{tmp_path}").tasks
+    assert task.sizes["val"] == 4
+    assert (for_calibration(task) is None) == shared
