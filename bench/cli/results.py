@@ -99,6 +99,8 @@ def _upgrade(root: Path, screen: Console) -> bool:
         raise UsageError(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
     files = f"{numbered(found.records, 'record')} and {numbered(found.recipes, 'recipe')} of tune"
     screen.print(f"{files} now have today's words; {found.already:,} had them", highlight=False, soft_wrap=True)
+    if found.held:
+        screen.print(f"{numbered(found.held, 'record')} left, since the run is being done now", highlight=False)
     _list(screen, "damaged, left as it is", found.damaged)
     return not found.damaged
 

@@ -14,6 +14,7 @@ import results.words
 from bench.cli.app import app
 from bench.grid.request import Request, runs_of
 from bench.runner.stale import stale
+from results.claims import Claims, claim_path
 from results.verify import verify
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -96,3 +97,19 @@ def test_a_damaged_record_is_named_and_left(folder: Path) -> None:
     assert "2 records and 1 recipe" in said
     assert damaged.name in said.replace("\n", "")
     assert damaged.read_bytes() == then
+
+
+def test_a_run_at_work_and_a_recipe_of_other_bytes_are_left(folder: Path) -> None:
+    held = next((folder / "runs").rglob("lora*.json"))
+    then = held.read_bytes()
+    (folder / "tuned" / "latin.toml").write_bytes(b'about = "caf\xe9"\n')
+    claim = Claims().take(claim_path(folder, held))
+    assert claim is not None
+    with claim:
+        code, said = upgraded(folder)
+        assert claim.ours()
+    assert code == 1
+    assert "2 records and 1 recipe of tune now have today's words" in said
+    assert "1 record left, since the run is being done now" in said
+    assert "latin.toml" in said.replace("\n", "")
+    assert held.read_bytes() == then
