@@ -307,7 +307,7 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
     mine = {key: table for key, table in tables.items() if re.split("[@:]", key)[0] == method.name}
     own = [Table.of(key, table) for key, table in mine.items() if isinstance(table, dict)]
     if tables.get("complete") and not own:
-        raise NotHeld(f"recipe {name} has no entry for {method.name}; use another --recipe")
+        raise NotHeld(f"recipe {name} has no entry for {method.name}; use another, e.g. --recipe common")
     merged = {key: value for key, value in tables.items() if not isinstance(value, dict) and key not in ABOUT}
     suited = {} if context.preprocessing is None else {"preprocessing": context.preprocessing}
     merged |= suited

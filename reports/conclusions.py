@@ -10,6 +10,7 @@ from reports.tables.classes import class_means
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
 from reports.tables.table import METRICS, Cell, Column, Table
+from results import sized
 
 __all__ = ["conclusions", "outline"]
 
@@ -121,5 +122,4 @@ def _percent(line: Summary) -> str:
 
 
 def _bytes(line: Summary, peak: str) -> str:
-    size = line.costs[peak].value or 0.0
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    return sized(line.costs[peak].value or 0.0)

@@ -21,6 +21,7 @@ from results.measured import load_measured as load_measured
 from results.measured import save_measured as save_measured
 from results.quoted import quoted
 from results.reading import read_costs, read_runs
+from results.record import BALANCE as BALANCE
 from results.record import CALIBRATION_BINS as CALIBRATION_BINS
 from results.record import MOST_CLASSES as MOST_CLASSES
 from results.record import Cost as Cost
@@ -38,5 +39,7 @@ from results.store import slug as slug
 from results.store import write_whole as write_whole
 from results.text import numbered as numbered
 from results.text import readable as readable
+from results.text import size_unit as size_unit
+from results.text import sized as sized
 
 __all__ = ["Record", "load", "quoted", "read_costs", "read_runs", "save"]

@@ -16,6 +16,7 @@ from results.text import readable_json
 from results.words import first_words, todays_words
 
 __all__ = [
+    "BALANCE",
     "CALIBRATION_BINS",
     "MOST_CLASSES",
     "SCHEMA",
@@ -31,6 +32,7 @@ __all__ = [
 
 SCHEMA = 1
 CALIBRATION_BINS = 15  # of equal width between 0 and 1
+BALANCE = 2  # classes are balanced where none has more than so many times the images of another
 MOST_CLASSES = 100  # of a task whose confusions are kept
 
 Status = Literal["ok", "oom", "diverged", "unsupported"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["numbered", "readable", "readable_json"]
+__all__ = ["numbered", "readable", "readable_json", "size_unit", "sized"]
 
 LONE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8; no encoding takes them
 
@@ -27,6 +27,17 @@ def readable_json(value: Any) -> Any:
 def numbered(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun, in the plural for all numbers but one: `1 run`, `2 runs`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def sized(size: float) -> str:
+    """An amount of memory, which is given in bytes: `1.5 GiB`, `312 MiB`."""
+    unit, name = size_unit(size)
+    return f"{size / unit:.1f} {name}" if name == "GiB" else f"{size / unit:.0f} {name}"
+
+
+def size_unit(size: float) -> tuple[int, str]:
+    """The bytes of the unit in which so many are said, and its name."""
+    return (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -38,11 +38,10 @@ from datasets.files.listing import Listings
 from datasets.transforms.preprocessing import PRESETS
 from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
-from results import numbered
+from results import BALANCE, numbered
 
 __all__ = ["Launch", "grid", "log_to"]
 
-BALANCE = 2  # classes are balanced where none has more than so many times the images of another
 TOY = (
     "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
     "photographs are near chance; for results leave --backbone out (ViT-B/16 pre-trained on ImageNet-21k, a download), "
@@ -217,7 +216,9 @@ def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
     """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
     suite = datasets.suite(request.suite)
     if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
-        console.print(f"images of {numbered(len(absent), 'task')} are not there yet; their numbers are those published")
+        tasks = f"{numbered(len(absent), 'task')} {'is' if len(absent) == 1 else 'are'}"
+        text = f"the images of {tasks} not there yet; numbers of images are those published"
+        console.print(text, highlight=False, soft_wrap=True)
     said = {run.task.name: run.task.understood for run in runs if run.task.understood and not run.task.viewed}
     other = [f"{name} ({sizes})" for name, sizes in said.items()]
     if other:

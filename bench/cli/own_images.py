@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.cli.predict import command
 from bench.cost.budget import needed
 from datasets.suites.folder import split_options
-from results import Record, has_kept, path_of
+from results import Record, has_kept, path_of, sized
 
 __all__ = ["best_within", "close"]
 
@@ -62,7 +62,7 @@ def close(records: Sequence[Record], root: Path, suite: str, budget: int | None,
     within = f" within {budget / 2**30:g} GiB" if budget is not None else ""
     if not runs:
         smallest = min((_card(record) for record in records if record.cost.planned_peak_bytes), default=0)
-        least = f"; the smallest needs {_mib(smallest)}" if budget is not None and smallest else ""
+        least = f"; the smallest needs {sized(smallest)}" if budget is not None and smallest else ""
         _say(console, f"No method that has finished every task fits{within}{least}.")
         return
     best = runs[0]
@@ -71,7 +71,7 @@ def close(records: Sequence[Record], root: Path, suite: str, budget: int | None,
     _say(
         console,
         f"The best method{within} is {best.identity.method}: {100 * accuracy:.1f} % of the test images are right, and "
-        f"training needs a card of {_mib(card)} (peak, 5 % and 512 MiB for CUDA).",
+        f"training needs a card of {sized(card)} (peak, 5 % and 512 MiB for CUDA).",
     )
     if own:
         _show_confusion(best, console)
@@ -101,10 +101,6 @@ def _by_method(records: Sequence[Record]) -> list[list[Record]]:
 def _card(record: Record) -> int:
     """Bytes of a card that the run fits: of what was reserved there or, without one, of the planned peak."""
     return needed(record.cost.reserved_bytes or record.cost.planned_peak_bytes or 0)
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def _show_confusion(record: Record, console: Console) -> None:

@@ -17,10 +17,9 @@ from bench.cost.reserved import allocator_peaks
 from bench.train.optimizer import InBackward, optimizer_of
 from methods import Network
 from methods.recipe import Recipe
+from results import size_unit
 
 __all__ = ["MemoryPlan", "plan_memory"]
-
-MIB, GIB = 2**20, 2**30
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class MemoryPlan:
     flops: int  # of one training step
 
     def __str__(self) -> str:
-        unit, name = (GIB, "GiB") if self.peak_bytes >= GIB else (MIB, "MiB")
+        unit, name = size_unit(self.peak_bytes)
         parts = ", ".join(f"{part} {size / unit:.2f}" for part, size in self.breakdown.items())
         return f"{self.peak_bytes / unit:.2f} {name} at the peak ({parts}), {self.reserved_bytes / unit:.2f} reserved"
 

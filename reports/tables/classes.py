@@ -11,10 +11,9 @@ from reports.tables.comparison import Comparison, present
 from reports.tables.ours import Filled
 from reports.tables.summary import Summary, plain_mean
 from reports.tables.table import METRICS, Cell, Column
+from results import BALANCE
 
 __all__ = ["best_line", "class_means", "class_names", "confusion", "mean_of_classes", "recalls", "unbalanced"]
-
-BALANCE = 2  # classes are balanced where none has more than so many times the images of another
 
 
 def confusion(runs: pd.DataFrame) -> np.ndarray | None:

@@ -126,7 +126,7 @@ def test_the_more_special_word_wins(write: Callable[[str], str]) -> None:
         ("lag = 1", "recipe: lag=1 is not true or false"),
         ("warmup_epochs = -1", "recipe: warmup_epochs=-1 is not one of 0 or a whole number of at least 1"),
         ("epochs = ", "recipe mine cannot be read: "),
-        ("complete = true", "recipe mine has no entry for lora; use another --recipe"),
+        ("complete = true", "recipe mine has no entry for lora; use another, e.g. --recipe common"),
     ],
 )
 def test_what_cannot_be_right_is_refused(write: Callable[[str], str], text: str, message: str) -> None:
