@@ -9,6 +9,7 @@ from reports.discovery import PUBLISHED as PUBLISHED
 from reports.discovery import REPORTS, find
 from reports.discovery import pick as pick
 from reports.drawing import draw
+from reports.everything import cost_conditions as cost_conditions
 from reports.everything import show_costs as show_costs
 from reports.everything import write_all as write_all
 from reports.everything import write_published as write_published

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-__all__ = ["show_costs", "write_all", "write_published"]
+__all__ = ["cost_conditions", "show_costs", "write_all", "write_published"]
 
 Say = Callable[[str], None]
 
@@ -141,6 +141,13 @@ def show_costs(records: Sequence[CostRecord], console: Console) -> None:
     for item in find("cost")(cost_frame(records)):
         if isinstance(item, Table):
             terminal.show(item, console)
+
+
+def cost_conditions(records: Sequence[CostRecord]) -> str:
+    """Return in words what all cost records share of their conditions, and how they were planned or measured."""
+    from reports.tables.costs import Alike
+
+    return Alike(cost_frame(records)).conditions
 
 
 def _runs(root: Path, records: Sequence[Path] | None, say: Say) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:

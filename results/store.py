@@ -44,12 +44,19 @@ def load(path: Path) -> Record:
 def load_with_values(path: Path) -> tuple[Record, dict[str, Any]]:
     """The record in `path`, and the JSON values as the file has them, perhaps in earlier words; raises Damaged."""
     try:
-        document = json.loads(path.read_bytes())
+        document = _parsed(path.read_bytes())
         if not isinstance(document, dict) or document.get("sha256") != _digest(document.get("record")):
             raise ValueError("its content does not match its checksum")
         return from_dict(document["record"]), document["record"]
     except (ValueError, OverflowError, RecursionError) as error:  # what the parser raises on bytes of any origin
         raise Damaged(f"{path}: {error}") from error
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ValueError("it is no JSON, or was cut short") from error
 
 
 def write_values(path: Path, values: dict[str, Any]) -> None:

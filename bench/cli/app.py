@@ -10,7 +10,7 @@ import typer
 from bench.cli import data as data_commands
 from bench.cli import options
 from bench.cli import results as results_commands
-from bench.cli.guard import check_folder, check_place, console, guarded
+from bench.cli.guard import OneSentence, check_folder, check_place, console, guarded
 from bench.cli.options import ROOT
 from bench.surroundings import degrade_output, importing
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=OneSentence, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(results_commands.app, name="results")
 
@@ -302,7 +302,7 @@ def cost(
     with importing():
         from bench.cli.cost import CostRequest, document, show
         from bench.cli.cost import cost as price
-        from reports import show_costs
+        from reports import cost_conditions, show_costs
 
     words = precision, attention, optimizer, checkpointing, autograd
     request = CostRequest(
@@ -314,6 +314,8 @@ def cost(
         return
     if budget is None:
         show_costs(answer.records, console())
+    else:
+        console().print(cost_conditions(answer.records), markup=False, highlight=False)
     show(answer, console())
 
 

@@ -172,7 +172,9 @@ def _network() -> Check:
         with urllib.request.urlopen(hub, timeout=SECONDS_FOR_NETWORK):
             return Check("network", "ok", f"{hub} answers")
     except (OSError, ValueError) as error:
-        why = f"{hub} does not answer ({error}); take --backbone demo or NAME=FILE"
+        reason = getattr(error, "reason", error)  # urllib wraps what the network said
+        reason = getattr(reason, "strerror", None) or reason
+        why = f"{hub} does not answer ({reason}); take --backbone demo or NAME=FILE"
         return Check("network", "note", why)
 
 

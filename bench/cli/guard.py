@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from bench.errors import UsageError
 from bench.surroundings import settle
 
-__all__ = ["check_folder", "check_place", "console", "guarded"]
+__all__ = ["OneSentence", "check_folder", "check_place", "console", "guarded"]
 
 P = ParamSpec("P")
 
@@ -42,6 +45,29 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
 
     return run
+
+
+class OneSentence(TyperGroup):
+    """Says in one sentence what value an option does not take, as the commands do of what they check themselves."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Read the words before a command."""
+        with _said():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, *arguments: Any, **more: Any) -> Any:
+        """Read the words behind a command, and do it."""
+        with _said():
+            return super().invoke(*arguments, **more)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except typer.BadParameter as error:
+        text = error.format_message().replace("Value error, ", "")
+        _stop(re.sub("^Invalid value for '(.*?)': ", r"\1: ", text), 2)
 
 
 def check_place(context: typer.Context) -> None:

@@ -175,7 +175,9 @@ def _pixels(file: Path, rebuilt: Rebuilt, rendering: Any) -> Tensor:
     try:
         return preset.pixels(decoded(read(file)), rebuilt.backbone.image_size).unsqueeze(0)
     except (ValueError, OSError, MemoryError) as error:  # among them BadImage
-        raise BadImage(f"{file}: cannot be read as an image: {str(error) or type(error).__name__}") from error
+        why = str(error) or type(error).__name__
+        said = why if why.startswith("cannot be read") else f"cannot be read as an image: {why}"
+        raise BadImage(f"{file}: {said}") from error
 
 
 @torch.inference_mode()

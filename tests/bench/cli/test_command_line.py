@@ -99,7 +99,7 @@ def test_weights_that_were_kept_predict_and_others_say_how_to_keep_them(finished
     assert 0 < sum(guess["probability"] for guess in guesses) <= 1
     some = " ".join(call("predict", record, "gone.png", image, "--top", "1", folder=finished, code=2).split())
     assert some.count("%") == 1
-    assert "error: gone.png: cannot be read as an image: cannot be read (No such file or directory)" in some
+    assert "error: gone.png: cannot be read (No such file or directory)" in some
 
 
 def test_killed_grids_resume_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
@@ -172,6 +172,8 @@ def claimants(folder: Path) -> set[int]:
         (["--seeds", "one"], "list of seeds"),
         (["--precision", "fp8"], "fp32"),
         (["--device", "cuda"], "--device cpu"),
+        (["--log", "nosuch"], "error: --log: 'nosuch' is not one of 'off', 'tensorboard'"),
+        (["predict", str(ROOT / "README.md"), "x.png"], "README.md: it is no JSON, or was cut short; give the .json"),
         (["report", "acuracy"], "did you mean 'accuracy'"),
         (["list", "lroa"], "did you mean 'lora'"),
         (["--preprocessing", "ptv"], "did you mean 'vpt'"),

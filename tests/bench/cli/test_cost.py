@@ -120,6 +120,10 @@ def test_explain_and_budget(tmp_path: Path) -> None:
     fits, tight = ask(tmp_path, "700MiB", methods="linear,full")
     assert fits["largest_batch_size"] == fits["batch_size"] > tight["batch_size"] > 1
     assert fits["needed_bytes"] <= 700 * 2**20
+    words = "--methods", "linear", "--backbone", "random:demo", "--budget", "600MiB", "--results", str(tmp_path)
+    said = called("cost", "--planned", *words, folder=tmp_path).stdout
+    assert said.startswith("random:demo, 100 classes, batch ")
+    assert "fp32, fused attention, adamw. Planned, not measured" in said
 
 
 @pytest.mark.parametrize(

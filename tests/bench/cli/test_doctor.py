@@ -45,6 +45,7 @@ def test_what_is_broken_is_named_with_its_remedy(tmp_path: Path) -> None:
     assert checks["data of vtab"]["state"] == "problem"
     assert "data check vtab" in checks["data of vtab"]["found"]
     assert checks["network"]["state"] == "note"
+    assert "does not answer (Connection refused); take" in checks["network"]["found"]
     assert "NAME=FILE" in checks["network"]["found"]
 
 
