@@ -141,7 +141,8 @@ def test_printed_numbers_stand_beside_ours_with_the_difference(table: pd.DataFra
 
 
 def test_published_accuracy_is_the_best_of_the_last_epoch_or_marked(table: pd.DataFrame) -> None:
-    (figure,) = find("accuracy_published")(table)
+    other = table.assign(backbone="vit_base_patch16_224.augreg_in1k")  # of which nothing is planned for the figure
+    (figure,) = find("accuracy_published")(pd.concat([table, other]))
     (axes,) = figure.drawing.axes
     points = {
         tuple(line.get_xydata()[0].round(2)) for line in axes.lines if line.get_marker() not in ("None", "", None)
