@@ -41,7 +41,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(("code", "made"), [(blocks, "mine.pdf"), (cells, "tradeoff.png")])
+@pytest.mark.parametrize(("code", "made"), [(blocks, "mine.pdf"), (cells, "tour-results/tradeoff.png")])
 def test_code_of_the_documentation_runs(code, made: str) -> None:
     exec(compile(code(), code.__name__, "exec"), {"__name__": "__main__"})
     assert Path(made).stat().st_size
