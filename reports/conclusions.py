@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.tables.classes import class_means
 from reports.tables.comparison import Comparison, comparisons
+from reports.tables.ours import Filled
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
 from reports.tables.table import METRICS, Cell, Column, Table
 from results import sized
@@ -99,18 +100,15 @@ def _outline(comparison: Comparison) -> Table:
         parts = [(group, [line.groups[group] for line in lines]) for group in lines[0].groups]
     if len(parts) > 1:
         parts.insert(0, ("mean", [line.headline for line in lines]))
-    columns = [Column("method", "method"), *(Column(name, name, "test accuracy (%)", accuracy) for name, _ in parts)]
-    by_class = class_means(comparison, lines)
-    columns += [column for column, _ in by_class]
+    columns: list[Filled] = [(Column("method", "method"), [Cell(word=line.label) for line in lines])]
+    columns += [(Column(name, name, "test accuracy (%)", accuracy), cells) for name, cells in parts]
+    columns += class_means(comparison, lines)
     columns += [
-        Column(name, METRICS[name].label, METRICS[name].block, METRICS[name])
+        (Column(name, METRICS[name].label, METRICS[name].block, METRICS[name]), [line.costs[name] for line in lines])
         for name in ("trainable_without_head", peak)
     ]
-    cells = [[Cell(word=line.label) for line in lines], *(filled for _, filled in parts)]
-    cells += [list(filled) for _, filled in by_class]
-    cells += [[line.costs[name] for line in lines] for name in ("trainable_without_head", peak)]
     title = f"{comparison.suite}, backbone {comparison.network}, recipe {comparison.recipe}"
-    return Table(title, "", tuple(columns), tuple(zip(*cells, strict=True)))
+    return Table.of_columns(title, "", columns)
 
 
 def _score(line: Summary) -> float:

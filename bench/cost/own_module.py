@@ -12,9 +12,8 @@ from torch.nn import functional
 
 from bench.cost.cuda_rules import CudaRules
 from bench.cost.live_memory import Allocation, Meter
-from bench.cost.plan import gradients_of, show, states_of
+from bench.cost.plan import metered_optimizer, show
 from bench.cost.reserved import allocator_peaks
-from bench.train.optimizer import InBackward, optimizer_of
 from methods import Network
 from methods.recipe import Recipe
 from results import size_unit
@@ -74,11 +73,7 @@ def plan_memory(
     meter = Meter(lambda: "")
     show(meter, copied, *tensors)
     with CudaRules(recipe.precision) as cuda, meter:
-        updates = optimizer_of(copied, recipe)
-        updates.register_step_pre_hook(lambda *_: meter.add(gradients_of(copied), "gradients"))
-        updates.register_step_post_hook(lambda *_: meter.add(states_of(updates), "optimizer"))
-        if isinstance(updates, InBackward):
-            updates.seen = lambda gradient: meter.add([gradient], "gradients")
+        updates = metered_optimizer(copied, recipe, meter)
         for _ in range(2):  # the first has no optimiser state yet
             meter.forget_past()
             updates.zero_grad()

@@ -19,7 +19,7 @@ from methods import Network
 from methods.recipe import Recipe
 
 __all__ = [
-    "Rules", "gradients_of", "inference_peak", "plan", "plan_inference", "show", "states_of", "training_peak",
+    "Rules", "inference_peak", "metered_optimizer", "plan", "plan_inference", "show", "training_peak",
 ]  # fmt: skip
 
 
@@ -58,11 +58,7 @@ def training_peak(
     meter = Meter(module_at_work)
     show(meter, network, images, labels)
     with _counting(network, recipe, rules, meter) as cuda, _kinds_told(network, meter):
-        optimizer = optimizer_of(network, recipe)
-        optimizer.register_step_pre_hook(lambda *_: meter.add(gradients_of(network), "gradients"))
-        optimizer.register_step_post_hook(lambda *_: meter.add(states_of(optimizer), "optimizer", "the optimizer"))
-        if isinstance(optimizer, InBackward):
-            optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
+        optimizer = metered_optimizer(network, recipe, meter)
         scaler = GradScaler(images.device.type, enabled=False)
         state = TrainState(network, optimizer, scaler, cuda.forward, recipe.max_grad_norm, rules.gradients)
         for _ in range(2):
@@ -123,14 +119,21 @@ def _kinds_told(network: Network, meter: Meter) -> Iterator[None]:
         network.extract = extract  # type: ignore[method-assign]
 
 
-def gradients_of(network: nn.Module) -> Iterator[Tensor]:
-    """The gradients that are there."""
-    return (p.grad for p in network.parameters() if p.grad is not None)
+def metered_optimizer(network: nn.Module, recipe: Recipe, meter: Meter) -> Optimizer:
+    """Make the optimiser of a network, of whose gradients and states the meter is told at every step."""
+    optimizer = optimizer_of(network, recipe)
 
+    def gradients() -> Iterator[Tensor]:
+        return (p.grad for p in network.parameters() if p.grad is not None)
 
-def states_of(optimizer: Optimizer) -> Iterator[Tensor]:
-    """What the optimiser keeps of each tensor."""
-    return (tensor for state in optimizer.state.values() for tensor in _tensors(state))
+    def states() -> Iterator[Tensor]:
+        return (tensor for state in optimizer.state.values() for tensor in _tensors(state))
+
+    optimizer.register_step_pre_hook(lambda *_: meter.add(gradients(), "gradients"))
+    optimizer.register_step_post_hook(lambda *_: meter.add(states(), "optimizer", "the optimizer"))
+    if isinstance(optimizer, InBackward):
+        optimizer.seen = lambda gradient: meter.add([gradient], "gradients")
+    return optimizer
 
 
 def _tensors(values: object) -> Iterator[Tensor]:

@@ -40,6 +40,8 @@ __all__ = [
     "draw_method",
     "drawn_in",
     "family_of",
+    "first_axes",
+    "label_edges",
     "logarithmic",
     "look",
     "panel",
@@ -232,6 +234,24 @@ def panels(
         table = drawing.subplots(rows, columns, squeeze=False, **share)
         yield cast(Drawing, drawing), table.tolist()
         settle(drawing)
+
+
+def first_axes(table: Sequence[Sequence[Axes]], count: int) -> list[Axes]:
+    """Return the first `count` axes, row by row; the others are switched off."""
+    axes = [each for row in table for each in row]
+    for each in axes[count:]:
+        each.set_axis_off()
+    return axes[:count]
+
+
+def label_edges(table: Sequence[Sequence[Axes]], count: int, x: str, y: str) -> list[Axes]:
+    """Label the left axes, and the lowest of the first `count` in each column; return these."""
+    for row in table:
+        row[0].set_ylabel(y)
+    lowest = [each for row in table for each in row][max(0, count - len(table[0])) : count]
+    for each in lowest:
+        each.set_xlabel(x)
+    return lowest
 
 
 @contextmanager

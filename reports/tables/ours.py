@@ -132,13 +132,8 @@ def table(name: str, comparison: Comparison, layout: Layout, notes: Sequence[str
     filled = [named(lines), *_filled(layout.means(), lines), *about(comparison, lines)]
     filled += [(Column("seeds", "seeds"), [Cell(word=seeds(line)) for line in lines])]
     filled += _filled([score for score in layout.score_columns() if score.kind == "task"], lines)
-    return Table(
-        name,
-        f"{conditions(comparison)} {LEGEND}",
-        tuple(column for column, _ in filled),
-        tuple(zip(*(cells for _, cells in filled), strict=True)),
-        (*notes, *failures(comparison.runs)),
-    )
+    notes = (*notes, *failures(comparison.runs))
+    return Table.of_columns(name, f"{conditions(comparison)} {LEGEND}", filled, notes)
 
 
 def _filled(shown: Sequence[ScoreColumn], lines: Sequence[Summary]) -> list[Filled]:

@@ -170,6 +170,14 @@ class Table:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"table {self.name!r} has rows that do not fit its {len(self.columns)} columns")
 
+    @classmethod
+    def of_columns(
+        cls, name: str, caption: str, columns: Sequence[tuple[Column, Sequence[Cell]]], notes: tuple[str, ...] = ()
+    ) -> Table:
+        """Make a table of columns with their cells, of which all have as many."""
+        rows = zip(*(cells for _, cells in columns), strict=True)
+        return cls(name, caption, tuple(column for column, _ in columns), tuple(rows), notes)
+
     def best(self, index: int) -> frozenset[int]:
         """Find the rows with the best value of a column as it is shown, and those that cannot be told apart from it.
 

@@ -35,13 +35,8 @@ def report(runs: pd.DataFrame) -> list[Table]:
 
 def _table(comparison: Comparison) -> Table:
     columns = filled(comparison, summaries(comparison))
-    return Table(
-        f"accuracy-{comparison.name}",
-        f"{conditions(comparison)} {LEGEND}",
-        tuple(column for column, _ in columns),
-        tuple(zip(*(cells for _, cells in columns), strict=True)),
-        failures(comparison.runs),
-    )
+    caption = f"{conditions(comparison)} {LEGEND}"
+    return Table.of_columns(f"accuracy-{comparison.name}", caption, columns, failures(comparison.runs))
 
 
 def filled(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.figures.style import WIDE, look, panels, shown
+from reports.figures.style import WIDE, first_axes, label_edges, look, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons, present
 from reports.tables.ours import named
@@ -56,10 +56,9 @@ def _items(comparison: Comparison) -> list[Figure | Table]:
         *((Column(key, METRICS[key].label, "", METRICS[key]), _cells(lines, key)) for key in SCORES),
     ]
     known = [filled for filled in columns if any(cell != Cell() for cell in filled[1])]
-    rows = tuple(zip(*(cells for _, cells in known), strict=True))
     return [
         Figure(name, f"{said} {LEGEND}{left}".rstrip(), _draw(shown_lines)),
-        Table(f"{name}-table", f"{said} {TABLE}", tuple(column for column, _ in known), rows),
+        Table.of_columns(f"{name}-table", f"{said} {TABLE}", known),
     ]
 
 
@@ -86,15 +85,9 @@ def _draw(lines: Sequence[Summary]) -> Drawing:
     rows = math.ceil(len(lines) / columns)
     width = WIDE * columns / COLUMNS if columns > 1 else 3.0
     with panels(rows, columns, width, rows * 1.95 + 0.25, sharex=True, sharey=True) as (drawing, table):
-        places = [axes for row in table for axes in row]
-        for axes, line in zip(places, lines, strict=False):
+        for axes, line in zip(first_axes(table, len(lines)), lines, strict=True):
             _panel(axes, line)
-        for axes in places[len(lines) :]:
-            axes.set_axis_off()
-        for row in table:
-            row[0].set_ylabel("accuracy")
-        for axes in places[max(0, len(lines) - columns) : len(lines)]:
-            axes.set_xlabel("confidence")
+        for axes in label_edges(table, len(lines), "confidence", "accuracy"):
             axes.tick_params(axis="x", labelbottom=True)
     return drawing
 

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.figures.style import WIDE, panels
+from reports.figures.style import WIDE, first_axes, label_edges, panels
 from reports.tables.captions import conditions
 from reports.tables.classes import best_line, class_names, confusion
 from reports.tables.comparison import Comparison, comparisons
@@ -61,15 +61,9 @@ def _draw(parts: Sequence[Part]) -> Drawing:
     side = WIDE / columns if columns > 1 else min(4.6, 1.4 + 0.4 * len(parts[0][1]))
     width = WIDE if columns > 1 else side + 0.6
     with panels(rows, columns, width, rows * (side + 0.15), grid=False) as (drawing, table):
-        places = [axes for row in table for axes in row]
-        for axes, part in zip(places, parts, strict=False):
+        for axes, part in zip(first_axes(table, len(parts)), parts, strict=True):
             _panel(axes, part, len(parts))
-        for axes in places[len(parts) :]:
-            axes.set_axis_off()
-        for row in table:
-            row[0].set_ylabel("right class")
-        for axes in places[max(0, len(parts) - columns) : len(parts)]:
-            axes.set_xlabel("answer")
+        label_edges(table, len(parts), "answer", "right class")
     return drawing
 
 

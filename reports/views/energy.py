@@ -46,9 +46,7 @@ def _items(comparison: Comparison) -> Sequence[Table | Figure]:
         (Column("train_seconds", SECONDS.heading, "", SECONDS), [_mean(line, "train_seconds") for line in lines]),
         (Column("watts", WATTS.heading, "", WATTS), [_watts(line) for line in lines]),
     ]
-    cells = zip(*(cells for _, cells in columns), strict=True)
-    caption = f"{conditions(comparison)} {LEGEND}"
-    table = Table(f"energy-{comparison.name}-table", caption, tuple(column for column, _ in columns), tuple(cells))
+    table = Table.of_columns(f"energy-{comparison.name}-table", f"{conditions(comparison)} {LEGEND}", columns)
     return [*([drawn] if drawn is not None else []), table]
 
 

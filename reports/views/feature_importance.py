@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from reports.figures.style import WIDE, panels, shown
+from reports.figures.style import WIDE, first_axes, panels, shown
 from reports.tables.captions import conditions
 from reports.tables.comparison import Comparison, comparisons
 from reports.tables.kept_features import Arrays, kept_by_line, pick
@@ -50,11 +50,9 @@ def _figure(comparison: Comparison, line: str, tasks: Mapping[str, Arrays]) -> F
     rows = -(-len(tasks) // columns)
     width = WIDE * (columns + 0.3) / (ACROSS + 0.3)
     with panels(rows, columns, width, 0.3 + 1.75 * rows, grid=False) as (drawing, table):
-        axes = [each for row in table for each in row]
-        for each, (task, arrays) in zip(axes, tasks.items(), strict=False):
+        for each, (task, arrays) in zip(first_axes(table, len(tasks)), tasks.items(), strict=True):
             picture = _draw(each, task, arrays)
-        for each in axes[len(tasks) :]:
-            each.set_axis_off()
+        axes = [each for row in table for each in row]
         drawing.colorbar(picture, ax=axes, label="|w|", shrink=min(1.0, 1.6 / rows), aspect=30, pad=0.015)
     return Figure(f"feature_importance-{comparison.name}-{slug(line)}", caption, drawing)
 

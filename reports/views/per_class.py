@@ -43,13 +43,8 @@ def _table(comparison: Comparison) -> Table | None:
     for task, matrices in known.items():
         runs = comparison.runs[comparison.runs["task"] == task]
         columns += _of_all_classes(task, lines, matrices, runs) if alone else _of_worst(task, matrices, runs)
-    return Table(
-        f"per_class-{comparison.name}",
-        f"{conditions(comparison)} {LEGEND}",
-        tuple(column for column, _ in columns),
-        tuple(zip(*(cells for _, cells in columns), strict=True)),
-        failures(comparison.runs),
-    )
+    caption = f"{conditions(comparison)} {LEGEND}"
+    return Table.of_columns(f"per_class-{comparison.name}", caption, columns, failures(comparison.runs))
 
 
 def _matrix(line: Summary, task: str) -> np.ndarray | None:

@@ -62,8 +62,7 @@ def _numbers(name: str, comparison: Comparison, lines: Sequence[Summary]) -> Tab
     """Everything that is known of each line: its settings, scores and costs."""
     first, *others = filled(comparison, lines)
     settings = Column("settings", "settings"), [Cell(word=_settings(line)) for line in lines]
-    columns = [first, settings, *others]
-    return Table(name, "", tuple(c for c, _ in columns), tuple(zip(*(cells for _, cells in columns), strict=True)))
+    return Table.of_columns(name, "", [first, settings, *others])
 
 
 def _settings(line: Summary) -> str:
