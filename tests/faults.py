@@ -33,7 +33,7 @@ def trials(folder: Path, wanted: int, pause: float) -> Iterator[Callable[[], Tri
     yield lambda: workers.interrupted(folder / "twice", like, 2, SEEDS)
     yield lambda: kills.side_by_side(folder / "side", like, 4, SEEDS)
     yield lambda: workers.overhead(folder / "overhead", 200)
-    yield lambda: kills.kills(folder, like, wanted, SEEDS, pause)
+    yield lambda: kills.kills(folder, like, wanted, SEEDS, pause, print)
 
 
 def attempted(trial: Callable[[], Trial]) -> Trial:

@@ -4,22 +4,27 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.trials.processes import Trial, children, finish, lost, start, wait_until_at_work
 
 
-def kills(folder: Path, like: Path, wanted: int, seeds: int, longest_pause: float, seed: int = 0) -> Trial:
+def kills(
+    folder: Path, like: Path, wanted: int, seeds: int, longest_pause: float, tell: Callable[[str], None]
+) -> Trial:
     """Kill until it was done `wanted` times, in as many grids as that takes, and finish the last one in peace.
 
     A grid is left alone until it holds a run, so that kills strike work and not the start of an interpreter.
+    `tell` is called after each grid with how far it is.
     """
-    dice, count, gone, grids = random.Random(seed), 0, 0, 0
+    dice, count, gone, grids = random.Random(0), 0, 0, 0
     while count < wanted:
         root = folder / f"grid-{grids}"
         grids += 1
         count += _disturb(root, dice, wanted - count, seeds, longest_pause)
         gone += lost(root, like, seeds, 4)
+        tell(f"SIGKILL: {count} of {wanted} in {grids} grids, {gone} runs lost so far")
     note = f"{grids} grids of {8 * seeds} runs, each as if undisturbed"
     return Trial("SIGKILL of workers and parent", count, count if not gone else 0, gone, note)
 
