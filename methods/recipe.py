@@ -306,7 +306,7 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
     tables = load(name)
     mine = {key: table for key, table in tables.items() if re.split("[@:]", key)[0] == method.name}
     own = [Table.of(key, table) for key, table in mine.items() if isinstance(table, dict)]
-    if tables.get("complete") and not own:
+    if tables.get("complete") and not own and not tables.get("chosen"):
         raise NotHeld(f"recipe {name} has no entry for {method.name}; use another, e.g. --recipe common")
     merged = {key: value for key, value in tables.items() if not isinstance(value, dict) and key not in ABOUT}
     suited = {} if context.preprocessing is None else {"preprocessing": context.preprocessing}
@@ -324,6 +324,9 @@ def _values(name: str, method: Method, task: str, context: Context) -> dict[str,
             row = rows.get(task, {})
             said = {key: value for key, value in table.values.items() if not isinstance(value, dict)} | row
             merged |= said if table.scope.suites else said | suited
+    if tables.get("chosen") and not scopes:
+        known = ", ".join(key for key, table in tables.items() if isinstance(table, dict))
+        raise NotHeld(f"{called(name)} was tuned for {known}, not for {method}; tune it first")
     if not any(scope.has(context) for scope in scopes) and scopes:
         known = "; ".join(dict.fromkeys(map(str, scopes)))
         where = " on ".join(word for word in (context.suite, context.family) if word)

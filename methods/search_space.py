@@ -53,21 +53,20 @@ class Range:
 Space = dict[str, Choice | Range]  # by recipe field or setting of the method
 
 
-def spaces_of(name: str, methods: Sequence[Method], words: str | None = None) -> dict[Method, Space]:
+def spaces_of(asked: str, methods: Sequence[Method]) -> dict[Method, Space]:
     """Return what a search over each method may choose.
 
     Args:
-        name: of a file in `methods/search_spaces/`.
+        asked: the name of a file in `methods/search_spaces/`, or words, `learning_rate=1e-4..1e-2,rank=4/8/16`. With
+            words nothing else is searched, and a setting that only some of the methods have is searched for those.
         methods: what is searched; settings that a spec wrote out are left alone.
-        words: `learning_rate=1e-4..1e-2,rank=4/8/16`; with these nothing else is searched, and a setting that only
-            some of the methods have is searched for those.
 
     Raises:
         ValueError: for an unknown name, setting or value, an empty range, or a space of one point.
     """
-    if words is None:
-        return {method: _parsed(method, _texts(name, method), f"space {name}") for method in methods}
-    texts = dict(_pair(word.strip()) for word in words.split(",") if word.strip())
+    if "=" not in asked:
+        return {method: _parsed(method, _texts(asked, method), f"space {asked}") for method in methods}
+    texts = _pairs(asked)
     everything = {key for method in methods for key in _hints(method)}
     for key in texts:
         if key not in everything:
@@ -100,19 +99,23 @@ def _texts(name: str, method: Method) -> dict[str, str]:
         raise ValueError(f"no space {name!r}; {closest(name, SPACES)}")
     tables = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     everywhere = {key: text for key, text in tables.items() if isinstance(text, str) and key != ABOUT}
-    texts = everywhere | tables.get(method.name, {}) | (dict(method.space) if name == "default" else {})
-    return {key: text for key, text in texts.items() if key not in method.explicit_settings}
+    return everywhere | tables.get(method.name, {}) | (dict(method.space) if name == "default" else {})
 
 
 def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:
+    """The space that these words mean, without the settings that the method's spec wrote out."""
     hints, found = _hints(method), Space()
     for key, text in texts.items():
+        if key in method.explicit_settings:
+            continue
         if key not in hints:
             raise ValueError(f"{where}: {method.name} has no setting {key!r}; {known_as(key, hints)}")
         try:
             found[key] = _part(hints[key], text)
         except ValueError as error:
             raise ValueError(f"{where}: {key}={error}") from None
+    if not found:
+        raise ValueError(f"{where} has nothing to choose for {method}; add a setting, or leave the method out")
     if all(isinstance(part, Choice) and len(part.values) == 1 for part in found.values()):
         raise ValueError(f"the space of {method} has one point, so there is nothing to choose; write more with --space")
     return found
@@ -137,10 +140,16 @@ def _part(hint: Any, text: str) -> Choice | Range:
     return Range(ends[0], ends[1], 0 < ends[0] <= ends[1] / DECADE, all(type(end) is int for end in ends))
 
 
-def _pair(word: str) -> tuple[str, str]:
-    key, equals, text = word.partition("=")
-    if not (equals and text):
-        raise ValueError(
-            f"--space: {word!r} is not of the form setting=values; write rank=4/8,learning_rate=1e-4..1e-2"
-        )
-    return key, text
+def _pairs(words: str) -> dict[str, str]:
+    """The settings of `--space` with the words for their values."""
+    texts = dict[str, str]()
+    for word in filter(None, map(str.strip, words.split(","))):
+        key, _, text = word.partition("=")
+        if not (key and text):
+            raise ValueError(
+                f"--space: {word!r} is not of the form setting=values; write rank=4/8,learning_rate=1e-4..1e-2"
+            )
+        if key in texts:
+            raise ValueError(f"--space gives {key} twice; write {key}=A/B/C for all values")
+        texts[key] = text
+    return texts

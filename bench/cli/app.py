@@ -178,12 +178,12 @@ def tune(
         typer.Option(help="Of the search and of its recipe, [b]--recipe tuned:NAME[/b]; the suite's name if left out."),
     ] = None,
     space: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="SPACE|FIELD=VALUES,…",
             help="What may be chosen: of [b]list spaces[/b], or [b]learning_rate=1e-4..1e-2,rank=4/8/16[/b].",
         ),
-    ] = None,
+    ] = "default",
     sampler: Annotated[
         Literal["auto", "grid", "tpe", "random"],
         typer.Option(help="[b]auto[/b] takes a grid where all values are choices and fit into the trials, else TPE."),
@@ -223,11 +223,13 @@ def tune(
     from bench.cli.grid import Launch
     from bench.cli.grid import grid as run_grid
     from bench.cli.speed_options import SpeedOptions
-    from bench.cli.tune import TuneRequest, suite_word, tuned_path
+    from bench.cli.tune import check_local, suite_word, tuned_path
     from bench.cli.tune import tune as search
     from bench.grid.request import Request, device_of
     from bench.settings import LoaderSettings, RunSettings
+    from bench.tune.search import TuneRequest
 
+    check_local(launcher)
     request = Request(
         methods=methods,
         suite=suite,
@@ -240,8 +242,9 @@ def tune(
         precision=precision,
         data=data,
         set=tuple(set_ or ()),
+        split="val",
     ).absolute()
-    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune, launcher)
+    asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune)
     chosen_device = device_of(device)
     fields = SpeedOptions(cache_features).fields(results)
     settings = RunSettings(chosen_device, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)

@@ -7,7 +7,6 @@ import functools
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 from optuna.trial import Trial
@@ -27,65 +26,40 @@ from bench.run import Run
 from bench.settings import RunSettings
 from bench.tune.choice import recipe_path, write_recipe
 from bench.tune.pruning import EarlyStop
-from bench.tune.search import Best, Choose, Sampler, Search, runs_of_trials, searches_of, trial_words
+from bench.tune.search import Best, Search, TuneRequest, runs_of_trials, searches_of, trial_words
 from methods.recipe import TUNED
 from methods.spec import closest
 from results import numbered
 
-__all__ = ["TuneRequest", "suite_word", "tune", "tuned_path"]
-
+__all__ = ["check_local", "suite_word", "tune", "tuned_path"]
 
 Due = tuple[Search, Trial, tuple[Run, ...]]
 
 
-@dataclass(frozen=True)
-class TuneRequest:
-    """A search as a user words it."""
-
-    request: Request
-    name: str
-    trials: int
-    sampler: Sampler
-    space: str | None  # a name, or FIELD=VALUES words
-    seed: int
-    choose: Choose = "task"
-    prune: bool = True
-    launcher: str = "local"
-
-    def check(self) -> None:
-        """Raise UsageError for what no search can do."""
-        if self.launcher != "local":
-            raise UsageError(
-                f"tune has no --launcher {self.launcher}; submit the call itself, as often as you like, for all of "
-                "them share one search: sbatch --array=1-8 --wrap 'python bench.py tune …'"
-            )
-        if self.trials < 1:
-            raise UsageError(f"--trials {self.trials} chooses nothing; give at least 1")
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise UsageError(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
-
-
 def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, console: Console) -> Path | None:
     """Carry out the search and return the path of its recipe; None where Ctrl-C stopped it. Raises UsageError."""
-    asked.check()
     check_folder(root)
     log_to(console)
-    request = dataclasses.replace(asked.request, split="val")
-    named = asked.space is None or "=" not in asked.space
-    space, words = (asked.space or "default", None) if named else ("", asked.space)
-    searches = searches_of(
-        request, asked.name, root, asked.trials, asked.sampler, space, words, asked.seed, asked.choose, asked.prune
-    )
+    searches = searches_of(asked, root)
     _say_what(searches, console)
     count = count_of(settings.device, launch.workers)
     while due := [(search, *pair) for search in searches for pair in search.due(root, _at_once(search, count))]:
-        if not _carry_out(request, due, root, settings, launch, console):
+        if not _carry_out(asked.request, due, root, settings, launch, console):
             return None
     chosen = [(search, search.best(root)) for search in searches]
     path = write_recipe(root, asked.name, command(), chosen)
     _show(chosen, console)
     console.print(f"wrote {path}; use it with --recipe tuned:{asked.name}", soft_wrap=True, highlight=False)
     return path
+
+
+def check_local(launcher: str) -> None:
+    """Raise UsageError for another launcher, which other calls have."""
+    if launcher != "local":
+        raise UsageError(
+            f"tune has no --launcher {launcher}; submit the call itself, as often as you like, for all of them share "
+            "one search: sbatch --array=1-8 --wrap 'python bench.py tune …'"
+        )
 
 
 def suite_word(suite: str) -> str:
@@ -147,7 +121,7 @@ def _say_what(searches: list[Search], console: Console) -> None:
     """Say what is searched, over which images."""
     for method in dict.fromkeys(search.method for search in searches):
         search = next(search for search in searches if search.method == method)
-        each = "a task" if search.choose == "task" else f"of {numbered(len(search.bases), 'task')} together"
+        each = "a task" if search.asked.choose == "task" else f"of {numbered(len(search.bases), 'task')} together"
         said = f"{method}: {search.trials} trials {each} by {search.sampler} over {search.searched}"
         console.print(said, highlight=False, markup=False)
     sizes = {base.task.name: base.task.sizes for search in searches for base in search.bases}
@@ -162,7 +136,7 @@ def _show(chosen: list[tuple[Search, Best]], console: Console) -> None:
         table.add_column(heading, justify="right" if "%" in heading else "left")
     for search, best in chosen:
         values = ", ".join(f"{key}={_shown(value)}" for key, value in best.trial.params.items())
-        on = search.tasks if search.choose == "task" else f"mean of {len(search.bases)}"
+        on = search.tasks if search.asked.choose == "task" else f"mean of {len(search.bases)}"
         table.add_row(str(search.method), on, f"{100 * (best.trial.value or 0):.1f}", values)
     console.print(table)
 

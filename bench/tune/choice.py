@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 import results
 from bench.run import Run
@@ -26,47 +28,73 @@ def write_recipe(root: Path, name: str, command: str, chosen: Sequence[tuple[Sea
     """Write the recipe that `--recipe tuned:NAME` reads, whole or not at all, and return its path.
 
     A method has a row for each task that was searched by itself. Where the tasks share one choice, its values stand in
-    the method's own table; what the recipe that was searched gives only some of the tasks stands in their rows.
+    the method's own table; what the recipe that was searched gives only some of the tasks stands in their rows. What
+    earlier calls of that name chose for other methods and tasks stays.
     """
     first = chosen[0][0].bases[0]
-    lines = [
-        f"about = {_toml(f'Chosen on validation images by {command}, {datetime.now(UTC):%Y-%m-%d}')}",
-        "chosen = true",
-        "complete = true",
-        f"holds = {_toml(f'{first.suite},{first.backbone.family}')}",
-    ]
-    for method in dict.fromkeys(str(search.method) for search, _ in chosen):
-        lines += _table(method, [(search, best) for search, best in chosen if str(search.method) == method])
+    holds = f"{first.suite},{first.backbone.family}"
     path = recipe_path(root, name)
-    results.write_whole(path, ("\n".join(lines) + "\n").encode())
+    with FileLock(path.with_suffix(".lock")):
+        tables = _earlier(path, holds)
+        for method in dict.fromkeys(str(search.method) for search, _ in chosen):
+            before = tables.get(method, {})
+            found = _table([(search, best) for search, best in chosen if str(search.method) == method])
+            by_task = before.keys() == found.keys() == {"tasks"}
+            tables[method] = {"tasks": before["tasks"] | found["tasks"]} if by_task else found
+        head = {
+            "about": f"Chosen on validation images by {command}, {datetime.now(UTC):%Y-%m-%d}",
+            "chosen": True,
+            "complete": True,
+            "holds": holds,
+        }
+        lines = [f"{key} = {_toml(value)}" for key, value in head.items()]
+        scores = {(str(search.method), search.tasks): _score(search, best) for search, best in chosen}
+        for method, table in tables.items():
+            lines += _lines(method, table, {on: score for (known, on), score in scores.items() if known == method})
+        results.write_whole(path, ("\n".join(lines) + "\n").encode())
     return path
 
 
-def _table(method: str, chosen: Sequence[tuple[Search, Best]]) -> list[str]:
-    """The lines of a method."""
+def _earlier(path: Path, holds: str) -> dict[str, dict[str, Any]]:
+    """The tables of the recipe as it is, where it is for that suite and kind of backbone."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: table for key, table in tables.items() if isinstance(table, dict) and tables.get("holds") == holds}
+
+
+def _table(chosen: Sequence[tuple[Search, Best]]) -> dict[str, Any]:
+    """The table of a method: a row for each task, or the values that its tasks share and rows for what they do not."""
     search, best = chosen[0]
-    if search.choose == "task":
-        rows = {best.runs[0].task.name: _row(best.runs[0]) for _, best in chosen}
-        return ["", *_task_rows(method, rows, [_score(best) for _, best in chosen])]
+    if search.asked.choose == "task":
+        return {"tasks": {best.runs[0].task.name: _row(best.runs[0]) for _, best in chosen}}
     rows = {run.task.name: _row(run) for run in best.runs}
     first = next(iter(rows.values()))
     shared = {key: value for key, value in first.items() if all(row.get(key, ...) == value for row in rows.values())}
-    lines = ["", f"[{_toml(method)}] # {_score(best)}, the mean of {search.tasks}"]
-    lines += [f"{key} = {_toml(value)}" for key, value in shared.items()]
-    rows = {task: {key: value for key, value in row.items() if key not in shared} for task, row in rows.items()}
-    return [*lines, "", *_task_rows(method, rows)] if any(rows.values()) else lines
+    own = {task: {key: value for key, value in row.items() if key not in shared} for task, row in rows.items()}
+    return shared | ({"tasks": own} if any(own.values()) else {})
 
 
-def _task_rows(method: str, rows: Mapping[str, Mapping[str, Any]], comments: Sequence[str] = ()) -> list[str]:
-    lines = [f"[{_toml(method)}.tasks]"]
-    for (task, row), comment in itertools.zip_longest(rows.items(), comments):
-        values = ", ".join(f"{key} = {_toml(value)}" for key, value in row.items())
-        lines.append(f"{_toml(task)} = {{ {values} }}" + (f" # {comment}" if comment else ""))
+def _lines(method: str, table: Mapping[str, Any], scores: Mapping[str, str]) -> list[str]:
+    """The table as TOML, with what each choice of this call reached, by the tasks that it is for."""
+    values, rows = {key: value for key, value in table.items() if key != "tasks"}, table.get("tasks", {})
+    lines = [""]
+    if values:
+        lines += [f"[{_toml(method)}]" + "".join(f" # {score}" for score in scores.values())]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+        lines += [""] if rows else []
+    if rows:
+        lines.append(f"[{_toml(method)}.tasks]")
+    for task, row in rows.items():
+        pairs = ", ".join(f"{key} = {_toml(value)}" for key, value in row.items())
+        lines.append(f"{_toml(task)} = {{ {pairs} }}" + (f" # {scores[task]}" if task in scores else ""))
     return lines
 
 
-def _score(best: Best) -> str:
-    return f"{best.trial.value:.2%} on validation, trial {best.trial.number}"
+def _score(search: Search, best: Best) -> str:
+    mean = "" if search.asked.choose == "task" else f", the mean of {search.tasks}"
+    return f"{best.trial.value:.2%} on validation, trial {best.trial.number}{mean}"
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,18 +30,39 @@ from bench.grid.request import Request, runs_of
 from bench.run import Run, context_of
 from bench.tune.pruning import storage_of
 from methods import Method
-from methods.recipe import resolve
+from methods.recipe import TUNED, resolve
 from methods.search_space import Choice, Range, Space, is_grid, points, spaces_of
 from methods.spec import parse
 from results import Record
 from results.claims import claim_path
 
-__all__ = ["Best", "Choose", "Sampler", "Search", "runs_of_trials", "searches_of", "trial_words"]
+__all__ = ["Best", "Choose", "Sampler", "Search", "TuneRequest", "runs_of_trials", "searches_of", "trial_words"]
 
 Sampler = Literal["auto", "grid", "tpe", "random"]
 Choose = Literal["task", "suite"]  # values of their own for each task, or the same for all tasks of a suite
 STRIDE = 1_000_003  # between the seeds of two trials, so that searches of neighbouring seeds share none
 Words = tuple[str, str, str]  # of a run: method, task, and the values of its trial as JSON
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """A search as a user words it."""
+
+    request: Request  # what is tuned, with split "val" and one seed
+    name: str  # its journal is `tuned/NAME.log` below the folder of results
+    trials: int  # of each study, in all calls together; a grid has no more than its points
+    sampler: Sampler = "auto"  # a grid where every value is a choice and the points are no more than `trials`, else TPE
+    space: str = "default"  # of `list spaces`, or words (`methods/search_space.py`)
+    seed: int = 0  # of the sampler
+    choose: Choose = "task"  # a study for each method on each task, or for each method on all tasks of the suite
+    prune: bool = True  # trials on one task may be ended early; those of a grid never are
+
+    def check(self) -> None:
+        """Raise UsageError for what no search can do."""
+        if self.trials < 1:
+            raise UsageError(f"--trials {self.trials} chooses nothing; give at least 1")
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UsageError(f"--name {self.name!r} is no file name; use letters, digits, dots and dashes")
 
 
 @dataclass(frozen=True)
@@ -55,16 +77,13 @@ class Best:
 class Search:
     """The study of one method, on one task or on all tasks that share the choice."""
 
-    request: Request  # with split "val"
+    asked: TuneRequest
     bases: tuple[Run, ...]  # the method with the recipe's own values, on each task
     space: Space
     study: optuna.Study
     journal: Path  # of the study
-    lock: Path  # held while a trial is begun, so that processes do not begin more than were asked for
-    trials: int
+    trials: int  # no more than a grid has points
     sampler: str  # "grid", "tpe" or "random"
-    seed: int
-    choose: Choose
     prune: bool  # trials are ended early that do worse than the median of the others
 
     @property
@@ -92,7 +111,7 @@ class Search:
 
         There are at most `at_once` besides those that another process is at, which may be dead.
         """
-        with FileLock(self.lock):
+        with FileLock(self.journal.with_suffix(".lock")):  # or processes would begin more trials than were asked for
             known = self.study.get_trials(deepcopy=False)
             begun = [trial for trial in known if not trial.state.is_finished()]
             due = [self._opened(optuna.Trial(self.study, trial._trial_id)) for trial in begun]
@@ -114,7 +133,7 @@ class Search:
 
     def runs(self, values: dict[str, Any]) -> tuple[Run, ...]:
         """Return the runs of a trial with these values, one for each task."""
-        return tuple(_with_values(self.request, base, values) for base in self.bases)
+        return tuple(_with_values(self.asked.request, base, values) for base in self.bases)
 
     def best(self, root: Path) -> Best:
         """Return the trial with the highest validation accuracy, the first of equals. Raises UsageError for none."""
@@ -130,7 +149,7 @@ class Search:
         What is drawn follows from the seed and the number of the trial, so that no process draws what another drew.
         """
         if self.sampler != "grid":
-            self.study.sampler = _sampler(self.sampler, self.space, (self.seed + trial.number * STRIDE) % 2**32)
+            self.study.sampler = _sampler(self.sampler, self.space, (self.asked.seed + trial.number * STRIDE) % 2**32)
         values: dict[str, Any] = {}
         for key, part in self.space.items():
             if isinstance(part, Choice):
@@ -149,60 +168,39 @@ class _Grid(GridSampler):
         """Do nothing."""
 
 
-def searches_of(
-    request: Request,
-    name: str,
-    root: Path,
-    trials: int,
-    sampler: Sampler = "auto",
-    space: str = "default",
-    words: str | None = None,
-    seed: int = 0,
-    choose: Choose = "task",
-    prune: bool = False,
-) -> list[Search]:
+def searches_of(asked: TuneRequest, root: Path) -> list[Search]:
     """Return the searches that a call asks for, each with its study, new or as it was left.
-
-    Args:
-        request: what is tuned; `request.split` must be "val", and one seed be asked for.
-        name: of the search: its journal is `root/tuned/NAME.log`.
-        trials: of each study, in all calls together; a grid has no more than its points.
-        sampler: "auto" takes a grid where every value is a choice and the grid is no larger than `trials`, else TPE.
-        space: of `list spaces`; `words` (`--space`) take its place.
-        seed: of the sampler.
-        choose: "task" makes a study for each method on each task, "suite" one for each method on all tasks.
-        prune: whether trials on one task may be ended early; those of a grid never are.
 
     Raises:
         UsageError: for what cannot be searched, and for a study of that name with another space or sampler.
     """
-    runs = runs_of(request)
+    asked.check()
+    runs = runs_of(asked.request)
+    if len(asked.request.overrides()) > 1:
+        raise UsageError(f"--set {','.join(asked.request.set)} gives several values, which are for --space to name")
     try:
-        spaces = spaces_of(space, list(dict.fromkeys(run.method for run in runs)), words)
+        spaces = spaces_of(asked.space, list(dict.fromkeys(run.method for run in runs)))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    folder = root / "tuned"
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / f"{name}.log"
+    kinds = {method: _kind(asked.sampler, space, asked.trials) for method, space in spaces.items()}
+    journal = root / TUNED / f"{asked.name}.log"
+    journal.parent.mkdir(parents=True, exist_ok=True)
     storage = storage_of(journal)
     found = []
-    for bases in _by_study(runs, choose):
-        chosen = spaces[bases[0].method]
-        kind = _kind(sampler, chosen, trials)
-        on = bases[0].task.name if choose == "task" else "all tasks"
+    for bases in _by_study(runs, asked.choose):
+        method, first = bases[0].method, bases[0].task.name
+        space, kind = spaces[method], kinds[method]
         study = optuna.create_study(
             storage=storage,
-            study_name=f"{bases[0].method} on {on}",
-            sampler=_sampler(kind, chosen, seed),
+            study_name=f"{method} on {first if asked.choose == 'task' else 'all tasks'}",
+            sampler=_sampler(kind, space, asked.seed),
             direction="maximize",
             load_if_exists=True,
         )
-        _check_same(study, bases, chosen, kind, seed, name)
-        may_end = prune and kind != "grid" and choose == "task"
-        most = min(trials, points(chosen)) if kind == "grid" else trials
-        found.append(
-            Search(request, bases, chosen, study, journal, folder / f"{name}.lock", most, kind, seed, choose, may_end)
-        )
+        _check_same(study, bases, space, kind, asked)
+        may_end = asked.prune and kind != "grid" and asked.choose == "task"
+        most = min(asked.trials, points(space)) if kind == "grid" else asked.trials
+        found.append(Search(asked, bases, space, study, journal, most, kind, may_end))
     return found
 
 
@@ -269,14 +267,14 @@ def _sampler(kind: str, space: Space, seed: int) -> BaseSampler:
     return TPESampler(seed=seed, constant_liar=True) if kind == "tpe" else RandomSampler(seed)
 
 
-def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: str, seed: int, name: str) -> None:
+def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: str, asked: TuneRequest) -> None:
     """Note what a new study searches; raise UsageError where an old one searched something else."""
     first, *others = (base.identity() for base in bases)
     digests = " ".join(identity.digest() for identity in (first, *others))
     wanted = {
         "space": _words(space),
         "sampler": kind,
-        "seed": str(seed),
+        "seed": str(asked.seed),
         "data, backbone and recipe": f"{first.backbone} {first.suite} {first.recipe} {digests}",
     }
     known = study.user_attrs.get("search")
@@ -288,5 +286,5 @@ def _check_same(study: optuna.Study, bases: Sequence[Run], space: Space, kind: s
             was = f"the {key} {known[key]}" if key in ("space", "sampler", "seed") else f"other {key}"
             on = ", ".join(base.task.name for base in bases)
             raise UsageError(
-                f"search {name!r} of {bases[0].method} on {on} was begun with {was}; choose another --name"
+                f"search {asked.name!r} of {bases[0].method} on {on} was begun with {was}; choose another --name"
             )

@@ -84,8 +84,21 @@ def test_a_recipe_is_for_the_tasks_that_were_tuned(whole: Path) -> None:
     done = CliRunner().invoke(app, [*words, "--tasks", "count", "--results", str(whole), "--device", "cpu"])
     assert done.exit_code == 2
     assert "tuned:demo was tuned for linear on digits, not on count" in done.stderr
+    done = CliRunner().invoke(app, ["--methods", "lora", *words[2:], "--results", str(whole), "--device", "cpu"])
+    assert done.exit_code == 2
+    assert "tuned:demo was tuned for linear, not for lora; tune it first" in " ".join(done.stderr.split())
     again = called(whole, *words, "--tasks", "digits")
     assert "0 runs done now, 1 were there" in again.stdout
+
+
+def test_a_recipe_keeps_what_earlier_calls_of_its_name_chose(whole: Path) -> None:
+    """The trials on digits are there."""
+    for words in (("--tasks", "digits"), ("--tasks", "count", "--space", "weight_decay=1e-3/1")):
+        where = "--name", "kept", "--results", str(whole), "--device", "cpu"
+        assert CliRunner().invoke(app, [*CALL, *words, *where]).exit_code == 0
+    alone, both = (tomllib.loads((whole / "tuned" / f"{name}.toml").read_text()) for name in ("demo", "kept"))
+    assert both["linear"]["tasks"].keys() == {"digits", "count"}
+    assert both["linear"]["tasks"]["digits"] == alone["linear"]["tasks"]["digits"]
 
 
 def test_one_choice_for_a_suite_has_the_best_mean_and_holds_for_all_its_tasks(whole: Path) -> None:
@@ -198,6 +211,11 @@ def poisoned() -> None:
         (("--space", "rate=1/2"), "--space: 'rate' is neither a recipe field nor a setting of linear"),
         (("--space", "learning_rate=1e-2..1e-3"), "is an empty range; the second number must be larger"),
         (("--space", "learning_rate=1e-3"), "the space of linear has one point, so there is nothing to choose"),
+        (("--space", "learning_rate=1e-3/1,learning_rate=1e-2"), "--space gives learning_rate twice"),
+        (("--space", "=1/2"), "'=1/2' is not of the form setting=values"),
+        (("--methods", "linear,lora", "--space", "rank=4/8"), "--space has nothing to choose for linear"),
+        (("--methods", "lora:rank=4", "--space", "rank=4/8"), "--space has nothing to choose for lora:rank=4"),
+        (("--set", "weight_decay=0/1"), "--set weight_decay=0/1 gives several values, which are for --space to name"),
         (("--space", "unknown"), "no space 'unknown'; known: default"),
         (("--space", "learning_rate=1e-3..1e-1", "--sampler", "grid"), "--sampler grid needs choices"),
         (("--space", "learning_rate=1e-3/1e-2"), "was begun with the space"),
