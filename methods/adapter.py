@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from methods.backbones.chain import PLAIN, Vit
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import PRE_NORM, Bottleneck, blocks_of
+from methods.parts.bypass import Bottleneck
+from methods.parts.requirements import PRE_NORM, blocks_of
 from methods.settings import Count, Fraction
 
 

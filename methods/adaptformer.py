@@ -14,7 +14,8 @@ from timm.models import VisionTransformer
 from torch import nn
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import Beside, Bottleneck, blocks_of
+from methods.parts.bypass import Beside, Bottleneck
+from methods.parts.requirements import blocks_of
 from methods.settings import Count, Fraction, Number
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.requirements import blocks_of, check_layers
 from methods.settings import Count
 
 
@@ -72,12 +72,3 @@ class Apla(Method, name="apla"):
             else:
                 block.attn.proj = PartlyTuned(block.attn.proj, torch.randperm(vit.embed_dim)[: self.rows])
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Write the learned rows into the projections; the architecture is the backbone's. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in network.vit.blocks:
-            if isinstance(block.attn.proj, PartlyTuned):
-                block.attn.proj = block.attn.proj.merged()
-        return network

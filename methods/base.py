@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, dataclass_transform
 
+import torch
 from timm.models import Beit, Eva, SwinTransformer, SwinTransformerV2, VisionTransformer
 from torch import Tensor, nn
 
 from methods.backbones.chain import Step, Vit, leading_frozen, steps_of
-from methods.settings import check
+from methods.settings import check, hints_of
 from methods.states import IMAGES, hidden_states, named_steps
 
-__all__ = ["METHODS", "Entangled", "Method", "Network", "Unsupported", "written"]
+__all__ = [
+    "METHODS", "BackboneNetwork", "Entangled", "Method", "Network", "SideNetwork", "Unsupported", "written",
+]  # fmt: skip
 
 METHODS: dict[str, type[Method]] = {}  # filled as the files of this folder are imported
 KINDS = {
@@ -71,15 +74,49 @@ class Network(nn.Module):
         return self.adapt(self.extract(images))
 
 
-class Entangled(Network):
+class BackboneNetwork(Network):
+    """A network around the vision transformer `vit`: it reads states of it by name, and its head is the classifier."""
+
+    def __init__(self, vit: Vit) -> None:
+        super().__init__()
+        self.vit = vit
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The trainable classifier."""
+        return self.vit.get_classifier()
+
+    def extract(self, images: Tensor) -> Any:
+        """Return the features of normalised images (B×3×H×W)."""
+        return self.features(self.hidden_states(images))
+
+    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the states in `required_states`, as the steps of the backbone compute them."""
+        return hidden_states(self.vit, images, self.required_states)
+
+    def features(self, states: Mapping[str, Tensor]) -> Any:
+        """Return the states as a list, in the order of `required_states`."""
+        return [states[name] for name in self.required_states]
+
+
+class SideNetwork(BackboneNetwork):
+    """A network that learns beside the frozen backbone, which stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> Network:
+        """Set the mode of the side network alone."""
+        super().train(mode)
+        self.vit.eval()
+        return self
+
+
+class Entangled(BackboneNetwork):
     """A vision transformer whose own steps were changed: the leading steps that learn nothing are `extract`.
 
     Tune block k only and patch embedding and blocks 1..k-1 are extracted; tune the head only and everything is.
     """
 
     def __init__(self, vit: Vit) -> None:
-        super().__init__()
-        self.vit = vit
+        super().__init__(vit)
         steps = self._steps()
         self.frozen_steps = leading_frozen(steps)
         self.required_states = ((IMAGES, *named_steps(steps))[self.frozen_steps],)
@@ -87,21 +124,8 @@ class Entangled(Network):
     def _steps(self) -> list[Step]:
         return steps_of(self.vit)
 
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The trainable classifier."""
-        return self.vit.get_classifier()
-
-    def extract(self, images: Tensor) -> Tensor:
-        """Return the output of the last step below everything that learns; the images if there is none."""
-        return self.features(self.hidden_states(images))
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return that output by its name."""
-        return hidden_states(self.vit, images, self.required_states)
-
     def features(self, states: Mapping[str, Tensor]) -> Tensor:
-        """Return the one state that is needed."""
+        """Return the output of the last step below everything that learns; the images if there is none."""
         return states[self.required_states[0]]
 
     def adapt(self, features: Tensor) -> Tensor:
@@ -134,7 +158,7 @@ class Method:
         METHODS[name] = dataclasses.dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self), include_extras=True)
+        hints = hints_of(type(self))
         for setting in dataclasses.fields(self):
             try:
                 value = check(hints[setting.name], getattr(self, setting.name))
@@ -156,8 +180,16 @@ class Method:
         """
         raise NotImplementedError
 
+    @torch.no_grad()
     def merge(self, network: Network) -> Network:
-        """Return an equal network that is cheaper at inference, where the paper has one; else the network itself."""
+        """Return an equal network that is cheaper at inference, where the paper has one; else the network itself.
+
+        A layer that has `merged` gives way to what that returns, inner layers first. `network` is used up.
+        """
+        for owner in reversed(list(network.modules())):
+            for name, layer in list(owner.named_children()):
+                if hasattr(layer, "merged"):
+                    setattr(owner, name, layer.merged())
         return network
 
     def stages(self, network: Network) -> Iterator[Network]:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import Beside, Bottleneck, blocks_of
+from methods.parts.bypass import Beside, Bottleneck
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import blocks_of
 from methods.settings import Count, Fraction, Number
 
 

@@ -14,7 +14,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.requirements import blocks_of, check_layers
 
 LAST = ("attn.proj", "mlp.fc2")  # the last layer of each branch
 
@@ -32,9 +32,9 @@ class Scaled(nn.Module):
 
     def merged(self) -> nn.Linear:
         """Return one linear layer with the same output."""
-        self.linear.weight = nn.Parameter((self.gamma.unsqueeze(1) * self.linear.weight).detach(), requires_grad=False)
+        self.linear.weight = nn.Parameter(self.gamma.unsqueeze(1) * self.linear.weight, requires_grad=False)
         if self.linear.bias is not None:
-            self.linear.bias = nn.Parameter((self.gamma * self.linear.bias).detach(), requires_grad=False)
+            self.linear.bias = nn.Parameter(self.gamma * self.linear.bias, requires_grad=False)
         return self.linear
 
 
@@ -61,12 +61,3 @@ class DiffFit(Method, name="diffit"):
             for name in LAST:
                 block.set_submodule(name, Scaled(block.get_submodule(name)))
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Merge the scales into their layers; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in network.vit.blocks:
-            for name in LAST:
-                block.set_submodule(name, block.get_submodule(name).merged())
-        return network

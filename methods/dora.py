@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import blocks_of, check_layers
 from methods.settings import Count, Fraction, Number
 
 PARTS = {"qv": ("q", "k", "v"), "qkv": ("qkv",)}  # how the projection is cut; "k" stays as it is
@@ -88,7 +88,7 @@ class Adapted(nn.Module):
         """Return one linear layer with the same output."""
         rows = zip(self.names, self.frozen.weight.chunk(len(self.names)), strict=True)
         weight = torch.cat([self.weights[name](part) if name in self.weights else part for name, part in rows])
-        self.frozen.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.frozen.weight = nn.Parameter(weight, requires_grad=False)
         return self.frozen
 
 
@@ -123,12 +123,3 @@ class Dora(Method, name="dora"):
             weights = [f"attn.qkv.weights.{name}" for name in block.attn.qkv.weights]
             vit.blocks[i] = Recomputing(block, "norm1", *(f"{name}.direction" for name in weights), *weights)
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Put the weights in place of the frozen ones; the architecture is the backbone's. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):
-            block.attn.qkv = block.attn.qkv.merged()
-        network.vit.blocks = nn.Sequential(*blocks)
-        return network

@@ -20,9 +20,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from methods.backbones.chain import HIERARCHICAL, KINDS, Link, Vit, chain_of, pool
-from methods.base import Method, Network
+from methods.base import BackboneNetwork, Method, Network
 from methods.settings import Count, Layer, Positive
-from methods.states import hidden_states, written
+from methods.states import written
 
 ByBlock = dict[str, Tensor]  # blocks by index, as text, since modules in a table go by text
 
@@ -46,12 +46,11 @@ def depthwise(x: Tensor, weight: Tensor) -> Tensor:
     return functional.conv2d(images, weight, padding=(side - 1) // 2, groups=len(weight)).permute(0, 2, 3, 1)
 
 
-class Disentangled(Network):
+class Disentangled(BackboneNetwork):
     """A frozen backbone with its side path; `start` is the index of block M, the first whose output changes."""
 
     def __init__(self, vit: nn.Module, reads: nn.ModuleDict, kernels: nn.ModuleDict, start: int, beta: float) -> None:
-        super().__init__()
-        self.vit = vit
+        super().__init__(vit)
         self.reads = reads  # by block
         self.kernels = kernels  # by stage; empty without a convolution
         self.start = start
@@ -61,21 +60,8 @@ class Disentangled(Network):
         self.inputs = {str(i): written(_step(chain, i) - 1) for i in below}  # a state ends with its stage
         self.required_states = (*self.inputs.values(), written(_step(chain, start)))
 
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The trainable classifier."""
-        return self.vit.get_classifier()
-
-    def extract(self, images: Tensor) -> tuple[ByBlock, Tensor]:
-        """Return what blocks 1..M read, for those that a used state needs, and what block M wrote."""
-        return self.features(self.hidden_states(images))
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return these states by name."""
-        return hidden_states(self.vit, images, self.required_states)
-
     def features(self, states: Mapping[str, Tensor]) -> tuple[ByBlock, Tensor]:
-        """Return what `extract` returns, from the states."""
+        """Return what blocks 1..M read, for those that a used state needs, and what block M wrote."""
         return {i: states[name] for i, name in self.inputs.items()}, states[self.required_states[-1]]
 
     def adapt(self, features: tuple[ByBlock, Tensor]) -> Tensor:

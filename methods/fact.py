@@ -14,13 +14,85 @@ from __future__ import annotations
 
 import torch
 from timm.models import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
-from methods.parts.factors import LAYERS, Factors, Train, Tucker, Updated, slices_of
+from methods.base import Entangled, Method, Network, Unsupported
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import LAYERS, blocks_of, check_layers
 from methods.settings import Count, Fraction, Number
+
+
+class Factors(nn.Module):
+    """Holds the factors that all layers share; the module belongs to the first block."""
+
+    def __init__(self, width: int, rank: int, slices: int | None = None) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)  # U, with the library's own start
+        self.up = nn.Linear(rank, width, bias=False)  # V
+        nn.init.zeros_(self.up.weight)
+        if slices is not None:
+            self.slices = nn.Parameter(nn.init.xavier_uniform_(torch.empty(rank, slices)))  # P
+            self.core = nn.Parameter(nn.init.xavier_uniform_(torch.empty(rank, rank, rank)))  # C
+
+
+class Train(nn.Module):
+    """Makes S of a layer in TT; those of query, key and value are stacked."""
+
+    def __init__(self, rank: int, layer: str, inputs: int, outputs: int) -> None:
+        super().__init__()
+        parts = outputs if layer == "attn.qkv" else 1
+        layers = (nn.Linear(inputs * rank, outputs // parts * rank, bias=False) for _ in range(parts))
+        self.parts = nn.ParameterList([layer.weight for layer in layers])  # with the library's own start
+
+    def forward(self) -> Tensor:
+        return torch.cat(list(self.parts))
+
+
+class Tucker(nn.Module):
+    """Makes S of a layer in TK from the shared C and some columns of P."""
+
+    def __init__(self, factors: Factors, layer: str, columns: slice) -> None:
+        super().__init__()
+        self.shared = (factors,)  # in a tuple, so that its parameters do not count as this module's
+        self.layer = layer
+        self.columns = columns
+
+    def forward(self) -> Tensor:
+        (factors,) = self.shared
+        cores = torch.einsum("abj,jc->abc", factors.core, factors.slices[:, self.columns])
+        if self.layer == "mlp.fc2":
+            return cores.flatten(1)
+        return cores.flatten(1).T if self.layer == "mlp.fc1" else cores.permute(2, 1, 0).flatten(0, 1)
+
+
+class Updated(nn.Module):
+    """Adds a factored update to a frozen linear layer of `inputs` × `outputs` slices."""
+
+    def __init__(self, frozen: nn.Linear, factors: Factors, core: nn.Module, scale: float, dropout: float) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.core = core
+        self.shared = (factors,)
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+        self.inputs, self.outputs = slices_of(frozen, factors.down.in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (factors,) = self.shared
+        codes = factors.down(x.unflatten(-1, (self.inputs, -1))).flatten(-2)
+        codes = self.dropout(functional.linear(codes, self.core()))
+        update = factors.up(codes.unflatten(-1, (self.outputs, -1))).flatten(-2)
+        return self.frozen(x).add_(update, alpha=self.scale)  # in place: nothing keeps the layer's output
+
+    def merged(self) -> nn.Linear:
+        """Return one linear layer with the same output."""
+        (factors,) = self.shared
+        core = self.core().unflatten(1, (self.inputs, -1)).unflatten(0, (self.outputs, -1))
+        update = torch.einsum("da,oaib,be->odie", factors.up.weight, core, factors.down.weight)
+        weight = self.frozen.weight + self.scale * update.reshape_as(self.frozen.weight)
+        self.frozen.weight = nn.Parameter(weight, requires_grad=False)
+        return self.frozen
 
 
 class FactTt(Method, name="fact_tt"):
@@ -49,7 +121,8 @@ class FactTt(Method, name="fact_tt"):
         factors: Factors | None = None
         blocks = blocks_of(vit)
         for i, block in enumerate(blocks):
-            layers = _layers(block, vit.embed_dim)
+            check_layers(block)
+            layers = {name: slices_of(block.get_submodule(name), vit.embed_dim) for name in LAYERS}
             per_block = sum(inputs * outputs for inputs, outputs in layers.values())
             factors = factors or self._factors(vit.embed_dim, per_block * len(blocks))
             first = i * per_block
@@ -60,16 +133,6 @@ class FactTt(Method, name="fact_tt"):
             vit.blocks[i] = Recomputing(block, "norm1", "norm2", "mlp.act")
         vit.blocks[0].add_module("factors", factors)
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):
-            for name in LAYERS:
-                block.set_submodule(name, block.get_submodule(name).merged())
-        network.vit.blocks = nn.Sequential(*blocks)
-        return network
 
     def _factors(self, width: int, slices: int) -> Factors:
         return Factors(width, self.rank)
@@ -96,7 +159,8 @@ class FactTk(FactTt, name="fact_tk"):
         return Tucker(factors, layer, columns)
 
 
-def _layers(block: nn.Module, width: int) -> dict[str, tuple[int, int]]:
-    """Return how many slices the inputs and the outputs of each layer have."""
-    check_layers(block)
-    return {name: slices_of(block.get_submodule(name), width) for name in LAYERS}
+def slices_of(layer: nn.Linear, width: int) -> tuple[int, int]:
+    """Return how many slices a layer's inputs and outputs have; raises Unsupported unless both are whole numbers."""
+    if layer.in_features % width or layer.out_features % width:
+        raise Unsupported("needs layers whose widths are multiples of the width of the tokens")
+    return layer.in_features // width, layer.out_features // width

@@ -179,14 +179,6 @@ class Lora(Method, name="lora"):
             block.attn.qkv_bias_separate = True  # of Eva, Beit and Swin V2, which else read the weight alone
         return Entangled(vit)
 
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
-        for module in list(network.modules()):
-            if isinstance(getattr(module, "qkv", None), Adapted):
-                module.qkv = module.qkv.merged()
-        return network
-
     def _tuned(self, vit: Vit) -> Iterator[nn.Module]:
         chain = chain_of(vit)
         if self.layer is not None and self.layer > len(chain):

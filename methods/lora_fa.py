@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from methods import lora
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
+from methods.parts.requirements import blocks_of, check_layers
 from methods.settings import Count, Number
 
 TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",), "all": ("q", "k", "v")}  # of the projection
@@ -82,8 +82,7 @@ class Updated(nn.Module):
 
     def merged(self) -> nn.Linear:
         """Return one linear layer with the same output."""
-        weight = self.frozen.weight + self.update.matrix()
-        self.frozen.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.frozen.weight = nn.Parameter(self.frozen.weight + self.update.matrix(), requires_grad=False)
         return self.frozen
 
 
@@ -123,13 +122,3 @@ class LoraFa(Method, name="lora_fa"):
                 update = FrozenDown(frozen.in_features, frozen.out_features, self.rank, self.scale)
                 block.set_submodule(layer, Updated(frozen, update))
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in network.vit.blocks:
-            for layer in ("attn.qkv", *(OTHERS if self.target == "all" else ())):
-                if isinstance(updated := block.get_submodule(layer), lora.Adapted | Updated):
-                    block.set_submodule(layer, updated.merged())
-        return network

@@ -13,19 +13,17 @@ Where attention is fused, the last rung works on the class token alone, since no
 --attention eager, works on all.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from methods.backbones.chain import PLAIN, Vit, final_norm
-from methods.base import Method, Network, Unsupported
+from methods.base import Method, Network, SideNetwork, Unsupported
 from methods.parts.prune import chain_kept, is_plain, narrow_block, narrow_norm
 from methods.parts.queries import first_of
-from methods.parts.side_network import SideNetwork
 from methods.settings import Count
-from methods.states import hidden_states, written
+from methods.states import written
 
 TEMPERATURE = 0.1  # of the gates
 
@@ -65,27 +63,14 @@ class Ladder(SideNetwork):
     """A frozen backbone and its side network; the backbone's own final norm is not used."""
 
     def __init__(self, vit: Vit, rungs: list[Rung], norm: nn.LayerNorm, pool: str) -> None:
-        super().__init__()
+        super().__init__(vit)
         (width,) = norm.normalized_shape
-        self.vit = vit
         self.first = projection(vit.embed_dim, width)
         self.rungs = nn.ModuleList(rungs)
         self.side_norm = norm
         self.up = projection(width, vit.embed_dim)
         self.pool = pool
-        self.required_states = tuple(written(i) for i in range(len(vit.blocks) + 1))
-
-    def extract(self, images: Tensor) -> list[Tensor]:
-        """Return the embedding and what each block wrote."""
-        return self.features(self.hidden_states(images))
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return these states by name."""
-        return hidden_states(self.vit, images, self.required_states)
-
-    def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
-        """Return these states as a list."""
-        return [states[name] for name in self.required_states]
+        self.required_states = tuple(written(i) for i in range(len(vit.blocks) + 1))  # embedding, blocks
 
     def adapt(self, features: list[Tensor]) -> Tensor:
         """Run the side network from the embedding up, and the head on its class token or the mean of its patches."""

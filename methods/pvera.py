@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from methods.base import Entangled, Network
 from methods.settings import Number, Positive
-from methods.vera import Mixed, Pair, Update, Vera
+from methods.vera import TARGETS, Mixed, Pair, Update, Vera
 
 __all__ = ["Pvera", "noise"]
 
@@ -57,9 +57,9 @@ class Drawn(Update):
 class Variational(Entangled):
     """A network that adds the divergence of its codes to the loss."""
 
-    def __init__(self, vit: VisionTransformer, divisor: float, targets: int) -> None:
+    def __init__(self, vit: VisionTransformer, divisor: float) -> None:
         super().__init__(vit)
-        self.divisor = divisor * targets
+        self.divisor = divisor
 
     def regularization_loss(self) -> Tensor | None:
         """Return the divergence of the last forward pass in training, once; None after one in evaluation."""
@@ -87,19 +87,19 @@ class Pvera(Vera, name="pvera"):
             authors have 10⁶ … 10¹⁶, which turns it off in effect. `none` adds nothing.
     """
 
+    codes = 2  # a mean and a logarithm of the variance
     shared: Literal["all", "per_target"] = "per_target"
     alpha: Number = 16.0
     kl_divisor: Positive | None = None
-
-    def _codes(self) -> int:
-        return 2 * self.rank
 
     def _update(self, pair: nn.Module, outputs: int) -> Update:
         assert isinstance(pair, Pair)
         return Drawn(pair, Mixed(outputs, self.alpha, None), self._start(), self.kl_divisor is not None)
 
     def _network(self, vit: VisionTransformer) -> Network:
-        return Entangled(vit) if self.kl_divisor is None else Variational(vit, self.kl_divisor, len(self._targets()))
+        if self.kl_divisor is None:
+            return Entangled(vit)
+        return Variational(vit, self.kl_divisor * len(TARGETS[self.target]))
 
 
 def noise(like: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -355,14 +355,4 @@ def _configure(method: Method, settings: dict[str, Any], recipe: str) -> Method:
             f"{known_as(unknown[0], FIELDS | known)}"
         )
     touched = _touched(method)
-    values = {key: value for key, value in settings.items() if key not in touched}
-    try:
-        return _with(method, **values)
-    except TypeError:  # a value that has no hash is no setting either, which the method says in words
-        return dataclasses.replace(method, **values)
-
-
-@lru_cache(maxsize=None, typed=True)
-def _with(method: Method, **settings: Any) -> Method:
-    """Return the method with these settings; a grid asks for the same ones on every task."""
-    return dataclasses.replace(method, **settings)
+    return dataclasses.replace(method, **{key: value for key, value in settings.items() if key not in touched})

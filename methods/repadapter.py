@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import blocks_of, check_layers
 from methods.settings import Count, Fraction, Number
+
+LAYERS = ("attn.qkv", "mlp.fc1")  # that read a norm's output
 
 
 class Grouped(nn.Module):
@@ -67,9 +69,8 @@ class Adapted(nn.Module):
         frozen, up = self.frozen, self.up.matrix()
         shift = self.scale * frozen.weight @ (up @ self.down.bias + self.up.bias)
         weight = frozen.weight + self.scale * (frozen.weight @ up) @ self.down.weight
-        frozen.weight = nn.Parameter(weight.detach(), requires_grad=False)
-        bias = shift if frozen.bias is None else frozen.bias + shift
-        frozen.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        frozen.weight = nn.Parameter(weight, requires_grad=False)
+        frozen.bias = nn.Parameter(shift if frozen.bias is None else frozen.bias + shift, requires_grad=False)
         return frozen
 
 
@@ -103,22 +104,10 @@ class RepAdapter(Method, name="repadapter"):
         for name, size in (("units", self.units), ("width", vit.embed_dim)):
             if size % self.groups:
                 raise ValueError(f"repadapter: groups={self.groups} does not divide {name}={size}")
+        norms, layers = (("norm1", "norm2"), LAYERS) if self.variant == "block" else (("norm1",), LAYERS[:1])
         for i, block in enumerate(blocks_of(vit)):
-            check_layers(block, *self._layers())
-            for layer in self._layers():
+            check_layers(block, *layers)
+            for layer in layers:
                 block.set_submodule(layer, Adapted(block.get_submodule(layer), self))
-            vit.blocks[i] = Recomputing(block, *(("norm1", "norm2") if self.variant == "block" else ("norm1",)))
+            vit.blocks[i] = Recomputing(block, *norms)
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Merge into the frozen layers; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):
-            for layer in self._layers():
-                block.set_submodule(layer, block.get_submodule(layer).merged())
-        network.vit.blocks = nn.Sequential(*blocks)
-        return network
-
-    def _layers(self) -> tuple[str, ...]:
-        return ("attn.qkv", "mlp.fc1") if self.variant == "block" else ("attn.qkv",)

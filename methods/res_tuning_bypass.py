@@ -20,37 +20,32 @@ import torch
 from torch import Tensor, nn
 
 from methods.backbones.chain import PLAIN, Vit, pool, steps_of
-from methods.base import Method, Network, Unsupported
-from methods.parts.bypass import Bottleneck
-from methods.parts.side_network import SideNetwork
+from methods.base import Method, Network, SideNetwork, Unsupported
+from methods.parts.bypass import Residual
+from methods.parts.requirements import check_attention
 from methods.settings import Count
-from methods.states import hidden_states, written
+from methods.states import written
 
 __all__ = ["Bypassed", "ResTuningBypass"]
 
 
-class Adapter(Bottleneck):
-    """Computes A(x): a bottleneck with GELU and a residual connection."""
-
-    def __init__(self, width: int, units: int) -> None:
-        super().__init__(width, units, nn.GELU())
-        for layer in (self.down, self.up):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.normal_(layer.bias, std=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + super().forward(x)
+def adapter(width: int, units: int) -> Residual:
+    """Make A."""
+    made = Residual(width, units)
+    for layer in (made.down, made.up):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.normal_(layer.bias, std=1e-6)
+    return made
 
 
 class Bypassed(SideNetwork):
     """A frozen backbone, whose states are extracted, and the bypass of two adapters a block."""
 
     def __init__(self, vit: Vit, units: int) -> None:
-        super().__init__()
+        super().__init__(vit)
         depth = len(vit.blocks)
-        self.vit = vit
-        self.lateral = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
-        self.vertical = nn.ModuleList(Adapter(vit.embed_dim, units) for _ in range(depth))
+        self.lateral = nn.ModuleList(adapter(vit.embed_dim, units) for _ in range(depth))
+        self.vertical = nn.ModuleList(adapter(vit.embed_dim, units) for _ in range(depth))
         self.required_states = tuple(written(i) for i in range(depth + 1))
 
     @torch.no_grad()
@@ -61,10 +56,6 @@ class Bypassed(SideNetwork):
             x = step.run(x)
             features.append(self._needed(x))
         return features
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the embedding and what each block wrote, all tokens, by name."""
-        return hidden_states(self.vit, images, self.required_states)
 
     def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
@@ -103,8 +94,7 @@ class ResTuningBypass(Method, name="res_tuning_bypass"):
 
     def attach(self, vit: Vit) -> Network:
         """Put the bypass beside the frozen backbone."""
-        if not all(hasattr(getattr(block, "attn", None), "fused_attn") for block in vit.blocks):
-            raise Unsupported("needs blocks with one attention layer")
+        check_attention(vit)
         if getattr(vit, "attn_pool", None) is not None:
             raise Unsupported("needs a backbone that averages tokens or takes one, not one with attention pooling")
         network = Bypassed(vit, self.units)

@@ -28,11 +28,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from methods.backbones.chain import pool, steps_of
-from methods.base import Method, Network, Unsupported
-from methods.parts.queries import check_blocks, first_of
-from methods.parts.side_network import SideNetwork
+from methods.base import Method, Network, SideNetwork, Unsupported
+from methods.parts.queries import first_of
+from methods.parts.requirements import check_blocks, check_pooling
 from methods.settings import Count, Fraction
-from methods.states import hidden_states, read_type, written
+from methods.states import read_type, written
 
 __all__ = ["Sherl", "Synthesized"]
 
@@ -44,9 +44,8 @@ class Synthesized(SideNetwork):
     """A frozen backbone, whose states below the last block are extracted, and the side network that mixes them."""
 
     def __init__(self, vit: VisionTransformer, width: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(vit)
         depth = len(vit.blocks)
-        self.vit = vit
         self.down = nn.ModuleList(nn.Linear(vit.embed_dim, width) for _ in range(depth))
         self.down_norm = nn.ModuleList(nn.LayerNorm(width, eps=1e-5) for _ in range(depth))
         self.guide = nn.Linear(width, 1)
@@ -64,10 +63,6 @@ class Synthesized(SideNetwork):
             x = step.run(x)
             features.append(x.to(read_type(x)))
         return [*features[:-1], x]
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the embedding and what each block but the last wrote, by name."""
-        return hidden_states(self.vit, images, self.required_states)
 
     def features(self, states: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what `extract` returns, from the states."""
@@ -190,8 +185,7 @@ class Sherl(Method, name="sherl"):
     def attach(self, vit: VisionTransformer) -> Network:
         """Put the side network before the last block of the frozen backbone."""
         check_blocks(vit)
-        if vit.cls_token is None or vit.global_pool != "token":
-            raise Unsupported("needs a class token that the head reads")
+        check_pooling(vit)
         if len(vit.blocks) < 2:
             raise Unsupported("needs at least two blocks")
         width, rest = divmod(vit.embed_dim, self.reduction)

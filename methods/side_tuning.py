@@ -9,7 +9,6 @@ With f the pooled feature of the frozen backbone (B×D) and g that of a side net
 alpha is one scalar that starts at 0, the projection has no bias. No gradient enters the backbone.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -19,8 +18,8 @@ from torchvision.models import AlexNet_Weights, alexnet
 
 from methods.backbones.chain import PLAIN, Vit
 from methods.backbones.weights import WeightsError
-from methods.base import Method, Network
-from methods.states import IMAGES, POOLED, hidden_states
+from methods.base import BackboneNetwork, Method, Network
+from methods.states import IMAGES, POOLED
 
 LEAST = 63  # pixels: AlexNet's three poolings leave nothing of a smaller image
 
@@ -45,35 +44,17 @@ class SideNetwork(nn.Module):
         return self.projection(functional.adaptive_avg_pool2d(self.features(images), 6).flatten(1))
 
 
-class SideTuned(Network):
+class SideTuned(BackboneNetwork):
     """Mixes the features of the frozen backbone and of the side network."""
 
     required_states = POOLED, IMAGES
 
     def __init__(self, vit: Vit, side: SideNetwork) -> None:
-        super().__init__()
-        self.vit = vit
+        super().__init__(vit)
         self.side = side
         self.alpha = nn.Parameter(torch.zeros(()))
 
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The trainable classifier."""
-        return self.vit.get_classifier()
-
-    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the backbone's feature, and the images for the side network."""
-        return self.features(self.hidden_states(images))
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return both by name."""
-        return hidden_states(self.vit, images, self.required_states)
-
-    def features(self, states: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return both as a pair, from their names."""
-        return states[POOLED], states[IMAGES]
-
-    def adapt(self, features: tuple[Tensor, Tensor]) -> Tensor:
+    def adapt(self, features: list[Tensor]) -> Tensor:
         """Run the side network, mix the features and classify."""
         feature, images = features
         share = torch.sigmoid(self.alpha)

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from methods.backbones.chain import final_norm
 from methods.base import Entangled, Method, Network, Unsupported
-from methods.parts.bypass import blocks_of, check_layers
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import blocks_of, check_layers
 
 IN_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
@@ -62,8 +62,8 @@ class Scaled(nn.Module):
     def merged(self) -> nn.Module:
         """Return one layer with the same output."""
         weight, bias = self.weights()
-        self.frozen.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-        self.frozen.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.frozen.weight = nn.Parameter(weight, requires_grad=False)
+        self.frozen.bias = nn.Parameter(bias.clone(), requires_grad=False)  # which may be the shift itself
         return self.frozen
 
 
@@ -86,17 +86,6 @@ class Ssf(Method, name="ssf"):
         _scale(vit.patch_embed, "proj")
         _scale(vit, "norm" if final_norm(vit) is vit.norm else "fc_norm")
         return Entangled(vit)
-
-    @torch.no_grad()
-    def merge(self, network: Network) -> Network:
-        """Merge into the frozen layers; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        network.vit.blocks = nn.Sequential(*(block.unwrapped() for block in network.vit.blocks))
-        for module in list(network.modules()):
-            for name, child in list(module.named_children()):
-                if isinstance(child, Scaled):
-                    setattr(module, name, child.merged())
-        return network
 
 
 def _scale(owner: nn.Module, name: str) -> None:

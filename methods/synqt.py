@@ -1,11 +1,13 @@
 """SynQT trains a small path that makes the queries with which frozen blocks are read (Zhang et al., ECCV 2024).
 
-With learned tokens P_i (n×D), H_0 = 0, the parts of parts/synthesis.py, and keys and values of block i from its own
-tokens only (docs/methods/synqt.md):
+With learned tokens P_i (n×D), H_0 = 0, the two modules below, and keys and values of block i from its own tokens only
+(docs/methods/synqt.md):
 
     Ĥ_i = Synthesis_i(P_i + s_f·H_{i-1})
     H_i, A_i, M_i = token means of Block_i(Ĥ_i), and of what its attention and its MLP added
     logits = Wc·Gathering([H_L, H_1…H_L, A_1…A_L, M_1…M_L]) + bc
+
+In the modules Res_w(x) = x + drop(W2·drop(GELU(W1·x))) of width w; their norms have eps 1e-5; nothing starts at zero.
 
 Stochastic depth of the recipe acts on the frozen tokens and, drawn anew, on the queries. The released model registers
 18,469 parameters more and never uses them (twelve norms and a vector): `printed_extra`. Multiply-adds as published
@@ -19,26 +21,92 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
+from timm.layers import DropPath
 from timm.models import VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional
 
 from methods.backbones.chain import embed, final_norm
-from methods.base import Method, Network, Unsupported
-from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
-from methods.parts.synthesis import Gathering, Synthesis
+from methods.base import BackboneNetwork, Method, Network, Unsupported
+from methods.parts.bypass import Residual
+from methods.parts.queries import Kept, kept_of, read, walk
+from methods.parts.requirements import check_blocks
 from methods.settings import Count, Number
-from methods.states import EMBEDDED, hidden_states, written
+from methods.states import EMBEDDED, written
 
 
-class Synthesised(Network):
-    """Extracts the tokens of every block; makes queries that read them in `adapt`."""
+class Synthesis(nn.Module):
+    """Makes the queries of one block (B×n×D) from its tokens plus the carried state:
+
+    z = Res_48(x);  t = LNa(z);  z += s'·drop(Res_8(drop(softmax(Q·Kᵀ/√D))·V));  z += s''·Res_48(LNb(z));  drop(z)
+    with Q = Res_8(LNq(t)), K = Res_8(LNk(t)), V = Res_8(LNk(t)) in one head. With n = 1, Q and K get zero gradients.
+    """
+
+    def __init__(self, width: int, wide: int, narrow: int) -> None:
+        super().__init__()
+        self.project = Residual(width, wide, dropout=0.1)
+        self.norm_attention, self.norm_query, self.norm_key, self.norm_ffn = (nn.LayerNorm(width) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Residual(width, narrow) for _ in range(4))
+        self.ffn = Residual(width, wide, dropout=0.1)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor, attention_scale: Tensor, ffn_scale: Tensor) -> Tensor:
+        x = self.project(x)
+        x = x + attention_scale * self._attend(self.norm_attention(x))
+        x = x + ffn_scale * self.ffn(self.norm_ffn(x))
+        return self.dropout(x)
+
+    def _attend(self, normed: Tensor) -> Tensor:
+        query, normed = self.query(self.norm_query(normed)), self.norm_key(normed)
+        key, value = self.key(normed), self.value(normed)
+        weights = (query @ key.transpose(1, 2) * query.shape[-1] ** -0.5).softmax(dim=-1)
+        return self.dropout(self.out(self.dropout(weights) @ value))
+
+
+class Gathering(nn.Module):
+    """Makes one vector (B×D) of features (B×F×D), with weights that the first of them gives:
+
+    g_j = f_j + Res_48(LNo(f_j));  w = tanh(drop(GELU(Wg·g_0 + bg)));  LNh((g_0 + Σ w_j·g_j) / F)
+    The last norm starts as a copy of the backbone's, apart from its eps. In training, whole g_j but g_0 are dropped.
+    """
+
+    def __init__(self, features: int, wide: int, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        width = norm.normalized_shape[0]
+        self.norm = nn.LayerNorm(width)
+        self.bottleneck = Residual(width, wide, dropout=0.1)
+        self.drop = DropPath(0.3)
+        self.gate = nn.Linear(width, features - 1)
+        self.dropout = nn.Dropout(0.1)
+        self.last_norm = nn.LayerNorm(width)
+        self.last_norm.load_state_dict(norm.state_dict())
+
+    def forward(self, features: Tensor) -> Tensor:
+        first, *_ = gathered = self.refine(features).split([1, features.shape[1] - 1], dim=1)
+        rest = self.drop(gathered[1].flatten(0, 1)).view_as(gathered[1])  # a vector of an image at a time
+        weighed = self.weights(first).transpose(1, 2) * rest
+        return self.last_norm((first.squeeze(1) + weighed.sum(1)) / features.shape[1])
+
+    def weights(self, first: Tensor) -> Tensor:
+        """Return the weights (B×1×F-1) of all features but the first, between -0.1685 and 1."""
+        return torch.tanh(self.dropout(functional.gelu(self.gate(first))))
+
+    def refine(self, features: Tensor) -> Tensor:
+        """Add to each feature (B×F×D) the bottleneck of its norm."""
+        return features + self.bottleneck(self.norm(features))
+
+
+class Synthesised(BackboneNetwork):
+    """Extracts the tokens of every block; makes queries that read them in `adapt`.
+
+    Of the paper's head only the classifier is `head`; the rest counts as the method's.
+    """
 
     def __init__(self, vit: VisionTransformer, method: Synqt) -> None:
-        super().__init__()
+        super().__init__(vit)
         depth, width = len(vit.blocks), vit.embed_dim
         norm = final_norm(vit)
         assert isinstance(norm, nn.LayerNorm)
-        self.vit = vit
         self.trains_blocks = method.kem == "trainable"
         self.required_states = (EMBEDDED,) if self.trains_blocks else tuple(written(i) for i in range(depth))
         self.tokens = nn.Parameter(torch.empty(depth, method.tokens, width).uniform_(-1, 1))
@@ -53,20 +121,11 @@ class Synthesised(Network):
         self.gathering = Gathering(3 * depth + 1, method.bottleneck, norm)
         self.printed_extra = 2 * depth * width + 3 * depth + 1
 
-    @property
-    def head(self) -> nn.Module:  # type: ignore[override]
-        """The trainable classifier; the rest of the paper's head counts as the method's."""
-        return self.vit.get_classifier()
-
     @torch.no_grad()
     def extract(self, images: Tensor) -> list[Kept] | Tensor:
         """Return what queries read of each block; the embedded tokens where the blocks learn."""
         tokens = embed(self.vit, images)
         return tokens if self.trains_blocks else self._kept(tokens)
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return what each block read, by name."""
-        return hidden_states(self.vit, images, self.required_states)
 
     def features(self, states: Mapping[str, Tensor]) -> list[Kept] | Tensor:
         """Return what `extract` returns, from the states."""

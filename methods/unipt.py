@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.backbones.chain import PLAIN, Vit, pool, steps_of
-from methods.base import Method, Network, Unsupported
-from methods.parts.side_network import SideNetwork
+from methods.base import Method, Network, SideNetwork
+from methods.parts.requirements import check_attention, check_pooling
 from methods.settings import Count
-from methods.states import POOLED, hidden_states, read_type, written
+from methods.states import POOLED, read_type, written
 
 __all__ = ["ParallelTuned", "UniPt"]
 
@@ -39,9 +39,8 @@ class ParallelTuned(SideNetwork):
     """A frozen backbone, whose rectified states are extracted, and the parallel network that pools them."""
 
     def __init__(self, vit: Vit, width: int) -> None:
-        super().__init__()
+        super().__init__(vit)
         states = len(vit.blocks) + 1
-        self.vit = vit
         self.down = nn.ModuleList(nn.Linear(vit.embed_dim, width) for _ in range(states))
         self.anchor = nn.Linear(vit.embed_dim, width)
         self.gate = nn.Linear(width, 1)
@@ -59,10 +58,6 @@ class ParallelTuned(SideNetwork):
             x = output
         feature = pool(self.vit, x)
         return [*rectified, _rectified(x)], feature
-
-    def hidden_states(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the states as they are, and the pooled feature, by name."""
-        return hidden_states(self.vit, images, self.required_states)
 
     @torch.no_grad()
     def features(self, states: Mapping[str, Tensor]) -> Features:
@@ -126,10 +121,8 @@ class UniPt(Method, name="unipt"):
 
     def attach(self, vit: Vit) -> Network:
         """Put the side network beside the frozen backbone."""
-        if vit.cls_token is None or vit.global_pool != "token":
-            raise Unsupported("needs a class token that the head reads")
-        if not all(hasattr(getattr(block, "attn", None), "fused_attn") for block in vit.blocks):
-            raise Unsupported("needs blocks with one attention layer")
+        check_pooling(vit)
+        check_attention(vit)
         if vit.embed_dim % self.reduction:
             raise ValueError(f"unipt: reduction={self.reduction} does not divide the backbone's width {vit.embed_dim}")
         return ParallelTuned(vit, vit.embed_dim // self.reduction)

@@ -23,8 +23,8 @@ from torch.nn import functional
 
 from methods import lora
 from methods.base import Entangled, Method, Network
-from methods.parts.bypass import blocks_of, check_layers
 from methods.parts.recompute import Recomputing
+from methods.parts.requirements import blocks_of, check_layers
 from methods.settings import Count, Number
 
 TARGETS = {"qv": ("q", "v"), "qkv": ("qkv",)}
@@ -93,6 +93,7 @@ class Vera(Method, name="vera"):
     """
 
     starts_as_backbone = True
+    codes = 1  # numbers of d for one of the rank
     rank: Count = 256
     target: Literal["qv", "qkv"] = "qv"
     shared: Literal["all", "per_target"] = "all"
@@ -100,48 +101,30 @@ class Vera(Method, name="vera"):
 
     def attach(self, vit: VisionTransformer) -> Network:
         """Draw the matrices, and give each target of each block its vectors."""
-        names, blocks = self._targets(), blocks_of(vit)
+        names, blocks = TARGETS[self.target], blocks_of(vit)
         for block in blocks:
             check_layers(block, "attn.qkv")
         width = blocks[0].attn.qkv.out_features // 3
-        pairs = nn.ModuleDict({key: self._pair(width, len(names[0])) for key in self._keys()})
+        fan: Literal["fan_in", "fan_out"] = "fan_in" if self.shared == "all" else "fan_out"
+        pairs = nn.ModuleDict()
+        for name in names if self.shared == "per_target" else ("all",):
+            pairs[name] = Pair(width, self.codes * self.rank, self.rank, width * len(names[0]), fan)
         for i, block in enumerate(blocks):
-            updates = {name: self._update(pairs[self._key(name)], width * len(name)) for name in names}
+            updates = {name: self._update(pairs[name if name in pairs else "all"], width * len(name)) for name in names}
             block.attn.qkv = lora.Adapted(block.attn.qkv, updates)
             vit.blocks[i] = Recomputing(block, *(f"attn.qkv.updates.{name}.mixed" for name in names))
         vit.add_module("pairs", pairs)
         return self._network(vit)
 
-    @torch.no_grad()
     def merge(self, network: Network) -> Network:
-        """Add the updates to the frozen weights; the architecture is the backbone's again. `network` is used up."""
-        assert isinstance(network, Entangled)
-        for block in (blocks := [block.unwrapped() for block in network.vit.blocks]):
-            block.attn.qkv = block.attn.qkv.merged()
-        network.vit.blocks = nn.Sequential(*blocks)
-        del network.vit.pairs
+        """Add the updates to the frozen weights, and drop the matrices that they shared."""
+        del super().merge(network).vit.pairs
         return network
-
-    def _keys(self) -> tuple[str, ...]:
-        return ("all",) if self.shared == "all" else self._targets()
-
-    def _targets(self) -> tuple[str, ...]:
-        return TARGETS[self.target]
-
-    def _key(self, target: str) -> str:
-        return "all" if self.shared == "all" else target
-
-    def _pair(self, width: int, parts: int) -> Pair:
-        return Pair(width, self._codes(), self.rank, width * parts, "fan_in" if self.shared == "all" else "fan_out")
-
-    def _codes(self) -> int:
-        """Return the length of d."""
-        return self.rank
 
     def _start(self) -> Tensor:
         """Make a fresh d."""
         value = torch.full((1,), 0.1) if self.shared == "all" else torch.empty(1).uniform_(1e-5, 1)
-        return value.repeat(self._codes())
+        return value.repeat(self.codes * self.rank)
 
     def _update(self, pair: nn.Module, outputs: int) -> Update:
         assert isinstance(pair, Pair)

@@ -66,12 +66,6 @@ def prompt_bound(vit: VisionTransformer) -> float:
     return math.sqrt(6 / (3 * height * width + vit.embed_dim))
 
 
-def check_class_token(vit: VisionTransformer) -> None:
-    """Raise Unsupported unless there is exactly one token before the patches."""
-    if vit.num_prefix_tokens != 1 or vit.cls_token is None:
-        raise Unsupported("needs a class token and no other prefix token")
-
-
 class VptShallow(Method, name="vpt_shallow"):
     """VPT-Shallow puts learned prompts between the class token and the patches before block 1.
 

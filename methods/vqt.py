@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from methods.backbones.chain import embed, pool
 from methods.base import Method, Network
-from methods.parts.queries import Kept, check_blocks, kept_of, read, walk
+from methods.parts.queries import Kept, kept_of, read, walk
+from methods.parts.requirements import check_blocks
 from methods.parts.selection import Picked, Probe, Share, strongest
 from methods.settings import Count, Fraction
 from methods.states import POOLED, hidden_states, written

@@ -1,4 +1,4 @@
-"""Every backbone as one chain of steps: embedding, blocks, pooling with the final norm, head.
+"""Shows every backbone as one chain of steps: embedding, blocks, pooling with the final norm, head.
 
 The chain is the same for timm's plain transformers (`VisionTransformer`, `Eva`, `Beit`: tokens B×N×D) and for its
 hierarchical ones (`SwinTransformer`, `SwinTransformerV2`: maps of patches B×H×W×D in stages), so a method that walks it
@@ -59,7 +59,7 @@ class Step:
 
 
 def chain_of(vit: Vit) -> list[Link]:
-    """The blocks in order; those of a plain transformer are one stage."""
+    """Return the blocks in order; those of a plain transformer are one stage."""
     if isinstance(vit, PLAIN):
         given = _positions(vit)
         return [Link(block, 0, vit.embed_dim, None, given(i)) for i, block in enumerate(vit.blocks)]
@@ -71,7 +71,7 @@ def chain_of(vit: Vit) -> list[Link]:
 
 
 def steps_of(vit: Vit) -> list[Step]:
-    """Embedding, one step a block (one a part, where a method put a sequence there), pooling with the norm, head."""
+    """Return embedding, one step a block (one a part, if a method put a sequence there), pooling and norm, head."""
     head, chain = vit.get_classifier(), chain_of(vit)
     after = [getattr(vit, name, None) for name in ("norm", "fc_norm", "attn_pool")]
     between: list[tuple[Callable[[Tensor], Tensor], nn.Module]] = []
@@ -88,7 +88,7 @@ def steps_of(vit: Vit) -> list[Step]:
 
 
 def embed(vit: Vit, images: Tensor) -> Tensor:
-    """Images (B×3×H×W) to tokens (B×N×D): patches, class and register tokens, positions; in Swin a map of patches."""
+    """Turn images (B×3×H×W) into tokens (B×N×D): patches, class and register tokens, positions; in Swin a map."""
     if isinstance(vit, HIERARCHICAL):
         return vit.patch_embed(images)
     if isinstance(vit, Beit):
@@ -101,7 +101,7 @@ def embed(vit: Vit, images: Tensor) -> Tensor:
 
 
 def pool(vit: Vit, tokens: Tensor) -> Tensor:
-    """Tokens (B×N×D) to the feature that the head reads (B×D), with the final norm.
+    """Turn tokens (B×N×D) into the feature that the head reads (B×D), with the final norm.
 
     A class token is taken out before the norm, which treats every token alike; a copy of it lets the others go.
     """
@@ -111,17 +111,17 @@ def pool(vit: Vit, tokens: Tensor) -> Tensor:
 
 
 def final_norm(vit: Vit) -> nn.Module:
-    """The last norm, which timm keeps before the pooling (`norm`) or after it (`fc_norm`)."""
+    """Return the last norm, which timm keeps before the pooling (`norm`) or after it (`fc_norm`)."""
     return vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm
 
 
 def leading_frozen(steps: Sequence[Step]) -> int:
-    """How many steps at the start have no parameter that learns."""
+    """Return how many steps at the start have no parameter that learns."""
     return sum(1 for _ in takewhile(lambda step: not any(p.requires_grad for p in step.parameters()), steps))
 
 
 def _positions(vit: VisionTransformer | Eva | Beit) -> Callable[[int], Callable[[], dict[str, Tensor]]]:
-    """What each block (by index) is given beside tokens; computed when it is first asked for, once for all blocks."""
+    """Return what each block (by index) is given beside tokens: computed once, when it is first asked for."""
     made: list[Tensor] = []
 
     def once(make: Callable[[], Tensor]) -> Tensor:

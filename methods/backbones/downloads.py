@@ -33,7 +33,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def remedy_of(error: BaseException) -> str:
-    """What to do about it."""
+    """Return what to do about it."""
     mirror = os.environ.get("HF_ENDPOINT")
     if mirror and not _is_address(mirror):
         return "write https://HOST, or unset it"

@@ -48,7 +48,7 @@ class Several(ValueError):
 
 
 def kind_of(path: Path) -> str | None:
-    """The kind that the first bytes show: "npz", "torch", "safetensors", or None where they show none."""
+    """Return the kind that the first bytes show: "npz", "torch", "safetensors", or None where they show none."""
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"PK\x03\x04"):
@@ -63,7 +63,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def not_weights(path: Path) -> str | None:
-    """What a file is that holds no weights at all, and the remedy; None where it may hold some."""
+    """Return what a file is that holds no weights at all, and the remedy; None where it may hold some."""
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"version https://git-lfs"):
@@ -80,12 +80,12 @@ def not_weights(path: Path) -> str | None:
 
 
 def is_google(names: Iterable[str]) -> bool:
-    """Whether these are the names of a vision transformer in Google's `.npz` layout."""
+    """Return whether these are the names of a vision transformer in Google's `.npz` layout."""
     return any(name.endswith("embedding/kernel") or "Transformer/encoder" in name for name in names)
 
 
 def unwrapped(content: Any) -> Any:
-    """The innermost table of a training checkpoint, whatever lies around it."""
+    """Return the innermost table of a training checkpoint, whatever lies around it."""
     for _ in range(5):
         if not isinstance(content, dict):
             return content
@@ -97,7 +97,9 @@ def unwrapped(content: Any) -> Any:
 
 
 def own_tensors(tensors: Tensors) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the one image network in the file, by names that timm or its filters know, and what was done.
+    """Find the tensors of the one image network in the file, by names that timm or its filters know.
+
+    Returns them, and in words what was done.
 
     Raises Several where the file holds several networks and none is the one to take.
     """
@@ -163,7 +165,7 @@ OUTSIDE = ("text_model.", "text_projection.", "visual_projection.", "logit_")  #
 
 
 def _from_transformers(tensors: Tensors) -> dict[str, Tensor]:
-    """The names of Hugging Face's transformers as timm's; query, key and value become one layer."""
+    """Return the names of Hugging Face's transformers as timm's; query, key and value become one layer."""
     named = {_renamed(key): value for key, value in tensors.items() if not key.startswith(OUTSIDE)}
     for key in [key for key in named if ".attn.query." in key]:
         parts = [named.pop(key.replace(".query.", f".{part}.")) for part in ("query", "key", "value")]
@@ -183,13 +185,13 @@ def _renamed(key: str) -> str:
 
 
 def foreign(names: Iterable[str]) -> str | None:
-    """What names that the network has not say about their file."""
+    """Return what a file is that has names which the network has not."""
     known = list(names)
     return next((words for part, words in FOREIGN.items() if any(part in name for name in known)), None)
 
 
 def described(tensors: Mapping[str, Any]) -> str | None:
-    """What network these tensors, by timm's names or Google's, look like: "ViT-L/16 at 384 px with LayerScale"."""
+    """Say what network these tensors, by timm's names or Google's, look like: "ViT-L/16 at 384 px with LayerScale"."""
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     google = next((key for key in shapes if key.endswith("embedding/kernel")), None)
     patch = shapes.get(google or ANCHOR, ())
@@ -221,6 +223,6 @@ def described(tensors: Mapping[str, Any]) -> str | None:
 
 
 def _packed(shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether the first layer of an MLP gives gates and values together."""
+    """Return whether the first layer of an MLP gives gates and values together."""
     up, down = shapes.get("blocks.0.mlp.fc1.weight"), shapes.get("blocks.0.mlp.fc2.weight")
     return up is not None and down is not None and up[0] == 2 * down[-1]

@@ -20,7 +20,7 @@ KEYS = (("mean", "std"), ("image_mean", "image_std"))
 
 
 def parse_normalise(text: str) -> Statistics:
-    """What `imagenet`, `half` or `MEAN/STD` says, where each is a number or three with commas; raises ValueError."""
+    """Parse `imagenet`, `half` or `MEAN/STD`, where each is a number or three with commas; raises ValueError."""
     if text in NAMED:
         return NAMED[text]
     try:
@@ -37,7 +37,7 @@ def parse_normalise(text: str) -> Statistics:
 
 @cache
 def of_file(path: Path) -> tuple[Statistics, str] | None:
-    """The statistics that a weight file is known to want, and from where; None where it cannot be known."""
+    """Return the statistics that a weight file is known to want, and from where; None where it cannot be known."""
     for name in CONFIGURATIONS:
         try:
             found = _configured(json.loads((path.parent / name).read_text(encoding="utf-8")))
@@ -49,7 +49,7 @@ def of_file(path: Path) -> tuple[Statistics, str] | None:
 
 
 def _configured(document: Any) -> Statistics | None:
-    """The first pair in the document, or one level below it."""
+    """Return the first pair in the document, or one level below it."""
     if not isinstance(document, dict):
         return None
     for table in (document, document.get("pretrained_cfg")):

@@ -54,7 +54,7 @@ class Backbone:
     size: int | None = None  # side of the images in pixels, where it is not the network's own; part of the name then
 
     def load(self) -> Vit:
-        """The unmodified model with every parameter frozen and no head, in evaluation mode.
+        """Load the unmodified model with every parameter frozen and no head, in evaluation mode.
 
         Raises WeightsError, naming the file and what is wrong with it, when the weights cannot be had.
         """
@@ -64,7 +64,7 @@ class Backbone:
         return vit.requires_grad_(False).eval()
 
     def build_on_meta(self) -> Vit:
-        """The same network without weights, on the meta device: its shapes alone, made in milliseconds."""
+        """Build the network without weights, on the meta device: its shapes alone, made in milliseconds."""
         with torch.device("meta"):
             return build(self.architecture, self.size).requires_grad_(False)
 
@@ -153,7 +153,7 @@ class Backbone:
 
 
 def build(architecture: str, size: int | None = None) -> Vit:
-    """The network with random weights and no head, for images of `size` pixels a side or of its own size.
+    """Build the network with random weights and no head, for images of `size` pixels a side or of its own size.
 
     Raises ValueError when timm has no such vision transformer, or when the size does not fit it.
     """
@@ -170,7 +170,7 @@ def build(architecture: str, size: int | None = None) -> Vit:
 
 
 def find(text: str) -> Backbone:
-    """The backbone that `text` names, in the words at the top of this file; raises ValueError where there is none."""
+    """Find the backbone that `text` names, in the words at the top of this file; raises ValueError."""
     if text.startswith("random:"):
         found = re.fullmatch(r"random:(.*?)(?:@(\d+))?", text)
         assert found is not None
@@ -186,7 +186,7 @@ def find(text: str) -> Backbone:
 
 
 def resized(backbone: Backbone, size: int | None) -> Backbone:
-    """The same for images of `size` pixels a side, which its name then says; raises ValueError."""
+    """Return the backbone for images of `size` pixels a side, which its name then says; raises ValueError."""
     if size is None or size == backbone.size:
         return backbone
     if backbone.size is not None:
@@ -195,7 +195,7 @@ def resized(backbone: Backbone, size: int | None) -> Backbone:
 
 
 def search(word: str) -> list[tuple[str, str]]:
-    """The names with this word in them that `find` knows, with the tag of the weights where timm has some."""
+    """Return the names with this word in them that `find` knows, with the tag of the weights where timm has some."""
     rows = [(row.name, row.note) for row in BACKBONES.values() if word in row.name]
     for architecture in _known():
         for name, settings in timm.models.get_arch_pretrained_cfgs(architecture).items():
@@ -206,20 +206,20 @@ def search(word: str) -> list[tuple[str, str]]:
 
 
 def listing() -> list[tuple[str, str]]:
-    """What `list backbones` shows: the papers' rows, then a backbone of each family and how to find the others."""
+    """Return what `list backbones` shows: the papers' rows, then one of each family and how to find the others."""
     rows = [(row.name, row.note) for row in BACKBONES.values()]
     others = [each for each in FAMILIES if each.example not in BACKBONES]
     return rows + [(each.example, f"{each.title}: {each.about}; more: list backbones {each.search}") for each in others]
 
 
 def absolute(text: str) -> str:
-    """The same words with the file of "NAME=FILE" as an absolute path, so that they mean it in every folder."""
+    """Make the file in "NAME=FILE" an absolute path, so that the words mean the same in every folder."""
     name, equals, file = text.partition("=")
     return f"{name}={local_path(file).absolute()}" if equals and not text.startswith("random:") else text
 
 
 def local_path(text: str) -> Path:
-    """The path with the home in place of ~; raises ValueError where there is no such home."""
+    """Return the path with the home in place of ~; raises ValueError where there is no such home."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -265,7 +265,7 @@ def _regularise(vit: Vit, drop_path: float, dropout: float) -> None:
 
 
 def _named(name: str) -> Backbone:
-    """The backbone without file and size."""
+    """Return the backbone without file and size."""
     for row in BACKBONES.values():
         if name in (row.name, row.architecture):
             return row
@@ -289,7 +289,7 @@ def _check_name(name: str) -> None:
 
 
 def _checked(vit: nn.Module, name: str, size: int | None) -> Vit:
-    """The network, where it is one that the chain describes and the size fits; else ValueError."""
+    """Return the network, where it is one that the chain describes and the size fits; else ValueError."""
     if not isinstance(vit, KINDS):
         raise ValueError(f"{name} is none of the transformers that methods can change: it is {type(vit).__name__}")
     side = max(vit.patch_embed.patch_size)
@@ -308,7 +308,7 @@ def _known() -> tuple[str, ...]:
 
 @cache
 def _hub_settings(name: str) -> dict[str, Any]:
-    """The configuration that lies beside the weights on the hub; raises WeightsError."""
+    """Return the configuration that lies beside the weights on the hub; raises WeightsError."""
     try:
         settings, _, _ = timm.models.load_model_config_from_hf(name.removeprefix(HUB))
     except FAILURES as error:

@@ -74,7 +74,7 @@ def load_file(vit: Vit, path: Path) -> None:
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the one network in the file, and what was done to have them."""
+    """Return the tensors of the one network in the file, and what was done to have them."""
     if kind == "safetensors":
         content = safetensors.torch.load_file(path)
     else:
@@ -114,7 +114,7 @@ def _fit(vit: Vit, tensors: Mapping[str, Tensor], done: str, name: str) -> None:
 
 
 def _filtered(vit: Vit, tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors by the names and in the shapes of timm's network, by the filter that timm has for it."""
+    """Return the tensors by the names and in the shapes of timm's network, by the filter that timm has for it."""
     module = sys.modules[type(vit).__module__]
     options = {"adapt_layer_scale": True} if isinstance(vit, VisionTransformer) else {}
     try:
@@ -126,7 +126,7 @@ def _filtered(vit: Vit, tensors: Mapping[str, Tensor], name: str) -> dict[str, T
 
 
 def _positions(vit: Vit, tensors: Mapping[str, Tensor], name: str) -> str:
-    """What timm's filter will do to the table of positions, in words; raises WeightsError where it could not."""
+    """Return what timm's filter will do to the table of positions, in words; raises WeightsError where it could not."""
     table, given = getattr(vit, "pos_embed", None), tensors.get("pos_embed")
     patches = tensors.get("patch_embed.proj.weight")
     if patches is not None and patches.ndim == 4 and patches.shape[2:] != vit.patch_embed.proj.weight.shape[2:]:
@@ -172,7 +172,7 @@ def _load_npz(vit: Vit, path: Path) -> None:
 
 
 def _instead(vit: Vit, tensors: Mapping[str, Tensor], extra: list[str]) -> str:
-    """What the file looks like, where that is not what was asked for."""
+    """Return what the file looks like, where that is not what was asked for."""
     if why := foreign(extra):
         return f"; it {why}"
     file_is, wanted = described(tensors), described(vit.state_dict())

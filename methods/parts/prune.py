@@ -16,7 +16,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from methods.backbones.chain import Vit
-from methods.parts.bypass import PRE_NORM
+from methods.parts.requirements import PRE_NORM
 
 __all__ = ["Kept", "chain_kept", "is_plain", "narrow_block", "narrow_norm"]
 

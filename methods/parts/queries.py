@@ -13,23 +13,15 @@ from __future__ import annotations
 
 import torch
 from timm.models import VisionTransformer
-from timm.models.vision_transformer import Attention, Block
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional
 
-from methods.base import Unsupported
 from methods.states import read_type
 
-__all__ = ["Kept", "check_blocks", "first_of", "kept_of", "read", "walk"]
+__all__ = ["Kept", "first_of", "kept_of", "read", "walk"]
 
 Kept = Tensor | tuple[Tensor, Tensor]  # u (B×N×D), or keys and values (B×heads×N×d_h)
-
-
-def check_blocks(vit: VisionTransformer) -> None:
-    """Raise Unsupported unless every block is timm's pre-norm one with plain attention."""
-    for block in getattr(vit, "blocks", [vit]):
-        if type(block) is not Block or type(block.attn) is not Attention or block.attn.gate is not None:
-            raise Unsupported("needs pre-norm blocks with plain attention")
 
 
 def walk(vit: VisionTransformer, tokens: Tensor, to_the_end: bool = True) -> tuple[Tensor, list[Kept]]:

@@ -77,6 +77,10 @@ class Remade(nn.Module):
         self.ledger.enter(output, lambda: self.layer(source))
         return output
 
+    def merged(self) -> nn.Module:
+        """Return the layer itself."""
+        return self.layer
+
 
 class Recomputing(nn.Module):
     """Runs `block` and makes the outputs of its layers `names` again; these layers must be deterministic.
@@ -90,9 +94,8 @@ class Recomputing(nn.Module):
         self.block = block
         self.lean = True
         self._ledger = Ledger()
-        self._names = names
         for name in names:
-            _replace(block, name, Remade(block.get_submodule(name), self._ledger))
+            block.set_submodule(name, Remade(block.get_submodule(name), self._ledger))
 
     def forward(self, x: Tensor, **given: Tensor) -> Tensor:
         if not self.lean or torch.compiler.is_compiling() or not torch.is_grad_enabled() or _hooked():
@@ -100,10 +103,8 @@ class Recomputing(nn.Module):
         with self._ledger.opened():
             return self.block(x, **given)
 
-    def unwrapped(self) -> nn.Module:
-        """Return the block with its layers as they were."""
-        for name in reversed(self._names):  # a layer inside another one was wrapped before it
-            _replace(self.block, name, self.block.get_submodule(name).layer)
+    def merged(self) -> nn.Module:
+        """Return the block itself."""
         return self.block
 
 
@@ -112,11 +113,6 @@ def _unpack(packed: Any) -> Tensor:
         return packed
     output, *layout = packed
     return output.read().as_strided(*layout)
-
-
-def _replace(block: nn.Module, name: str, layer: nn.Module) -> None:
-    owner, _, child = name.rpartition(".")
-    setattr(block.get_submodule(owner), child, layer)
 
 
 def _hooked() -> bool:

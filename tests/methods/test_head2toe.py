@@ -15,9 +15,8 @@ from bench.train.network import build_on_meta, count
 from methods import Unsupported
 from methods.backbones.chain import embed
 from methods.backbones.registry import ARCHITECTURES, Backbone, find
-from methods.head2toe import Head2Toe
+from methods.head2toe import Head2Toe, Taps, pooled
 from methods.parts.selection import Probe, group_lasso, strongest
-from methods.parts.taps import Taps, pooled
 from methods.recipe import Recipe
 from methods.spec import parse
 from tests.methods.golden import FOLDER, filled

@@ -10,7 +10,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from methods import Unsupported
-from methods.parts.queries import check_blocks, read, walk
+from methods.parts.queries import read, walk
+from methods.parts.requirements import check_blocks
 from methods.spec import parse
 from tests.methods.small import batch, disturb, learning, network_of, plain
 
