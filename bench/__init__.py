@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from bench.cost.own_module import MemoryPlan, plan_memory
+    from bench.cost.plan import MemoryPlan, plan_memory
     from bench.grid.request import Request, runs_of
     from bench.runner.execute import execute
     from bench.settings import RunSettings
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MemoryPlan", "Request", "RunSettings", "execute", "plan_memory", "runs_of"]
 
 HOMES = {  # imported when they are asked for, so that --help loads no torch
-    "MemoryPlan": "bench.cost.own_module",
-    "plan_memory": "bench.cost.own_module",
+    "MemoryPlan": "bench.cost.plan",
+    "plan_memory": "bench.cost.plan",
     "Request": "bench.grid.request",
     "runs_of": "bench.grid.request",
     "execute": "bench.runner.execute",

@@ -39,12 +39,12 @@ LEAST = 0.001  # share of the peak; less than that counts as nothing
 
 
 def needed(reserved_bytes: int) -> int:
-    """Bytes of a card on which a step fits that is planned to reserve so much."""
+    """Return how many bytes a card must have for a step that is planned to reserve so many."""
     return reserved_bytes + round(SHARE * reserved_bytes) + FIXED
 
 
 def bytes_of(text: str, option: str = "--budget") -> int:
-    """The bytes that "12GiB" or "800 MB" says; raises UsageError."""
+    """Return the bytes that "12GiB" or "800 MB" says; raises UsageError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
     units = {unit.lower(): size for unit, size in UNITS.items()}
     if found is None or found[2].lower() not in units:
@@ -53,18 +53,18 @@ def bytes_of(text: str, option: str = "--budget") -> int:
 
 
 def weight_bytes(case: Case) -> int:
-    """What is there before the first image. Raises Unsupported."""
+    """Return the bytes of the weights, which are there before the first image. Raises Unsupported."""
     network = case.training()
     return sum(tensor.numel() * tensor.element_size() for tensor in (*network.parameters(), *network.buffers()))
 
 
 def needed_by(case: Case, batch_size: int) -> int:
-    """Bytes of a card on which a training step of this batch fits."""
+    """Return how many bytes a card must have for a training step of this batch."""
     return _needed(_peak(case, batch_size))
 
 
 def largest_batch(case: Case, budget: int) -> int:
-    """The largest batch that fits, 0 if not even one image does.
+    """Return the largest batch that fits, 0 if not even one image does.
 
     Reserved memory grows by whole segments along the nearly straight line of the live bytes. The slope of that line
     gives every second guess and halving the others, so that no long stair is walked image by image.
@@ -99,7 +99,7 @@ def _needed(peak: Peak) -> int:
 
 
 def options_of(recipe: Recipe) -> dict[str, Recipe]:
-    """The options that are on, by the names of `SENTENCES`, each with the recipe without it."""
+    """Return the options that are on, by the names of `SENTENCES`, each with the recipe without it."""
     kept = Activations.of(recipe.activations)
     without = {name: dataclasses.replace(recipe, activations=str(kept.without(name))) for name in kept.options()}
     if recipe.optimizer == "adamw8bit":
@@ -110,7 +110,7 @@ def options_of(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def gainless(case: Case) -> list[str]:
-    """The options without which the planned peak is the same, or lower. Raises Unsupported."""
+    """Return the options without which the planned peak is the same, or lower. Raises Unsupported."""
     without = options_of(case.recipe)
     peak = _peak(case).total if without else 0
     others = {name: _peak(dataclasses.replace(case, recipe=recipe)).total for name, recipe in without.items()}
@@ -118,13 +118,13 @@ def gainless(case: Case) -> list[str]:
 
 
 def say(recipes: Iterable[Recipe], console: Console) -> None:
-    """One sentence for each option in use: which result it changes."""
+    """Print one sentence for each option in use: which result it changes."""
     for name in dict.fromkeys(name for recipe in recipes for name in options_of(recipe)):
         console.print(f"{name}: {SENTENCES[name]}", markup=False, highlight=False, soft_wrap=True)
 
 
 def say_gainless(cases: Iterable[Case], console: Console) -> None:
-    """One sentence for each method that gains nothing from an option in use."""
+    """Print one sentence for each method that gains nothing from an option in use."""
     for method, names, batch in _found(cases):
         words = f"{method} gains nothing from {' and '.join(names)}: its planned peak at batch {batch} is no lower"
         console.print(words, markup=False, highlight=False, soft_wrap=True)

@@ -92,7 +92,7 @@ class _Pool:
         return self.blocks.pop(block.address)
 
     def segment_size(self, size: int) -> int:
-        """Bytes of the segment that is taken for a request."""
+        """Return the bytes of the segment that is taken for a request."""
         if self.small or size < OWN_SEGMENT:
             return self.page
         return -(-size // LARGE_ROUNDING) * LARGE_ROUNDING
@@ -140,7 +140,7 @@ class CachingAllocator:
         block.pool.put(_joined(block))
 
     def segments(self) -> list[list[Span]]:
-        """The mapped blocks of every segment, in order of address."""
+        """Return the mapped blocks of every segment, in order of address."""
         found = ([Span(b.address, b.size, b.used) for b in _row(first) if b.mapped] for first in self._firsts())
         return [spans for spans in found if spans]
 
@@ -148,7 +148,7 @@ class CachingAllocator:
         return sorted((first for pool in self._pools for first in pool.first), key=lambda block: block.address)
 
     def _cached(self, pool: _Pool, size: int) -> _Block | None:
-        """The free block that fits best. One that can grow counts as large as it can become, so it is used last."""
+        """Take the free block that fits best. One that can grow counts as large as it can become, so is used last."""
         index = bisect_left(pool.free, (size, 0))
         if index == len(pool.free):
             return None
@@ -161,7 +161,7 @@ class CachingAllocator:
         return pool.take(block)
 
     def _fresh(self, pool: _Pool, size: int) -> _Block:
-        """A block of new memory; cached memory goes back to the device where there is no room."""
+        """Make a block of new memory; cached memory goes back to the device where there is no room."""
         make = self._map if self.expandable_segments else self._segment
         block = make(pool, size)
         if block is None:
@@ -245,7 +245,7 @@ def _row(first: _Block | None) -> Iterator[_Block]:
 
 
 def _joined(block: _Block) -> _Block:
-    """The block with the neighbours that are in its state, free or unmapped; free ones leave their pool's list."""
+    """Join the block with the neighbours that are in its state, free or unmapped; free ones leave their pool's list."""
     after, before = block.after, block.before
     if after is not None and not after.used and after.mapped == block.mapped:
         if after.mapped:
@@ -264,12 +264,12 @@ def _can_grow(block: _Block) -> bool:
 
 
 def _grown(block: _Block) -> int:
-    """The size that a free block can reach."""
+    """Return the size that a free block can reach."""
     return block.size + (block.after.size if block.after is not None and not block.after.mapped else 0)
 
 
 def _place(first: _Block, size: int) -> _Block:
-    """The first unmapped block, or the free one before it, from which on `size` bytes are not in use."""
+    """Return the first unmapped block, or the free one before it, from which on `size` bytes are not in use."""
     for block in _row(first):
         if block.mapped:
             continue

@@ -34,7 +34,10 @@ WITHOUT_DROP_PATH = ("bitfit", "linear", "vpt_deep", "vpt_shallow")  # of DTL's 
 
 @dataclass(frozen=True)
 class Case:
-    """Of the recipe only what costs anything is read: batch, precision, attention, optimiser and dropout."""
+    """One method under conditions.
+
+    Of the recipe only what costs anything is read: batch, precision, attention, optimiser and dropout.
+    """
 
     backbone: Backbone
     method: Method
@@ -45,18 +48,18 @@ class Case:
     protocol: str = ""
 
     def training(self) -> Network:
-        """The network as it is trained, on the meta device. Raises Unsupported."""
+        """Return the network as it is trained, on the meta device. Raises Unsupported."""
         network = build_on_meta(self.backbone, self.method, self.classes, self.recipe)
         return recompute(network) if self.checkpointing else network
 
     def inference(self) -> Network:
-        """The network as it is used when training is over, merged, on the meta device."""
+        """Return the network as it is used when training is over, merged, on the meta device."""
         with torch.device("meta"):
             network = build_on_meta(self.backbone, self.method, self.classes, self.recipe)
             return self.method.merge(network)
 
     def real(self, device: torch.device, merged: bool) -> Network:
-        """The same with random weights, which cost what others do, on `device`."""
+        """Return the network with random weights, which cost what others do, on `device`."""
         backbone = dataclasses.replace(self.backbone, weights=None)
         network = build(backbone, self.method, self.classes, self.recipe)
         network = self.method.merge(network) if merged else recompute(network) if self.checkpointing else network
@@ -68,7 +71,7 @@ class Case:
         return self.backbone.image_size
 
     def conditions(self) -> Conditions:
-        """What the record says about it."""
+        """Return what the record says about the case."""
         recipe, rules = self.recipe, self.rules
         return Conditions(
             backbone=self.backbone.name,
@@ -91,7 +94,7 @@ class Case:
 
 
 def published_cases(protocol: str) -> list[Case]:
-    """One case for each method that a publication printed: under the rules of its day, and under today's.
+    """Return one case for each method that a publication printed: under the rules of its day, and under today's.
 
     A method that is not there yet is left out.
     """

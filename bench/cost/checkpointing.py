@@ -38,7 +38,7 @@ def recompute(network: Network) -> Network:
 
 
 def blocks(network: Network) -> list[nn.Module]:
-    """The transformer blocks, each with what a method wrapped around it; blocks of a side network count too."""
+    """Return the transformer blocks, each with what a method wrapped around it; blocks of a side network count too."""
     found: dict[nn.Module, None] = {}
     inner: set[nn.Module] = set()
     for container in network.modules():  # outer modules come first
@@ -50,7 +50,7 @@ def blocks(network: Network) -> list[nn.Module]:
 
 
 def _holds_one(module: nn.Module) -> bool:
-    """Whether it is a block or wraps one; a sequence is looked into, since its parts are steps of their own."""
+    """Return whether it is a block or wraps one; a sequence is looked into, since its parts are steps of their own."""
     return not isinstance(module, nn.Sequential) and sum(map(_is_block, module.modules())) == 1
 
 
@@ -59,7 +59,7 @@ def _is_block(module: nn.Module) -> bool:
 
 
 def _contexts(modes: Sequence[TorchFunctionMode]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Of the first time and of the second: what stood in for autocast does so again (bench.cost.cuda_rules)."""
+    """Give a context to either time; in the second what stood in for autocast does so again (bench.cost.cuda_rules)."""
     return nullcontext(), _under(modes)
 
 

@@ -74,7 +74,7 @@ TODAY = Rules()
 
 
 class CudaRules(TorchFunctionMode):
-    """Active over whole training steps; `forward()` marks the part in which a loop has autocast on."""
+    """Imitates CUDA in whole training steps; `forward()` marks the part in which a loop has autocast on."""
 
     def __init__(self, precision: str = "fp32", autograd: Autograd = "current") -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class CudaRules(TorchFunctionMode):
         return self._replaced.get(func, func)(*args, **kwargs)
 
     def _lower(self, tensor: Tensor) -> Tensor:
-        """The tensor in low precision; a leaf that learns is cast once a forward pass."""
+        """Return the tensor in low precision; a leaf that learns is cast once a forward pass."""
         if tensor.dtype != torch.float32:
             return tensor
         if self._casts is None or not (tensor.requires_grad and tensor.is_leaf):
@@ -113,7 +113,7 @@ class CudaRules(TorchFunctionMode):
         return self._casts[id(tensor)]
 
     def _softmax(self, input: Tensor, dim: int, *_: Any, **__: Any) -> Tensor:
-        """In float32; from float16 in one kernel without a cast copy, which only meta tensors can imitate."""
+        """Compute in float32; from float16 in one kernel without a cast copy, which only meta tensors can imitate."""
         if functional.softmax in self._replaced:
             return self._replaced[functional.softmax](_raise(input), dim)
         if self._kind == torch.float16 and input.is_meta:
@@ -135,7 +135,7 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
 def _attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, **named: Any
 ) -> Tensor:
-    """One kernel where there is one for these arguments; left alone, the meta device would take explicit products."""
+    """Run one kernel where there is one for these arguments; the meta device would take explicit products."""
     one_width = query.shape[-1] == key.shape[-1] == value.shape[-1]
     mask_learns = attn_mask is not None and attn_mask.requires_grad
     if query.is_meta and query.dim() == 4 and one_width and not dropout_p and not mask_learns:
@@ -152,7 +152,7 @@ REPLACED: dict[Function, Function] = {
 
 
 def hold_scores(network: nn.Module, rules: Rules) -> AbstractContextManager[object]:
-    """A context in which the scores are held where the rules say so; to be entered inside that of CudaRules."""
+    """Return a context in which the scores are held where the rules say so; to be entered inside that of CudaRules."""
     return _Held(network) if rules.scores == "held" else nullcontext()
 
 
@@ -182,7 +182,7 @@ class _Held(TorchFunctionMode):
 
 
 def workspace_bytes(operator: Any, arguments: tuple[Any, ...]) -> int:
-    """What the operator takes while it runs, in bytes; 0 for all but wide sums over rows."""
+    """Return what the operator takes while it runs, in bytes; 0 for all but wide sums over rows."""
     if operator not in SUMS or len(arguments) < 2:
         return 0
     tensor, dims = arguments[0], arguments[1] or range(arguments[0].dim())
@@ -194,7 +194,7 @@ def workspace_bytes(operator: Any, arguments: tuple[Any, ...]) -> int:
 
 
 def attention_bytes(operator: Any, result: Tensor) -> int | None:
-    """Bytes of the log-sum-exp that fused attention keeps in float32: its rows are padded to a multiple of 32.
+    """Return the bytes of the log-sum-exp that fused attention keeps in float32, rows padded to a multiple of 32.
 
     None where the result is no such thing, or the kernel (FlashAttention, in half precision) does not pad.
     """
@@ -224,5 +224,5 @@ def _row_sum_bytes(rows: int, columns: int, innermost: int, number_format: torch
 
 
 def _power_of_two(number: int) -> int:
-    """The largest power of two that is not above the number."""
+    """Return the largest power of two that is not above the number."""
     return 1 << max(number.bit_length() - 1, 0)

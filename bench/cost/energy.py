@@ -11,7 +11,7 @@ __all__ = ["EnergyMeter", "joules"]
 
 
 def joules(device: torch.device) -> float | None:
-    """What the whole card has used since its driver was loaded, other processes included.
+    """Return what the whole card has used since its driver was loaded, other processes included.
 
     None where there is no counter: on a CPU, on cards before Volta, without nvidia-ml-py. The counter moves about
     every tenth of a second, so that differences over less than a second or two mean little. Nothing is waited for.
@@ -49,7 +49,7 @@ class EnergyMeter:
 
 @cache
 def _counter(index: int) -> tuple[Any, Any]:
-    """The library, and its handle of the device that torch calls `index`, whichever devices are visible."""
+    """Return the library, and its handle of the device that torch calls `index`, whichever devices are visible."""
     try:
         import pynvml
     except ImportError:

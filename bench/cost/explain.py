@@ -27,7 +27,7 @@ KEY = "petl_bench_module"  # in the metadata of a node of autograd's graph
 
 
 def largest_blocks(case: Case) -> list[dict[str, Any]]:
-    """What is alive at the planned peak of a training step: tensors from the largest, weights in one line at the end.
+    """List what is alive at the planned peak of a training step: tensors from the largest, weights in one last line.
 
     A method can remove what it makes; the weights are there whatever it does. Raises Unsupported.
     """
@@ -57,7 +57,7 @@ def _order(block: Allocation) -> tuple[bool, int]:
 
 
 def show_blocks(method: str, blocks: Sequence[dict[str, Any]]) -> Table:
-    """The same as a table."""
+    """Show the largest blocks of a method as a table."""
     table = Table(
         title=f"{escape(method)}: the largest tensors at the peak, and the weights", title_justify="left", box=None
     )
@@ -84,7 +84,7 @@ class Origins:
                 again.forward = self._within(name, again.forward)  # the second time, hooks are not called
 
     def now(self) -> str:
-        """The module at work; "backward of" it in the backward pass, "again" where it is computed a second time."""
+        """Name the module at work; "backward of" it in the backward pass, "again" where it computes a second time."""
         node: Node | None = torch._C._current_autograd_node()
         name = self._entered[-1] if self._entered else ""
         if node is None:
@@ -92,7 +92,7 @@ class Origins:
         return f"{name}, again" if name else f"backward of {_metadata(node).get(KEY, 'the loss')}"
 
     def _letting_go(self, name: str, part: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """The part of a network, which may free its argument while it runs, as it may without this wrapper."""
+        """Wrap a part of a network, which may free its argument while it runs, as it may without this wrapper."""
 
         def run(argument: Any) -> Any:
             held, before = [argument], _nodes(argument)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,12 +57,12 @@ def _convolution_backward(
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    """The two products of attention in one kernel."""
+    """Count the two products of attention in one kernel."""
     return 2 * _product(query, key)
 
 
 def _attention_backward(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    """The products of explicit attention for those of its three inputs that want a gradient."""
+    """Count the products of explicit attention for those of its three inputs that want a gradient."""
     node = torch._C._current_autograd_node()
     wanted = [True] * 3 if node is None else [function is not None for function, _ in node.next_functions[:3]]
     of_query, of_key, of_value = wanted
@@ -87,18 +88,18 @@ def counted(operator: Any, arguments: tuple[Any, ...], named: dict[str, Any]) ->
     What torch works out on the meta device in up to a hundred steps of Python follows from the forms of the arguments
     alone, so it is remembered: to make empty tensors of known forms is one step.
     """
-    key = None
+    known = None
     if _is_remembered(operator):
-        key = operator, _form(arguments), *named, _form(tuple(named.values()))
-        if known := KNOWN.get(key):
-            forms, flops = known
-            return forms.made() if isinstance(forms, _Form) else tuple(form and form.made() for form in forms), flops
+        known = _known(operator, _form(arguments), *named, _form(tuple(named.values())))
+        if known.forms is not None:
+            forms = known.forms
+            made = forms.made() if isinstance(forms, _Form) else tuple(form and form.made() for form in forms)
+            return made, known.flops
     result = operator(*arguments, **named)
     formula = FORMULAS.get(operator._overloadpacket)
     flops = 0 if formula is None else formula(*arguments, **named, out_val=result)
-    if key is not None and key not in KNOWN:
-        found = _forms_of(result, (arguments, named))
-        KNOWN[key] = None if found is None else (found, flops)
+    if known is not None and not known.seen:
+        known.seen, known.flops, known.forms = True, flops, _forms_of(result, (arguments, named))
     return result, flops
 
 
@@ -152,7 +153,18 @@ def _forms_of(result: Any, arguments: Any) -> Forms | None:
     return forms if isinstance(result, tuple) else forms[0]
 
 
-KNOWN: dict[Any, tuple[Forms, int] | None] = {}  # by operator and forms of its arguments; None: not to be remembered
+@dataclass
+class _Known:
+    """What follows from an operator and the forms of its arguments; without forms it is worked out every time."""
+
+    seen: bool = False
+    flops: int = 0
+    forms: Forms | None = None
+
+
+@lru_cache(maxsize=2**14)  # a plan of a method has about a hundred
+def _known(*operator_and_forms: Any) -> _Known:
+    return _Known()
 
 
 class Flops(TorchDispatchMode):

@@ -78,7 +78,7 @@ class Softmax(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        """The gradient of the input."""
+        """Return the gradient of the input."""
         (gradient,) = gradients
         _, output = ctx.saved_tensors
         return torch._softmax_backward_data(gradient, output, ctx.dim, output.dtype), None

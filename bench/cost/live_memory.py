@@ -55,14 +55,14 @@ class Peak:
     trained_flops: int = 0  # and of everything else
 
     def breakdown(self) -> dict[str, int]:
-        """Bytes by kind; they add up to the total."""
+        """Return the bytes by kind; they add up to the total."""
         sizes: dict[str, int] = {}
         for block in self.blocks:
             sizes[block.kind] = sizes.get(block.kind, 0) + block.size
         return sizes
 
     def largest(self, count: int) -> list[Allocation]:
-        """The largest blocks, the older one first where two are equal."""
+        """Return the largest blocks, the older one first where two are equal."""
         return sorted(self.blocks, key=lambda block: -block.size)[:count]
 
 
@@ -101,7 +101,7 @@ class Meter(TorchDispatchMode):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside, work counts as that of the part that does not learn."""
+        """Count the work inside as that of the part that does not learn."""
         self._frozen = True
         try:
             yield
@@ -109,7 +109,7 @@ class Meter(TorchDispatchMode):
             self._frozen = False
 
     def peak(self) -> Peak:
-        """The highest moment since the log was started; the first one if there are several."""
+        """Return the highest moment since the log was started; the first one if there are several."""
         total = highest = moment = 0
         for time, (sign, block) in enumerate(self._log, start=1):
             total += sign * block.size
@@ -167,7 +167,7 @@ class Meter(TorchDispatchMode):
         self._history[-1].append((sign, block))
 
     def _living(self, moment: int) -> list[Allocation]:
-        """What was alive after the first `moment` entries of the log, in order of birth."""
+        """Return what was alive after the first `moment` entries of the log, in order of birth."""
         living: dict[int, Allocation] = {}
         for sign, block in self._log[:moment]:
             if sign > 0:

@@ -48,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Peaks:
-    """Of the CUDA allocator since the last reset; all None on a CPU."""
+    """What the CUDA allocator counted since the last reset; all None on a CPU."""
 
     allocated: int | None = None
     reserved: int | None = None
@@ -78,7 +78,7 @@ def measure(case: Case, device: torch.device, warmup: int = WARMUP, steps: int =
 
 
 def training_peaks(case: Case, device: torch.device) -> Peaks:
-    """Of training steps, beyond what this process holds on the device already; all None on a CPU, or out of memory."""
+    """Measure training steps, beyond what this process holds on the device; all None on a CPU, or out of memory."""
     try:
         return Peaks() if device.type != "cuda" else _peaks_beyond(case, device)
     except torch.OutOfMemoryError:
@@ -87,7 +87,7 @@ def training_peaks(case: Case, device: torch.device) -> Peaks:
 
 @cache
 def _peaks_beyond(case: Case, device: torch.device) -> Peaks:
-    """Once for each case; raises torch.OutOfMemoryError, which is not remembered: another time there may be room."""
+    """Measure a case once; raises torch.OutOfMemoryError, which is not remembered: another time there may be room."""
     with torch.random.fork_rng(devices=[device]):
         _clear(device)
         held = torch.cuda.memory_allocated(device)
@@ -108,7 +108,7 @@ def _step_of(case: Case, device: torch.device) -> Callable[[], None]:
 
 
 def steps_peaks(make: Callable[[], Callable[[], None]], device: torch.device) -> Peaks:
-    """Of the steps that `make` gives, which puts everything they need on the device; all None on a CPU.
+    """Measure the steps that `make` gives, which puts everything they need on the device; all None on a CPU.
 
     Raises torch.OutOfMemoryError.
     """
@@ -147,7 +147,7 @@ def _infer(case: Case, device: torch.device, warmup: int, steps: int) -> tuple[T
 def training_step(
     network: Network, images: Tensor, labels: Tensor, recipe: Recipe, rules: Rules = TODAY
 ) -> Callable[[], None]:
-    """One update as the plan has it (bench/cost/plan.py); nothing waits for the device."""
+    """Return a function that makes one update as the plan has it (bench/cost/plan.py); nothing waits for the device."""
     if rules == TODAY:
         lower_frozen(network, recipe.precision)
     network.train()
@@ -161,7 +161,7 @@ def _batch(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _clear(device: torch.device) -> None:
-    """Nothing of the case before is left, not even the workspaces of its matrix products."""
+    """Let go everything of the case before, also the workspaces of its matrix products."""
     gc.collect()
     if device.type == "cuda":
         torch._C._cuda_clearCublasWorkspaces()
@@ -175,12 +175,12 @@ def _reset(device: torch.device) -> None:
 
 
 def _retries(device: torch.device) -> int:
-    """How often the allocator freed its cache and tried again, since the process began."""
+    """Return how often the allocator freed its cache and tried again, since the process began."""
     return torch.cuda.memory_stats(device).get("num_alloc_retries", 0) if device.type == "cuda" else 0
 
 
 def _peaks(device: torch.device, retries: int) -> Peaks:
-    """Since the last reset, and the retries beyond those before the case."""
+    """Return the peaks since the last reset, and the retries beyond those before the case."""
     if device.type != "cuda":
         return Peaks()
     torch.cuda.synchronize(device)
@@ -189,7 +189,7 @@ def _peaks(device: torch.device, retries: int) -> Peaks:
 
 
 def _workspaces(device: torch.device) -> int:
-    """What cuBLAS holds, by letting it go; the next product takes it again."""
+    """Return the bytes that cuBLAS holds, by letting them go; the next product takes them again."""
     before = torch.cuda.memory_allocated(device)
     torch._C._cuda_clearCublasWorkspaces()
     return before - torch.cuda.memory_allocated(device)
@@ -205,7 +205,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Timing:
-        """From the seconds of single steps."""
+        """Summarise the seconds of single steps."""
         tenths = statistics.quantiles(seconds, n=10, method="inclusive")
         return cls(statistics.median(seconds), tenths[0], tenths[-1])
 
@@ -215,11 +215,11 @@ class Timing:
         return self.high - self.low > STABLE * self.median
 
     def rate(self, images: int) -> float:
-        """Images per second by the median step."""
+        """Return images per second by the median step."""
         return images / self.median
 
     def rates(self, images: int) -> list[float]:
-        """Images per second of the slow and of the fast end of the range."""
+        """Return images per second of the slow and of the fast end of the range."""
         return [images / self.high, images / self.low]
 
 

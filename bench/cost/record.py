@@ -9,13 +9,13 @@ import torch
 from bench.cost.budget import needed
 from bench.cost.case import Case
 from bench.cost.flops import inference_macs, utilisation
-from bench.cost.measure import Measured, measure
+from bench.cost.measure import measure
 from bench.cost.plan import plan, plan_inference
 from bench.cost.reserved import LARGEST_WORKSPACE, allocator_peaks, workspace_bytes
 from bench.provenance import where
 from bench.source_digest import planning_digest
 from bench.train.network import count
-from methods import Network, Unsupported
+from methods import Unsupported
 from results import CostRecord, Figures
 
 __all__ = ["PARTS", "cost_of", "measurable", "planned"]
@@ -24,7 +24,7 @@ PARTS = ("weights", "batch", "features", "activations", "gradients", "optimizer"
 
 
 def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
-    """The cost of a case: planned, and measured too where a device is given and can follow the rules.
+    """Return the cost of a case: planned, and measured too where a device is given and can follow the rules.
 
     What the backbone cannot carry is a result with the reason. Raises ValueError when a setting does not fit it.
     """
@@ -32,7 +32,8 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
     try:
         figures = planned(case, _workspace(device))
         if device is not None:
-            figures = _used(_with(figures, measure(case, device)), case, device)
+            measured = dataclasses.asdict(measure(case, device))
+            figures = _used(dataclasses.replace(figures, **measured), case, device)
         return _record(case, device, figures)
     except Unsupported as error:
         return _record(case, device, Figures(), "unsupported", str(error))
@@ -41,16 +42,16 @@ def cost_of(case: Case, device: torch.device | None = None) -> CostRecord:
 
 
 def measurable(case: Case) -> bool:
-    """Whether a device of today can follow the rules of the case."""
+    """Return whether a device of today can follow the rules of the case."""
     return case.rules.autograd == "current"
 
 
 def planned(case: Case, workspace: int = LARGEST_WORKSPACE) -> Figures:
-    """Counts, peaks and work, without weights or memory, on a card where cuBLAS takes `workspace` bytes."""
+    """Plan counts, peaks and work, without weights or memory, on a card where cuBLAS takes `workspace` bytes."""
     size, recipe = case.image_size, case.recipe
     training, inference = case.training(), case.inference()
     counts = dataclasses.asdict(count(training))
-    checkpoint_bytes = _trainable_bytes(training)
+    checkpoint_bytes = sum(p.numel() * p.element_size() for p in training.parameters() if p.requires_grad)
     macs, macs_modules = inference_macs(inference, size)
     peak = plan(training, size, recipe, case.rules)
     parts, allocator = peak.breakdown(), allocator_peaks(peak, workspace)
@@ -75,16 +76,8 @@ def _workspace(device: torch.device | None) -> int:
     return workspace_bytes(torch.cuda.get_device_name(device)) if known else LARGEST_WORKSPACE
 
 
-def _trainable_bytes(network: Network) -> int:
-    return sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
-
-
-def _with(figures: Figures, measured: Measured) -> Figures:
-    return dataclasses.replace(figures, **dataclasses.asdict(measured))
-
-
 def _used(figures: Figures, case: Case, device: torch.device) -> Figures:
-    """The figures with the share of the device's peak."""
+    """Return the figures with the share of the device's peak."""
     if device.type != "cuda" or figures.train_images_per_second is None:
         return figures
     flops = (figures.train_flops_frozen or 0) + (figures.train_flops_trained or 0)

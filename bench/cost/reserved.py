@@ -63,7 +63,7 @@ def allocator_peaks(
 
 
 def workspace_bytes(device: str) -> int:
-    """Bytes of a cuBLAS workspace on a device, by the name that CUDA gives it; the largest one where it is unknown."""
+    """Return the bytes of a cuBLAS workspace on the device that CUDA calls so; the largest one if it is unknown."""
     return _workspaces().get(device, LARGEST_WORKSPACE)
 
 
@@ -79,7 +79,7 @@ def _replay(allocator: CachingAllocator, events: Iterable[Event], addresses: dic
 
 
 def _heirs(step: Sequence[Event]) -> dict[int, int]:
-    """For each older block that dies in a step, the block born there that takes its place, such as the next gradient.
+    """Find, for each older block that dies in a step, the one born there in its place, such as the next gradient.
 
     They are matched by size, in order of birth.
     """
