@@ -34,14 +34,14 @@ def for_tuning(task: Task, share: float) -> Task:
         ValueError: for a class with a single training image, which cannot be trained on and scored, and for a
             validation folder of one's own without some class.
     """
-    parts: Mapping[str, _Whole | _Some]
+    parts: Mapping[str, _Part]
     if "val" in task.sizes:
         names = {"train": "train800" if "train800" in task.sizes else "train", "test": "val"}
-        parts = {split: _Whole(name) for split, name in names.items()}
+        parts = {split: _Part(name) for split, name in names.items()}
         division = "its validation list" + (task.source.validation() if isinstance(task.source, Listings) else "")
     else:
         kept, scored = _divided(task, share)
-        parts = {"train": _Some("train", kept), "test": _Some("train", scored)}
+        parts = {"train": _Part("train", kept), "test": _Part("train", scored)}
         division = f"{share:g} of each class"
     sizes = {split: part.size(task) for split, part in parts.items()}
     return dataclasses.replace(
@@ -78,42 +78,28 @@ def _sound(source: Source) -> bool:
 
 @lru_cache(maxsize=64)  # so that runs that follow each other on a task share its decoded images
 def _spaced(source: Source, size: int, count: int) -> Source:
-    return _source(source, {"val": _Some("val", tuple(place * size // count for place in range(count)))})
+    return _source(source, {"val": _Part("val", tuple(place * size // count for place in range(count)))})
 
 
 @dataclass(frozen=True)
-class _Whole:
-    """A split of the task under another name."""
+class _Part:
+    """A split of the task under another name: all of its images, or those at some places."""
 
     name: str
+    places: tuple[int, ...] | None = None
 
     def size(self, task: Task) -> int:
-        return task.sizes[self.name]
+        return task.sizes[self.name] if self.places is None else len(self.places)
 
     def of(self, listing: Listing) -> Listing:
-        return listing
-
-    def among(self, examples: Iterable[Example]) -> Iterator[Example]:
-        yield from examples
-
-
-@dataclass(frozen=True)
-class _Some:
-    """The images at some places of a split."""
-
-    name: str
-    places: tuple[int, ...]
-
-    def size(self, task: Task) -> int:
-        return len(self.places)
-
-    def of(self, listing: Listing) -> Listing:
+        if self.places is None:
+            return listing
         chosen = frozenset(self.places)
         return listing.without([place for place in range(len(listing)) if place not in chosen])
 
     def among(self, examples: Iterable[Example]) -> Iterator[Example]:
-        chosen = frozenset(self.places)
-        yield from (example for place, example in enumerate(examples) if place in chosen)
+        chosen = None if self.places is None else frozenset(self.places)
+        yield from (example for place, example in enumerate(examples) if chosen is None or place in chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +107,14 @@ class _Drawn:
     """A source that knows only the two parts; pictures that are drawn by the program are drawn anew."""
 
     source: Source
-    parts: Mapping[str, _Whole | _Some]
+    parts: Mapping[str, _Part]
 
     def __call__(self, split: str) -> Iterator[Example]:
         part = self.parts[split]
         return part.among(self.source(part.name))
 
 
-def _source(source: Source, parts: Mapping[str, _Whole | _Some]) -> Source:
+def _source(source: Source, parts: Mapping[str, _Part]) -> Source:
     if isinstance(source, Listings):
         return Listings({split: part.of(source(part.name)) for split, part in parts.items()})
     return _Drawn(source, parts)

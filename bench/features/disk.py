@@ -45,7 +45,7 @@ class OnDisk:
         self._unfinished: dict[tuple[Hashable, str], Path] = {}
 
     def get(self, key: Hashable, name: str) -> Tensor | None:
-        """The state, mapped and checked once; None where there is none, or only a damaged one, which is removed."""
+        """Return the state, mapped and checked once, or None; a damaged one is removed."""
         if (key, name) not in self._open:
             note = self._note(key, name)
             if _used(note) < self.since:
@@ -72,7 +72,7 @@ class OnDisk:
             return False
 
     def _make_room(self, size: int, held: Held) -> bool:
-        """Nothing is removed in vain: what this process holds would stay mapped, and so would take its bytes."""
+        """Remove nothing in vain: what this process holds would stay mapped, and so would take its bytes."""
         mapped = {file for (key, _), (file, _) in self._open.items() if held(key)}
         files = {file: _size(file) for file in sorted(self.folder.glob("*.npy"), key=_used)}
         spare = [file for file in files if file not in mapped]
@@ -93,7 +93,7 @@ class OnDisk:
         self._open = {pair: there for pair, there in self._open.items() if there[0] != file}
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        """A mapped file under a temporary name."""
+        """Make a mapped file under a temporary name."""
         handle, path = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         os.close(handle)
         self._unfinished[key, name] = Path(path)
@@ -146,7 +146,7 @@ def _check(path: Path, digest: str) -> None:
 
 
 def _mapped(path: Path, kind: torch.dtype) -> Tensor:
-    """The numbers of a file; one who writes to them gets a copy of his own."""
+    """Return the numbers of a file; one who writes to them gets a copy of his own."""
     return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False)).view(kind)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.features.randomness import has_random_states
 from bench.run import Run
 from bench.settings import RunSettings
 from bench.train.network import build_on_meta
 from datasets.transforms.preprocessing import PRESETS
-from methods import Method
+from methods import Method, Network
 from methods.backbones.registry import Backbone
 from methods.recipe import Recipe
 from methods.states import EMBEDDED, IMAGES
@@ -35,7 +36,7 @@ class Wanted:
 
 
 def why_not(run: Run, settings: RunSettings) -> str | None:
-    """Why a run computes its frozen features in every epoch; None where it keeps them, if they fit.
+    """Return why a run computes its frozen features in every epoch; None where it keeps them, if they fit.
 
     `auto` leaves out what does not pay. Raises Unsupported when the backbone cannot carry the method.
     """
@@ -55,8 +56,29 @@ def why_not(run: Run, settings: RunSettings) -> str | None:
 
 @cache
 def wanted_of(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Wanted:
-    """What a run's first stage needs; later stages need the same. Raises Unsupported."""
+    """Return what a run's first stage needs; later stages need the same. Raises Unsupported."""
     network, size = build_on_meta(backbone, method, classes, recipe), backbone.image_size
     states = network.hidden_states(torch.empty(1, 3, size, size, device="meta"))
     sizes = {name: 4 * state.numel() for name, state in states.items() if name != IMAGES}  # images are at hand
-    return Wanted(sizes, has_random_states(network, size))
+    return Wanted(sizes, _has_random_states(network, size))
+
+
+class Draws(TorchDispatchMode):
+    """Notices operators that draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags and "attention" not in func.__name__:
+            self.seen = True  # attention is so tagged with a dropout of 0 too; on meta it is made of other operators
+        return func(*args, **(kwargs or {}))
+
+
+def _has_random_states(network: Network, image_size: int) -> bool:
+    """Return whether the states of an image change from epoch to epoch in training, seen without computing anything."""
+    network.train()
+    with Draws() as draws:
+        network.hidden_states(torch.empty(2, 3, image_size, image_size, device="meta"))
+    return draws.seen

@@ -21,7 +21,7 @@ PACKAGES = ("torch", "timm", "pillow")
 
 
 def key_of(run: Run, name: str, split: Split | Streamed, device: torch.device) -> Key:
-    """Of the states of the split of that name. How a run is compiled is no part: states are computed without."""
+    """Return the key of a split's states. How a run is compiled is no part of it: states are computed without."""
     backbone, recipe = run.backbone, run.recipe
     drawn = "as timm has them" if backbone.weights is not None else f"seed {run.seed}"
     labels = hashlib.sha256(split.labels.cpu().numpy().tobytes()).hexdigest()[:8]  # of the images that are left

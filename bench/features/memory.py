@@ -24,15 +24,15 @@ class Tier(Protocol):
     word: str  # "device", "host" or "disk"
 
     def get(self, key: Hashable, name: str) -> Tensor | None:
-        """The whole state (one row an image), or None if it is not here."""
+        """Return the whole state (one row an image), or None if it is not here."""
         ...
 
     def make_room(self, size: int, held: Held) -> bool:
-        """Whether `size` bytes can be kept now; what was used longest ago makes room."""
+        """Return whether `size` bytes can be kept now; what was used longest ago makes room."""
         ...
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        """A tensor to be filled. Raises NoRoom, or OSError of a disk."""
+        """Make a tensor to be filled. Raises NoRoom, or OSError of a disk."""
         ...
 
     def keep(self, key: Hashable, name: str, filled: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class InMemory:
         self._states: OrderedDict[tuple[Hashable, str], Tensor] = OrderedDict()  # the one used last at the end
 
     def get(self, key: Hashable, name: str) -> Tensor | None:
-        """The whole state, or None."""
+        """Return the whole state, or None."""
         if (key, name) not in self._states:
             return None
         self._states.move_to_end((key, name))
@@ -71,7 +71,7 @@ class InMemory:
         return True
 
     def blank(self, key: Hashable, name: str, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        """Memory for it. Raises NoRoom."""
+        """Make a tensor to be filled. Raises NoRoom."""
         try:
             return torch.empty(shape, dtype=kind, device=self._device, pin_memory=self._pinned)
         except (RuntimeError, MemoryError) as error:  # what cannot be pinned is no torch.OutOfMemoryError
@@ -83,14 +83,14 @@ class InMemory:
         return filled
 
     def abandon(self) -> None:
-        """Nothing holds it but those who fill it."""
+        """Do nothing: none but those who fill a tensor hold it."""
 
     def used(self) -> int:
-        """Bytes of all states."""
+        """Return bytes of all states."""
         return sum(state.nbytes for state in self._states.values())
 
     def states(self) -> list[Tensor]:
-        """All states; none of them counts as used by this."""
+        """Return all states; none of them counts as used by this."""
         return list(self._states.values())
 
     def clear(self) -> None:

@@ -1,8 +1,9 @@
-"""What a run reads of its splits: frozen states where they are kept, images elsewhere; and what comes of it."""
+"""Gives a run its training and test data: frozen states that were computed before if there are any, else images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 from functools import partial
 
 import torch
@@ -14,7 +15,6 @@ from bench.data.loader import TEST_BATCH, Augmented, Streamed
 from bench.data.stored import Rows, Stored
 from bench.features.eligibility import wanted_of, why_not
 from bench.features.key import key_of
-from bench.features.same import Same, compared
 from bench.features.store import Kept, Key, Store, store_of
 from bench.run import Run
 from bench.settings import RunSettings
@@ -26,9 +26,20 @@ from results import Speedups
 
 __all__ = ["Feed", "store_for"]
 
+# Of the length of an image's state: about what twelve blocks make of another order of summation, several times over.
+ROUNDING = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2}
+
+
+class Same(IntEnum):
+    """Says how alike kept states are to those that would be computed now; of several, the least counts."""
+
+    NO = 0
+    ROUNDED = 1
+    EXACT = 2
+
 
 class Feed:
-    """Of one run. Raises Unsupported when the backbone cannot carry the method."""
+    """Gives one run its data, and tells its record so. Raises Unsupported if the backbone lacks what is needed."""
 
     def __init__(self, run: Run, settings: RunSettings, normalise: Normaliser) -> None:
         self._run, self._settings, self._normalise = run, settings, normalise
@@ -42,7 +53,7 @@ class Feed:
         self._tested: bool | None = None
 
     def training(self, network: Network, split: Split | Augmented) -> Training:
-        """The training split for a stage."""
+        """Return the data of a stage: kept states of the training split, or its images."""
         self._kept = None
         if self._reason is None and isinstance(split, Split):
             self._kept = kept = self._training_states(network, split)
@@ -53,7 +64,7 @@ class Feed:
         return split
 
     def _training_states(self, network: Network, split: Split) -> Kept | None:
-        """Those of the training split, if they may be read; else the reason is noted."""
+        """Return the states of the training split if they may be read; else note the reason."""
         key = key_of(self._run, "train", split, self._settings.device)
         self._store.hold(key)
         kept = self._states(key, network, split)
@@ -65,7 +76,7 @@ class Feed:
         return kept if self._reason is None else None
 
     def testing(self, network: Network, split: Split | Streamed) -> Split | Streamed | Stored:
-        """The test split: states are kept where it is scored more than once, by this run or by those on its images."""
+        """Return the test data: states are kept where they are scored more than once, by this run or others."""
         if self._settings.cache_features == "off" or not self._wanted.pays or self._tested is False:
             return split
         if isinstance(split, Streamed) and IMAGES in network.required_states:
@@ -81,7 +92,7 @@ class Feed:
         return self._stored(kept, network, split) if kept is not None and self._tested else split
 
     def speedups(self, peak_bytes: int | None) -> Speedups:
-        """What the record says about it, apart from compilation."""
+        """Return what the record says about kept features."""
         kept, tested = self._kept, bool(self._tested)
         if kept is None:
             return Speedups(feature_cache_reason=self._reason, test_cached=tested)
@@ -118,15 +129,15 @@ class Feed:
             return network.hidden_states(self._normalise(images))
 
     def _tried(self, count: int) -> list[list[int]]:
-        """Images in other places of batches like those of training: a full one, and the last one."""
+        """Return images in other places of batches like those of training: a full one, and the last one."""
         size = min(count, self._run.recipe.batch_size)
         return [list(reversed(range(images))) for images in sorted({size, count % size} - {0})]
 
     def _compared(self, kept: Kept, network: Network, split: Split | Streamed, indices: list[int]) -> Same:
-        """The states kept of these images, and what a batch of them has now."""
+        """Compare the states kept of these images with what a batch of them has now."""
         again = self._hidden_states(network.eval(), picked(split, indices).images.to(self._settings.device))
         rows = ((state[indices], again[name]) for name, state in kept.states.items())
-        return min(compared(before, now, self._run.recipe.precision) for before, now in rows)
+        return min(_likeness(before, now, self._run.recipe.precision) for before, now in rows)
 
     def _refused(self, same: Same) -> str | None:
         """Why states that are so alike are not read."""
@@ -142,11 +153,21 @@ class Feed:
         return Stored(rows, split.labels.to(self._settings.device))
 
 
+def _likeness(kept: Tensor, again: Tensor, precision: str) -> Same:
+    """Compare the states of some images, kept and computed again."""
+    kept = kept.to(again.device)
+    if kept.equal(again):
+        return Same.EXACT
+    now = again.float().flatten(1)
+    far = (kept.float().flatten(1) - now).norm(dim=1)
+    return Same.ROUNDED if bool((far <= ROUNDING[precision] * now.norm(dim=1)).all()) else Same.NO
+
+
 def _exact(run: Run, settings: RunSettings) -> bool:
-    """Whether last digits are promised: in full precision on a CPU, unless features are to be kept at all costs."""
+    """Return whether last digits are promised: in full precision on a CPU, unless features are wanted at all costs."""
     return settings.device.type == "cpu" and run.recipe.precision == "fp32" and settings.cache_features == "auto"
 
 
 def store_for(settings: RunSettings) -> Store:
-    """The store of this process for runs carried out so."""
+    """Return the store of this process for runs with these settings."""
     return store_of(settings.device, settings.cache_limits, settings.cache_folder, settings.features_since)

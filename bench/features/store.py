@@ -66,17 +66,17 @@ class Store:
         self._asked: set[Key] = set()
 
     def asked_before(self, key: Key) -> bool:
-        """Whether this was asked already; the first time it was not."""
+        """Return True from the second call with the same key on."""
         before = key in self._asked
         self._asked.add(key)
         return before
 
     def hold(self, key: Hashable | None) -> None:
-        """The split that is trained on from now on stays in memory; None lets the last one go."""
+        """Keep the split that is trained on from now on in memory; None lets the last one go."""
         self._held = set() if key is None else {key}
 
     def find(self, key: Key, names: Sequence[str]) -> dict[str, tuple[Tensor, str]]:
-        """The states that are there, each with the word of its tier."""
+        """Return the states that are there, each with the word of its tier."""
         found = {}
         for name in names:
             for tier in self._open_to(key):
@@ -85,7 +85,7 @@ class Store:
         return found
 
     def kept(self, key: Key, sizes: Mapping[str, int], count: int, batches: Batches, compute: Compute) -> Kept | None:
-        """The named states of all `count` images; None where they fit nowhere. `sizes` are bytes an image, at most."""
+        """Return the named states of all `count` images, or None if they fit nowhere; `sizes` are bytes an image."""
         found = self.find(key, tuple(sizes))
         missing = [name for name in sizes if name not in found]
         started = time.perf_counter()
@@ -99,13 +99,13 @@ class Store:
         return Kept(states, tiers, time.perf_counter() - started if missing else 0.0)
 
     def bytes_beside(self, kept: Kept | None) -> int:
-        """What states take on the device that are not those of `kept`."""
+        """Return what states take on the device that are not those of `kept`."""
         own = {id(state) for state in kept.states.values()} if kept else set()
         there = [tier for tier in self.tiers if isinstance(tier, InMemory) and tier.word == "device"]
         return sum(state.nbytes for tier in there for state in tier.states() if id(state) not in own)
 
     def clear(self) -> bool:
-        """Let go what is in memory; whether there was anything."""
+        """Let go what is in memory, and return whether there was anything."""
         in_memory = [tier for tier in self.tiers if isinstance(tier, InMemory)]
         used = any(tier.used() for tier in in_memory)
         for tier in in_memory:
@@ -151,7 +151,7 @@ def _fill(
 
 @cache
 def store_of(device: torch.device, limits: CacheLimits, folder: Path | None, since: float = 0.0) -> Store:
-    """The store of this process; what other processes kept on disk before `since` is not read."""
+    """Return the store of this process; what other processes kept on disk before `since` is not read."""
     on_one = -(-limits.processes // torch.cuda.device_count()) if device.type == "cuda" else limits.processes
     quarter = memory_of(device) // 4 // on_one
     tiers: list[Tier] = [InMemory("device", quarter if limits.device is None else limits.device, device)]

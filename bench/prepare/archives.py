@@ -39,7 +39,7 @@ class Member:
 
 
 def is_archive(path: Path) -> bool:
-    """By its name."""
+    """Return whether the name is that of an archive."""
     return path.name.lower().endswith(ENDINGS)
 
 

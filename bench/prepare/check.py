@@ -61,7 +61,7 @@ def look_for(suite: Suite, tasks: Sequence[Task], data: Path) -> list[tuple[Task
 
 
 def images_in(look: Look) -> int:
-    """How many files there are to inspect."""
+    """Return how many files there are to inspect."""
     return sum(len(names) for names in _names_by_folder(look).values())
 
 
@@ -74,7 +74,7 @@ def check_task(task: Task, look: Look, workers: int, advance: Callable[[int], No
 
 
 def _weighed(task: Task, finding: Finding) -> Finding:
-    """What the published copy has too is no defect of this one."""
+    """Weigh a finding: what the published copy has too is no defect of this one."""
     return dataclasses.replace(finding, weight="note") if finding.kind in task.known else finding
 
 
@@ -143,7 +143,7 @@ def _files(look: Look, seen: Mapping[Path, Seen]) -> Iterator[Finding]:
 
 
 def _twice(look: Look, seen: Mapping[Path, Seen]) -> Iterator[Finding]:
-    """Images whose content is both trained on and scored."""
+    """Find images whose content is both trained on and scored."""
     train: dict[str, str] = {}
     for split in look.training:
         train |= {digest: name for name, digest in _digests(look, seen, split)}

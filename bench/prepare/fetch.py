@@ -31,7 +31,7 @@ ELSEWHERE = {
 
 
 def fetch(suite: str, data: Path, console: Console) -> Path:
-    """The folder of the suite, now that it is there. A call that was stopped resumes. Raises UsageError."""
+    """Return the folder of the suite, now that it is there. A call that was stopped resumes. Raises UsageError."""
     _check_name(suite)
     target, downloads = data / suite, data / f".{suite}-download"
     if _there(suite, target, console):
@@ -49,7 +49,7 @@ def fetch(suite: str, data: Path, console: Console) -> Path:
 
 
 def _there(suite: str, target: Path, console: Console) -> bool:
-    """Whether the folder holds tasks. An empty one may be put in its place."""
+    """Return whether the folder holds tasks. An empty one may be put in its place."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     if not tasks_in(datasets.suite(suite), target):

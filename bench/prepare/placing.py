@@ -1,4 +1,4 @@
-"""From what was downloaded to the folder of a suite: unpacked aside, looked at, and renamed in one step."""
+"""Puts what was downloaded into the folder of a suite: unpacked aside, looked at, and renamed in one step."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def put_in_place(suite: Suite, downloads: Path, target: Path, console: Console) 
 
 
 def tasks_in(suite: Suite, folder: Path) -> list[str]:
-    """The tasks that lie in a folder itself, with something to train on and something to score."""
+    """Return the tasks that lie in a folder itself, with something to train on and something to score."""
     looks = {task.name: suite.look(task, folder) for task in suite.tasks} if suite.look else {}
     return [name for name, look in looks.items() if look.complete and look.folder and look.folder.parent == folder]
 

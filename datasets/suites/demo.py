@@ -4,11 +4,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from datasets.base import Example, Source, Suite, Task
-from datasets.demo.cells import SHAPES, cells
 from datasets.demo.drawing import Pictures
 from datasets.demo.natural import REGIONS, digits, photos
+from datasets.demo.specialized import SHAPES, TEXTURES, cells, textures
 from datasets.demo.structured import ANGLES, MOST, count, orientation
-from datasets.demo.textures import TEXTURES, textures
 
 SIZES = MappingProxyType({"train": 400, "test": 1000})
 
