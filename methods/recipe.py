@@ -186,16 +186,10 @@ def _read_key(key: str) -> tuple[str, Mapping[str, str], Scope]:
     return name, dict(setting.split("=", 1) for setting in settings), Scope.of(scope)
 
 
-@cache
-def _one(spec: str) -> Method:
-    (method,) = parse(spec)
-    return method
-
-
 def _meets(method: Method, key: str, found: Mapping[str, Any], text: str) -> bool:
     """Return whether a setting has the value that the text writes, or at least it if the text ends in two dots."""
     value = found.get(key, getattr(method, key))
-    least = getattr(_one(f"{method.name}:{key}={text.removesuffix('..')}"), key)
+    least = parse_setting(hints_of(type(method))[key], text.removesuffix(".."))
     return bool(value >= least) if text.endswith("..") else bool(value == least)
 
 
