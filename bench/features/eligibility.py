@@ -14,7 +14,7 @@ from bench.run import Run
 from bench.settings import RunSettings
 from bench.train.network import build_on_meta
 from datasets.transforms.preprocessing import PRESETS
-from methods import Method, Network
+from methods import Method
 from methods.backbones.registry import Backbone
 from methods.recipe import Recipe
 from methods.states import EMBEDDED, IMAGES
@@ -42,7 +42,7 @@ def why_not(run: Run, settings: RunSettings) -> str | None:
     """
     if settings.cache_features == "off":
         return "switched off"
-    wanted = wanted_of(run.backbone, run.resolved, run.task.classes, run.recipe)
+    wanted = wanted_of(run.backbone, run.resolved, run.recipe)
     if not wanted.sizes:
         return "everything learns"
     if PRESETS[run.recipe.preprocessing].augmentation:
@@ -55,12 +55,17 @@ def why_not(run: Run, settings: RunSettings) -> str | None:
 
 
 @cache
-def wanted_of(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Wanted:
-    """Return what a run's first stage needs; later stages need the same. Raises Unsupported."""
-    network, size = build_on_meta(backbone, method, classes, recipe), backbone.image_size
-    states = network.hidden_states(torch.empty(1, 3, size, size, device="meta"))
-    sizes = {name: 4 * state.numel() for name, state in states.items() if name != IMAGES}  # images are at hand
-    return Wanted(sizes, _has_random_states(network, size))
+def wanted_of(backbone: Backbone, method: Method, recipe: Recipe) -> Wanted:
+    """Return what a run's first stage needs, seen on the meta device; later stages need the same. Raises Unsupported.
+
+    Classes change nothing of it. States are random that change from epoch to epoch in training.
+    """
+    network, size = build_on_meta(backbone, method, 2, recipe), backbone.image_size
+    network.train()
+    with Draws() as draws:
+        states = network.hidden_states(torch.empty(2, 3, size, size, device="meta"))
+    sizes = {name: 4 * state[0].numel() for name, state in states.items() if name != IMAGES}  # images are at hand
+    return Wanted(sizes, draws.seen)
 
 
 class Draws(TorchDispatchMode):
@@ -74,11 +79,3 @@ class Draws(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags and "attention" not in func.__name__:
             self.seen = True  # attention is so tagged with a dropout of 0 too; on meta it is made of other operators
         return func(*args, **(kwargs or {}))
-
-
-def _has_random_states(network: Network, image_size: int) -> bool:
-    """Return whether the states of an image change from epoch to epoch in training, seen without computing anything."""
-    network.train()
-    with Draws() as draws:
-        network.hidden_states(torch.empty(2, 3, image_size, image_size, device="meta"))
-    return draws.seen

@@ -43,7 +43,7 @@ class Feed:
 
     def __init__(self, run: Run, settings: RunSettings, normalise: Normaliser) -> None:
         self._run, self._settings, self._normalise = run, settings, normalise
-        self._wanted = wanted_of(run.backbone, run.resolved, run.task.classes, run.recipe)
+        self._wanted = wanted_of(run.backbone, run.resolved, run.recipe)
         self._store = store_for(settings)
         self._reason = why_not(run, settings)
         self._kept: Kept | None = None

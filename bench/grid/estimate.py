@@ -14,7 +14,7 @@ from functools import cache
 
 import torch
 
-from bench.cost.flops import ModuleMacs
+from bench.cost.flops import Flops, ModuleMacs
 from bench.data.epochs import steps_in_epoch
 from bench.run import Run
 from bench.train.network import build, build_on_meta
@@ -98,8 +98,9 @@ def with_workers(seconds: Sequence[float], workers: int) -> float:
 
 
 def longest_first(runs: Sequence[Run]) -> list[Run]:
-    """Sort runs by planned multiply-adds, so that no long one is left alone at the end; equals stay in order."""
-    return sorted(runs, key=_work, reverse=True)
+    """Sort runs by planned multiply-adds, so that no long one is left alone at the end; equals by method, in order."""
+    places = {method: place for place, method in enumerate(dict.fromkeys(run.resolved for run in runs))}
+    return sorted(runs, key=lambda run: (-_work(run), places[run.resolved]))
 
 
 def key_of(run: Run) -> Key:
@@ -197,8 +198,9 @@ def _work_of_an_image(backbone: Backbone, method: Method, recipe: Recipe) -> tup
     except Unsupported:
         return 0, 0
     images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")
-    with ModuleMacs() as frozen:
-        features = network.extract(images)
-    with ModuleMacs() as trained:
-        network.adapt(features)
+    with Flops():  # which remembers operators that torch works out in Python
+        with ModuleMacs() as frozen:
+            features = network.extract(images)
+        with ModuleMacs() as trained:
+            network.adapt(features)
     return frozen.total + 3 * trained.total, frozen.total + trained.total

@@ -11,13 +11,14 @@ import contextlib
 import dataclasses
 import faulthandler
 import functools
+import itertools
 import multiprocessing
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -60,14 +61,16 @@ def work(
     stopped: Callable[[], bool],
 ) -> None:
     """Walk the list until every run has a record or was tried in vain, or `stopped` returns True."""
-    left = dict(enumerate(runs))
+    left, read = dict(enumerate(runs)), set[str]()  # tasks whose images and states this process has
     while left and not stopped():
         started, begun = time.monotonic(), False
-        for index, run in list(left.items()):
+        for index, run in _near_first(left, read):
             if stopped():
                 return
             event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
-            begun = begun or event.what in ("done", "failed", "lost", "pruned")
+            tried = event.what in ("done", "failed", "lost", "pruned")
+            begun = begun or tried
+            read.update([run.task.name] if tried else [])
             if event.what != "held":
                 tell(index, event)
             if event.what not in ("held", "lost"):
@@ -78,6 +81,12 @@ def work(
             again = time.monotonic() + max(POLL_SECONDS, time.monotonic() - started)
             while time.monotonic() < again and not stopped():
                 time.sleep(POLL_SECONDS / 4)
+
+
+def _near_first(left: Mapping[int, Run], read: Collection[str]) -> Iterator[tuple[int, Run]]:
+    """Give the runs in order, but of those of one method that follow each other first those on tasks in `read`."""
+    for _, several in itertools.groupby(list(left.items()), key=lambda pair: pair[1].method):
+        yield from sorted(several, key=lambda pair: pair[1].task.name not in read)
 
 
 def count_of(device: torch.device, asked: int | None) -> int:

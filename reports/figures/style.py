@@ -276,10 +276,11 @@ def drawn_in(axes: Axes) -> Iterator[Drawing]:
 def settle(drawing: Drawing | SubFigure) -> None:
     """Fix the layout, so that places can be counted in pixels; that of a figure of one's own may still change."""
     whole = drawing.get_figure(root=True)
-    for _ in range(2):  # the first layout may change the ticks, and with them the room that they need
-        whole.draw_without_rendering()
+    if (engine := whole.get_layout_engine()) is not None:
+        engine.execute(whole)  # which may change the ticks, and with them the room that they need
+    whole.draw_without_rendering()
     if drawing is whole:
-        whole.set_layout_engine("none")
+        whole.set_layout_engine(None)  # not "none", which keeps a placeholder that makes every save draw twice
 
 
 @contextmanager

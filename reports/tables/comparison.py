@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -197,22 +197,21 @@ def _options(activations: Any, optimizer: Any, in_backward: Any) -> list[str]:
 def _labelled(part: pd.DataFrame) -> pd.DataFrame:
     """The runs with their lines, in the order they came."""
     lines: dict[Any, str] = {}
+    settings = [name for name in part.columns if name.startswith(("recipe_", "method_")) or name == "preprocessing"]
+    varying = [name for name in settings if len(values(part, name)) > 1]  # the others differ within no method
     for _, runs in part.assign(method=with_options(part, "recipe_")).groupby("method", sort=False):
-        mixed = _mixed(runs)
+        mixed = _mixed(runs, varying)
         named = runs[["method", *mixed]].to_dict("records")  # far quicker than a row of the frame at a time
         lines |= {index: _line(row, mixed) for index, row in zip(runs.index, named, strict=True)}
     return part.assign(line=pd.Series(lines))
 
 
-def _mixed(runs: pd.DataFrame) -> list[str]:
-    """The settings in which runs of one method differ, so that averaging them would mix protocols.
+def _mixed(runs: pd.DataFrame, settings: Sequence[str]) -> list[str]:
+    """Those of some settings in which runs of one method differ, so that averaging them would mix protocols.
 
     A recipe may set rates, tokens and the like for each task, and then the length and batch of training too; no setting
     may differ within a task, and the rest of the protocol nowhere.
     """
-    settings = [
-        column for column in runs.columns if column.startswith(("recipe_", "method_")) or column == "preprocessing"
-    ]
     differing = [column for column in settings if len(values(runs, column)) > 1]
     within = {column for column in differing if _differs_within_a_task(runs, column)}
     protocol = {f"recipe_{field}" for field in PROTOCOL} | {"preprocessing"}

@@ -259,22 +259,27 @@ def _cost(runs: pd.DataFrame, name: str) -> Cell:
     """The mean over the tasks that are there of the means over seeds."""
     if name not in runs:
         return Cell()
-    if name in MEASURED and len(values(runs[runs[name].notna()], "where_device")) > 1:
-        return Cell(word="mixed")
+    measured, numbers = name in MEASURED, [_float(value) for value in runs[name]]
+    if measured and len(values(runs, "where_device")) > 1:
+        devices = zip(runs["where_device"], numbers, strict=True)
+        if len({device for device, number in devices if number is not None and present(device)}) > 1:
+            return Cell(word="mixed")
     by_task: dict[str, list[float]] = {}
-    for task, value in zip(runs["task"], runs[name], strict=True):
-        if (number := _float(value)) is not None:
+    for task, number in zip(runs["task"], numbers, strict=True):
+        if number is not None:
             by_task.setdefault(task, []).append(number)
     value = plain_mean(plain_mean(known) for known in by_task.values())
-    return Cell(value, estimate=_over_seeds(runs, name) if name in MEASURED and value is not None else None)
+    return Cell(value, estimate=_over_seeds(runs, numbers) if measured and value is not None else None)
 
 
-def _over_seeds(runs: pd.DataFrame, name: str) -> Estimate | None:
+def _over_seeds(runs: pd.DataFrame, numbers: Sequence[float | None]) -> Estimate | None:
     """Of a measured cost; None where the seeds do not have the same tasks."""
-    seeds = [dict(zip(part["task"], part[name], strict=True)) for _, part in runs.groupby("seed", sort=False)]
-    if len({frozenset(known) for known in seeds}) != 1:
+    seeds: dict[Any, dict[str, float | None]] = {}
+    for seed, task, number in zip(runs["seed"], runs["task"], numbers, strict=True):
+        seeds.setdefault(seed, {})[task] = number
+    if len({frozenset(known) for known in seeds.values()}) != 1:
         return None
-    means = [plain_mean(_float(value) for value in known.values()) for known in seeds]
+    means = [plain_mean(known.values()) for known in seeds.values()]
     whole = [mean for mean in means if mean is not None]
     return of_seeds(whole) if len(whole) == len(means) else None
 

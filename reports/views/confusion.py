@@ -61,8 +61,15 @@ def _draw(parts: Sequence[Part]) -> Drawing:
     side = WIDE / columns if columns > 1 else min(4.6, 1.4 + 0.4 * len(parts[0][1]))
     width = WIDE if columns > 1 else side + 0.6
     with panels(rows, columns, width, rows * (side + 0.15), grid=False) as (drawing, table):
-        for axes, part in zip(first_axes(table, len(parts)), parts, strict=True):
+        panels_ = first_axes(table, len(parts))
+        for axes in panels_:
+            axes.set_visible(False)  # seaborn draws all that can be seen, once for every heatmap
+        for axes, part in zip(panels_, parts, strict=True):
+            axes.set_visible(True)
             _panel(axes, part, len(parts))
+            axes.set_visible(False)
+        for axes in panels_:
+            axes.set_visible(True)
         label_edges(table, len(parts), "answer", "right class")
     return drawing
 

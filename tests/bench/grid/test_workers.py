@@ -18,12 +18,13 @@ from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, look, run_grid
 from bench.grid.progress import Screen
 from bench.grid.request import Request, plan_of, record_of, runs_of
-from bench.grid.workers import Workers, _Voice, count_of, workers_of
+from bench.grid.workers import Workers, _Voice, count_of, work, workers_of
 from bench.machine import cores
 from bench.run import Run
-from bench.runner.attempt import log_path
+from bench.runner.attempt import Event, Tries, log_path
 from bench.settings import CacheLimits, RunSettings
 from bench.train.loop import Epoch
+from results.claims import Claims
 from tests.bench.faulty import planned
 from tests.bench.tiny import run, runs
 
@@ -118,6 +119,20 @@ def test_the_longest_run_is_first() -> None:
     assert order[0] == "lora 50"
     assert order[-1] == "linear 2"
     assert len(order) == 4
+
+
+def test_a_worker_stays_with_tasks_whose_images_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked, order = runs_of(Request(methods="linear,bitfit", tasks="digits,cells")), list[str]()
+    by_method = sorted(asked, key=lambda run: run.method.name, reverse=True)
+
+    def attempted(run: Run, *_: object) -> Event:
+        order.append(f"{run.method.name} {run.task.name}")
+        return Event("there" if order == ["linear digits"] else "done")
+
+    monkeypatch.setattr("bench.grid.workers.attempt", attempted)
+    settings, tries = RunSettings(torch.device("cpu")), Tries(tmp_path, tmp_path)
+    work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False)
+    assert order == ["linear digits", "linear cells", "bitfit cells", "bitfit digits"]
 
 
 def test_the_number_of_workers() -> None:
