@@ -2,11 +2,13 @@
 
 It runs in any Python 3.11 with nothing installed. Pip's own settings hold (PIP_INDEX_URL, pip.conf); uv is used where
 it is there and is given the same registry, unless INSTALLER=pip. TORCH=cpu with TORCH_INDEX_URL, a registry that has
-torch's CPU wheels, takes these.
+torch's CPU wheels, takes these; whether it has them is asked before anything large is downloaded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,10 +108,9 @@ def main(extras: str = EXTRAS) -> int:
         _announce(torch)
     if not (PLACE / "bin" / "python").exists() and (code := _made()):
         return code
-    code = _installed(extras, ["--extra-index-url", registry] if torch == "cpu" else [])
-    if code == 0 and torch == "cpu":
-        _check_cpu()
-    return code
+    if torch == "cpu" and (sentence := without_cpu_wheels(registry)):
+        return _refused(sentence)
+    return _installed(extras, ["--extra-index-url", registry] if torch == "cpu" else [])
 
 
 def _announce(torch: str) -> None:
@@ -139,7 +140,10 @@ def _installed(extras: str, more: Sequence[str]) -> int:
     if uv := shutil.which("uv") if os.environ.get("INSTALLER", "uv") == "uv" else None:
         _say("installing by uv (INSTALLER=pip takes pip)")
         call = [uv, "pip", "install", "--python", str(PLACE / "bin" / "python"), *registries(os.environ), *what]
-        if subprocess.run(call, cwd=ROOT).returncode == 0:
+        started = time.monotonic()
+        with _ticking(lambda: f"{time.monotonic() - started:4.0f} s: uv is at work", live=False):
+            code = subprocess.run(call, cwd=ROOT).returncode
+        if code == 0:
             return 0
         _say("uv could not install them; it does not read pip.conf. Now by pip")
     return _by_pip(what)
@@ -153,16 +157,12 @@ def _by_pip(what: Sequence[str]) -> int:
         call, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     assert process.stdout is not None
-    over = threading.Event()
-    ticker = threading.Thread(target=_tick, args=(progress, over), daemon=True)
-    ticker.start()
     complaints: list[str] = []
-    for line in process.stdout:
-        progress.follow(line)
-        complaints += complaint(line)
-    code = process.wait()
-    over.set()
-    ticker.join()
+    with _ticking(progress.line, live=sys.stdout.isatty()):
+        for line in process.stdout:
+            progress.follow(line)
+            complaints += complaint(line)
+        code = process.wait()
     for text in complaints:
         _say(text)
     if code == 0:
@@ -172,15 +172,31 @@ def _by_pip(what: Sequence[str]) -> int:
     return code
 
 
-def _tick(progress: Progress, over: threading.Event) -> None:
-    """A line that changes on a terminal; a line every ten seconds elsewhere."""
-    live = sys.stdout.isatty()
-    while not over.wait(0.5 if live else BEAT):
-        text = progress.line()
-        sys.stdout.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}" if live else f"{text}\n")
-        sys.stdout.flush()
-    if live:
-        sys.stdout.write("\r\x1b[K")
+@contextlib.contextmanager
+def _ticking(line: Callable[[], str], live: bool) -> Iterator[None]:
+    """Show `line` while the context lasts: where it is `live` as a line that changes, elsewhere every ten seconds.
+
+    On a terminal that is not `live` nothing is shown, since another program writes there.
+    """
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(0.5 if live else BEAT):
+            if live:
+                sys.stdout.write(f"\r\x1b[K{line()[: shutil.get_terminal_size().columns - 1]}")
+                sys.stdout.flush()
+            elif not sys.stdout.isatty():
+                _say(line())
+        if live:
+            sys.stdout.write("\r\x1b[K")
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticker.join()
 
 
 def complaint(line: str) -> Iterator[str]:
@@ -207,13 +223,23 @@ def pins_of(file: Path) -> list[str]:
     return [line.partition("==")[0].strip() for line in text.splitlines() if "==" in line]
 
 
-def _check_cpu() -> None:
-    asked = [str(PLACE / "bin" / "python"), "-c", "import torch, torchvision; print(torch.version.cuda or '')"]
-    done = subprocess.run(asked, capture_output=True, text=True)
-    if done.returncode:
-        _say("torch and torchvision do not fit together; leave TORCH out and make clean setup\n" + done.stderr.strip())
-    elif done.stdout.strip():
-        _say("TORCH_INDEX_URL has no CPU wheels of these versions for this Python: this is the CUDA build")
+def without_cpu_wheels(registry: str) -> str:
+    """Return in a sentence that a registry lacks CPU wheels of the pinned versions; nothing where it has them."""
+    pins = re.findall(r"^torch(?:vision)?==\S+", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    call = [str(PLACE / "bin" / "python"), "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+    call += ["--no-deps", "--report", "-", "--index-url", registry, *pins]
+    _say("asking the registry of TORCH_INDEX_URL for CPU wheels")
+    done = subprocess.run(call, capture_output=True, text=True)
+    found = json.loads(done.stdout)["install"] if done.returncode == 0 else []
+    needs = " ".join(need for wheel in found for need in wheel["metadata"].get("requires_dist", ()))
+    if found and not re.search(r"\b(nvidia|cuda)-", needs):
+        return ""
+    what = "only CUDA builds" if found else "no wheels"
+    version = ".".join(map(str, sys.version_info[:2]))
+    return (
+        f"TORCH=cpu: the registry that TORCH_INDEX_URL names has {what} of {' and '.join(pins)} for Python "
+        f"{version}; name another one, or leave TORCH out for the CUDA build, which runs without a GPU too"
+    )
 
 
 def _refused(sentence: str) -> int:

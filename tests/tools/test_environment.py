@@ -1,11 +1,14 @@
 """`make setup` says how far it is in the words of what pip says, and refuses what cannot be in one sentence."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tools.environment import Progress, complaint, pins_of, registries
+import pytest
+
+from tools.environment import Progress, complaint, pins_of, registries, without_cpu_wheels
 
 ROOT = Path(__file__).parent.parent.parent
 SAID = """\
@@ -46,3 +49,22 @@ def test_a_cpu_build_needs_a_registry_that_has_it() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: TORCH=cpu needs TORCH_INDEX_URL")
     assert done.stderr.count("\n") == 1
+
+
+def test_what_a_registry_has_is_asked_before_anything_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = tmp_path / "bin" / "python"
+    pip.parent.mkdir()
+    monkeypatch.setattr("tools.environment.PLACE", tmp_path)
+    said = {}
+    for name, needs in {"cpu": ["sympy"], "cuda": ["nvidia-cublas==13"]}.items():
+        report = json.dumps({"install": [{"metadata": {"name": "torch", "requires_dist": needs}}]})
+        pip.write_text(f"#!/bin/sh\necho '{report}'\n")
+        pip.chmod(0o755)
+        said[name] = without_cpu_wheels("https://a/simple")
+    pip.write_text("#!/bin/sh\nexit 1\n")
+    said["empty"] = without_cpu_wheels("https://a/simple")
+    assert said["cpu"] == ""
+    assert "has only CUDA builds of torch==" in said["cuda"]
+    assert "has no wheels of torch==" in said["empty"]
