@@ -152,7 +152,7 @@ def _diagram(ranking: Ranking) -> Drawing:
     height = 0.9 + 0.2 * math.ceil(len(labels) / 2) + 0.1 * _bars(ranking)
     with panels(1, 1, WIDE, height, grid=False) as (drawing, rows):
         axes = rows[0][0]
-        scikit_posthocs.critical_difference_diagram(
+        drawn = scikit_posthocs.critical_difference_diagram(
             ranking.ranks.rename(labels),
             ranking.pairs.rename(index=labels, columns=labels),
             ax=axes,
@@ -163,6 +163,8 @@ def _diagram(ranking: Ranking) -> Drawing:
             elbow_props={"linewidth": 0.8},
             crossbar_props={"color": "0.25", "linewidth": 2.0},
         )
+        for (bar,) in drawn["crossbars"]:  # whose ends come from a set, in another order in every process
+            bar.set_xdata(sorted(bar.get_xdata()))
         axes.set_xlabel("average rank, best on the left")
     return drawing
 

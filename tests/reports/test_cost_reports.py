@@ -10,7 +10,6 @@ from rich.console import Console
 from bench.cli.wanted import wanted
 from reports import COST_REPORTS, Figure, Table, find, write_all
 from reports.formats import terminal
-from reports.formats.files import write
 from reports.views.budget import fitting
 from results import Conditions, CostRecord, Figures, Where, cost_frame, save_cost
 
@@ -50,8 +49,8 @@ def ladder() -> list[CostRecord]:
     return [record("full", peak, **step) for peak, step in zip((9, 8, 7, 5, 2, 1.5), STEPS, strict=True)]
 
 
-@pytest.fixture
-def costs() -> list[CostRecord]:
+def of_all_reports() -> list[CostRecord]:
+    """Costs that feed every report that reads costs."""
     rows = [record(f"lora:layer={k}", 5 - 0.3 * k, {"rank": 8, "layer": k}, cuda=5.1 - 0.3 * k) for k in range(1, 13)]
     rows += [record(name, 1 + batch / 16, {}, batch_size=batch) for name in ("full", "ssf") for batch in (1, 8, 512)]
     rows += [record(f"dtl:start={k}", 5 - 0.3 * k, {"rank": 2, "start": k}, cuda=5.1 - 0.3 * k) for k in (1, 7, 12)]
@@ -76,19 +75,20 @@ def costs() -> list[CostRecord]:
 
 
 @pytest.fixture
+def costs() -> list[CostRecord]:
+    return of_all_reports()
+
+
+@pytest.fixture
 def table(costs: list[CostRecord]) -> pd.DataFrame:
     return cost_frame(costs)
 
 
 @pytest.mark.parametrize("name", COST_REPORTS)
-def test_writes_all_its_formats_with_its_conditions_and_the_same_bytes_again(
-    name: str, table: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_says_its_conditions(name: str, table: pd.DataFrame) -> None:
     items = find(name)(table)
     assert items
-    for item, again in zip(items, find(name)(table), strict=True):
-        first, second = ([path.read_bytes() for path in write(each, tmp_path)] for each in (item, again))
-        assert first == second
+    for item in items:
         assert "batch" in item.caption
         assert "torch 2.11.0" in item.caption
         assert item.name.startswith(name)

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
-from reports import REPORTS, Figure, Table, find, write_all
+from reports import REPORTS, Table, find, write_all
 from reports.discovery import READS
 from reports.formats import latex
 from reports.formats.files import write
@@ -44,39 +44,29 @@ def test_reports_are_found_with_a_sentence_each() -> None:
 
 
 @pytest.mark.parametrize("name", FED)
-def test_writes_all_its_formats(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
+def test_writes_all_its_formats_with_the_caption_beside_the_picture(
+    name: str, runs: pd.DataFrame, tmp_path: Path
+) -> None:
     items = find(name)(runs)
     assert bool(items) != (name in OF_OTHER_SUITES)
     for item in items:
         paths = write(item, tmp_path)
-        assert {path.suffix for path in paths} == (
-            {".md", ".tex", ".csv"} if isinstance(item, Table) else {".png", ".pdf", ".tex"}
-        )
         assert all(path.stat().st_size > (5000 if path.suffix in (".png", ".pdf") else 200) for path in paths)
+        assert item.name.startswith(f"{name}-demo-vit_b16-common")
         assert "recipe common" in item.caption
         assert "torch 2.11.0" in item.caption
-
-
-@pytest.mark.parametrize("name", FED)
-def test_a_caption_stands_beside_the_picture_and_not_in_it(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
-    for figure in (item for item in find(name)(runs) if isinstance(item, Figure)):
-        texts = " ".join(text.get_text() for text in figure.drawing.findobj(Text))
+        if isinstance(item, Table):
+            assert {path.suffix for path in paths} == {".md", ".tex", ".csv"}
+            continue
+        png, pdf, tex = paths
+        assert (png.suffix, pdf.suffix, tex.suffix) == (".png", ".pdf", ".tex")
+        with Image.open(png) as picture:
+            assert picture.info["Description"] == item.caption
+        assert latex.escaped(item.caption) in tex.read_text()
+        assert pdf.name in tex.read_text()
+        texts = " ".join(text.get_text() for text in item.drawing.findobj(Text))
         assert "recipe common" not in texts
         assert "torch" not in texts
-        png, _, tex = write(figure, tmp_path)
-        with Image.open(png) as picture:
-            assert picture.info["Description"] == figure.caption
-        assert latex.escaped(figure.caption) in tex.read_text()
-        assert f"{figure.name}.pdf" in tex.read_text()
-
-
-@pytest.mark.parametrize("name", RUN_REPORTS)
-def test_writes_the_same_bytes_again(name: str, runs: pd.DataFrame, tmp_path: Path) -> None:
-    first, second = (
-        {path.name: path.read_bytes() for item in find(name)(runs) for path in write(item, tmp_path / folder)}
-        for folder in "ab"
-    )
-    assert first == second
 
 
 def starved(make) -> dict[str, list[Record]]:
@@ -191,10 +181,3 @@ def test_imports_stay_light(imports: str, absent: set[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TOP
     ).stdout.split()
     assert not absent & set(loaded)
-
-
-def test_figures_and_tables_have_names_fit_for_files(runs: pd.DataFrame) -> None:
-    for name in RUN_REPORTS:
-        for item in find(name)(runs):
-            assert isinstance(item, Table | Figure)
-            assert item.name.startswith(f"{name}-demo-vit_b16-common")
