@@ -135,12 +135,12 @@ def _without_suites(runs: pd.DataFrame | None, picked: Sequence[str]) -> pd.Data
 
 
 def show_costs(records: Sequence[CostRecord], console: Console) -> None:
-    """The table of cost records on the console; nothing is written."""
+    """The main numbers of cost records on the console; nothing is written."""
     from reports.formats import terminal
 
     for item in find("cost")(cost_frame(records)):
         if isinstance(item, Table):
-            terminal.show(item, console)
+            terminal.show(item, console, "the files of `bench.py report cost`")
 
 
 def cost_conditions(records: Sequence[CostRecord]) -> str:
@@ -216,7 +216,7 @@ def _show(items: Sequence[Item], written: Sequence[Sequence[Path]], console: Con
 
     for item, paths in zip(items, written, strict=True):
         if isinstance(item, Table):
-            terminal.show(item, console)
+            terminal.show(item, console, "the files below")
         _say(console, f"wrote {', '.join(map(str, paths))}")
 
 

@@ -17,7 +17,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.labels import make_room, name_ends
-from reports.figures.style import FAMILIES, LABEL, WIDE, draw_method, family_of, logarithmic, look, settle, shown, theme
+from reports.figures.style import (
+    FAMILIES,
+    LABEL,
+    WIDE,
+    draw_method,
+    family_of,
+    keep_ticks,
+    logarithmic,
+    look,
+    settle,
+    shown,
+    theme,
+)
 
 __all__ = ["MANY", "Curve", "draw_shots", "draw_training"]
 
@@ -119,6 +131,7 @@ def _grid(data: pd.DataFrame, **layout: Any) -> sns.FacetGrid:
     """An empty grid of panels; pyplot, which made it, forgets it."""
     grid = sns.FacetGrid(data, **layout)
     plt.close(grid.figure)
+    keep_ticks(grid.axes.flat)
     grid.figure.set_dpi(200)
     grid.figure.set_layout_engine("constrained")
     return grid

@@ -43,8 +43,8 @@ def _draw_errors(axes: Axes, found: pd.Series, bars: tuple[float, float]) -> Non
     for name, bar, style in (("median", bars[0], ":"), ("worst", bars[1], "--")):
         for side in (-1, 1):
             axes.axhline(side * 100 * bar, color="0.4", linewidth=0.8, linestyle=style)
-        words: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": LABEL, "color": "0.3"}
-        axes.text(0.995, 100 * bar + 0.01 * (high - low), f"{name} {100 * bar:g} %", **words)
+        words: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "fontsize": LABEL, "color": "0.3"}
+        axes.text(0.01, 100 * bar + 0.01 * (high - low), f"{name} {100 * bar:g} %", **words)
     axes.axhline(0, color="0.4", linewidth=0.8)
     for index, (case, error) in enumerate(found.items()):
         draw_method(axes, str(case), index, error, size=DOT)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -41,6 +42,7 @@ __all__ = [
     "drawn_in",
     "family_of",
     "first_axes",
+    "keep_ticks",
     "label_edges",
     "logarithmic",
     "look",
@@ -52,7 +54,7 @@ __all__ = [
     "theme",
 ]
 
-_place: list[SubFigure] = []  # where the next drawing belongs, if not in a figure of its own
+_part: ContextVar[SubFigure | None] = ContextVar("_part", default=None)  # of a figure of one's own, for `drawn_in`
 WIDTH, HEIGHT = 5.2, 3.2  # inches
 WIDE = 7.0  # inches: both columns of a paper
 MARKER = 5.5  # width in points
@@ -228,12 +230,21 @@ def panels(
 ) -> Iterator[tuple[Drawing, Sequence[Sequence[Axes]]]]:
     """Give a drawing with rows of axes, to be filled in the context; after it, the layout is final."""
     with theme(grid=grid):
-        drawing = _place.pop() if _place else Drawing(figsize=(width, height), dpi=200, layout="constrained")
+        drawing = _part.get() or Drawing(figsize=(width, height), dpi=200, layout="constrained")
+        _part.set(None)
         if isinstance(drawing, Drawing):
             FigureCanvasAgg(drawing)
         table = drawing.subplots(rows, columns, squeeze=False, **share)
+        keep_ticks(table.flat)
         yield cast(Drawing, drawing), table.tolist()
         settle(drawing)
+
+
+def keep_ticks(axes: Iterable[Axes]) -> None:
+    """Let axes have the same ticks when they are saved as here; their number follows from the size of the type."""
+    for each in axes:
+        each.tick_params(axis="x", labelsize=mpl.rcParams["xtick.labelsize"])
+        each.tick_params(axis="y", labelsize=mpl.rcParams["ytick.labelsize"])
 
 
 def first_axes(table: Sequence[Sequence[Axes]], count: int) -> list[Axes]:
@@ -257,20 +268,20 @@ def label_edges(table: Sequence[Sequence[Axes]], count: int, x: str, y: str) -> 
 @contextmanager
 def drawn_in(axes: Axes) -> Iterator[Drawing]:
     """Let the first drawing that is made in the context take the place of `axes`, which go; others stay apart."""
-    place = axes.get_subplotspec()
-    if place is None:
+    cell = axes.get_subplotspec()
+    if cell is None:
         raise ValueError("axes with a place of their own cannot be drawn in; make them with subplots or a GridSpec")
     figure = axes.get_figure()
     assert figure is not None
     axes.remove()
-    part = figure.add_subfigure(place)
+    part = figure.add_subfigure(cell)
     for asked in ("draw_without_rendering", "get_size_inches"):  # by textalloc, of the figure that axes are in
         setattr(part, asked, getattr(figure.get_figure(root=True), asked))
-    _place.append(part)
+    before = _part.set(part)
     try:
         yield cast(Drawing, part)
     finally:
-        _place.clear()
+        _part.reset(before)
 
 
 def settle(drawing: Drawing | SubFigure) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import weakref
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -50,6 +51,7 @@ class Comparison:
     copies: int = 1
     file: str = ""  # of the weights, where the user named one
     mark: str = ""  # what tells the name from that of another comparison, where nothing else does
+    computed: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # of these runs
 
     @property
     def network(self) -> str:
@@ -68,8 +70,23 @@ class Comparison:
         return [field for field in PROTOCOL if len(values(self.runs, f"recipe_{field}")) > 1]
 
 
+_latest: dict[int, tuple[weakref.ref[pd.DataFrame], tuple[Comparison, ...]]] = {}  # by the id of the data frame
+
+
 def comparisons(runs: pd.DataFrame) -> list[Comparison]:
-    """The runs taken apart by suite, its copy, backbone, weights and recipe, each part with its lines labelled."""
+    """The runs taken apart by suite, its copy, backbone, weights and recipe, each part with its lines labelled.
+
+    They are computed once for a data frame, which may not be changed afterwards.
+    """
+    known, found = _latest.get(id(runs), (None, ()))
+    if known is None or known() is not runs:
+        found = tuple(_comparisons(runs))
+        _latest.clear()
+        _latest[id(runs)] = weakref.ref(runs), found
+    return list(found)
+
+
+def _comparisons(runs: pd.DataFrame) -> list[Comparison]:
     if runs.empty:
         return []
     runs = runs.assign(suite=_suites(runs))

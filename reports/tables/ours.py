@@ -77,7 +77,7 @@ class Layout:
         return sorted(replace(self, tasks=False).score_columns(), key=lambda score: score.kind == "group")
 
     def _column(self, task: str, group: str) -> Column:
-        return Column(f"test_accuracy_{task}", self.labels.get(task, task), group, ACCURACY)
+        return Column(f"test_accuracy_{task}", self.labels.get(task, task), group, ACCURACY, detail=True)
 
     def _is_whole(self, group: str) -> bool:
         return len(self.groups.get(group, ())) >= self.sizes.get(group, 0)

@@ -215,13 +215,13 @@ def tables_alone(subject: str, sizes: Mapping[str, int], labels: Mapping[str, st
 
 def _table_alone(subject: str, backbone: str, pretraining: str, rows: Sequence[Printed], layout: Layout) -> Table:
     shown = [*layout.score_columns(), UNSTATED]
-    about = Column("method", "method"), Column("spec", "named here"), Column("source", "source")
-    counts = Column("parameters", "printed", PARAMETERS.block, PARAMETERS)
+    about = Column("method", "method"), Column("spec", "named here", detail=True), Column("source", "source")
+    counts = Column("parameters", "printed", PARAMETERS.block, PARAMETERS, detail=True)
     columns = (
         *about,
         Column("epoch", "epoch"),
         counts,
-        Column("counted", "counted"),
+        Column("counted", "counted", detail=True),
         *(without_best(score.column) for score in shown),
     )
     lines = [(*_about_printed(row), *(theirs(row, layout, score) for score in shown)) for row in rows]

@@ -97,7 +97,7 @@ def _about() -> tuple[Column, ...]:
         Column("seeds", "seeds"),
         Column("parameters_printed", "printed", block, PARAMETERS),
         Column("parameters_ours", "ours", block, PARAMETERS),
-        Column("counted", "counted"),
+        Column("counted", "counted", detail=True),
     )
 
 

@@ -86,8 +86,14 @@ class Summary:
 def summaries(comparison: Comparison) -> list[Summary]:
     """Sum up each line, and mark accuracies that cannot be told apart from the best of the lines.
 
-    Averages need every task that any of the lines has.
+    Averages need every task that any of the lines has. They are computed once for a comparison.
     """
+    if "summaries" not in comparison.computed:
+        comparison.computed["summaries"] = _summaries(comparison)
+    return list(comparison.computed["summaries"])
+
+
+def _summaries(comparison: Comparison) -> list[Summary]:
     groups = tasks_by_group(comparison.runs)
     lines = dict(iter(comparison.runs.groupby("line", sort=False)))
     found = [_summary(label, lines[label], groups) for label in in_order(map(str, lines))]

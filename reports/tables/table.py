@@ -126,12 +126,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """`key` is its name in the CSV; without a metric its cells are words. Neighbours of one `block` share a heading."""
+    """`key` is its name in the CSV; without a metric its cells are words. Neighbours of one `block` share a heading.
+
+    A `detail` is left out by a terminal on which the whole table would take too many lines; files have every column.
+    """
 
     key: str
     label: str
     block: str = ""
     metric: Metric | None = None
+    detail: bool = False
 
     def number(self, cell: Cell) -> str:
         """Write the cell: its word, or its number in the metric's unit and digits, or nothing."""
@@ -192,6 +196,14 @@ class Table:
         best = column.number(first)
         return frozenset(
             row for row, cell in cells.items() if column.number(cell) == best or (first.alike and cell.alike)
+        )
+
+    def without_details(self) -> Table:
+        """Return the table without the columns that are details."""
+        shown = [index for index, column in enumerate(self.columns) if not column.detail]
+        columns = tuple(self.columns[index] for index in shown)
+        return dataclasses.replace(
+            self, columns=columns, rows=tuple(tuple(row[index] for index in shown) for row in self.rows)
         )
 
     def blocks(self) -> list[list[int]]:

@@ -64,7 +64,7 @@ def _means(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Fille
 def _tasks(groups: dict[str, list[str]], lines: Sequence[Summary]) -> list[Filled]:
     """A block for each group."""
     return [
-        (_score(task, task, group), [line.tasks[task] for line in lines])
+        (replace(_score(task, task, group), detail=True), [line.tasks[task] for line in lines])
         for group, tasks in groups.items()
         for task in tasks
     ]

@@ -46,7 +46,9 @@ def _table(name: str, caption: str, rows: pd.DataFrame, sizes: pd.Series) -> Tab
     peak = replace(METRICS["planned_peak_bytes"], unit="GiB", scale=GIBIBYTES, digits=2)
     work = replace(METRICS["train_flops_trained"], label="work of a step")
     columns = [
-        Column(f"{key} {backbone}", f"{_short(backbone)} ({size / 1e6:.0f} M)", metric.label, metric)
+        Column(
+            f"{key} {backbone}", f"{_short(backbone)} ({size / 1e6:.0f} M)", metric.label, metric, key == "train_flops"
+        )
         for key, metric in (("planned_peak_bytes", peak), ("train_flops", work))
         for backbone, size in sizes.items()
     ]

@@ -22,6 +22,8 @@ SHOWN = (
     "macs", "macs_modules", "train_flops_frozen", "train_flops_trained",
     "train_images_per_second", "inference_images_per_second", "utilisation", "checkpoint_bytes",
 )  # fmt: skip
+MAIN = {"planned_peak_bytes", "peak_bytes", "planned_reserved_bytes", "trainable_without_head", "macs",
+        "train_images_per_second", "inference_images_per_second"}  # fmt: skip
 LEGEND = (
     "Peak memory is that of a training step from the second on; planned is what tensors take, allocated what the CUDA "
     "allocator counts with kernels' workspaces, reserved what it takes from the card; a multiply-add counts as two "
@@ -47,7 +49,7 @@ def _table(group: Alike) -> Table:
 
 
 def _column(name: str) -> Column:
-    return Column(name, METRICS[name].label, METRICS[name].block, METRICS[name])
+    return Column(name, METRICS[name].label, METRICS[name].block, METRICS[name], detail=name not in MAIN)
 
 
 def _cell(line: Mapping[Any, Any], name: str) -> Cell:

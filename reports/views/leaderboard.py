@@ -88,13 +88,21 @@ def _columns(
         [line.costs[cost] for line in lines],
         *([*_ranked(placed, peaks, limit), *unranked] for limit in limits),
     ]
-    return (*about, *(Column(f"rank_{limit}", _size(limit), "rank within", RANK) for limit in limits)), cells
+    return (
+        *about,
+        *(Column(f"rank_{limit}", _size(limit), "rank within", RANK, detail=_between(limit)) for limit in limits),
+    ), cells
 
 
 def _ranked(lines: Sequence[Summary], peaks: Sequence[float], limit: int) -> list[Cell]:
     shown = [round(ACCURACY.scale * (line.headline.value or 0.0), 2) for line in lines]
     fitting = [score if peak <= limit else None for score, peak in zip(shown, peaks, strict=True)]
     return [Cell(rank) for rank in ranks(fitting)]
+
+
+def _between(limit: int) -> bool:
+    """Whether a budget is no power of two."""
+    return limit & (limit - 1) != 0
 
 
 def _size(limit: int) -> str:

@@ -114,7 +114,10 @@ def _notes(plain: pd.DataFrame) -> tuple[str, ...]:
 def _table(name: str, caption: str, bars: Sequence[Bar], notes: tuple[str, ...]) -> Table:
     metrics = {key: METRICS[f"planned_{key}_bytes"] for key in ("peak", *PARTS)}
     metrics = {key: replace(metric, unit="GiB", scale=GIBIBYTES, digits=2) for key, metric in metrics.items()}
-    columns = [Column(f"planned_{key}_bytes", metric.label, metric.block, metric) for key, metric in metrics.items()]
+    columns = [
+        Column(f"planned_{key}_bytes", metric.label, metric.block, metric, detail=key != "peak")
+        for key, metric in metrics.items()
+    ]
     columns += [Column("saved_bytes", SAVED.heading, metric=SAVED)]
     rows = [
         (Cell(word=bar.label), Cell(bar.peak), *(Cell(bar.parts[part]) for part in PARTS), Cell(bar.saved))

@@ -88,7 +88,7 @@ def _of_worst(task: str, matrices: Sequence[np.ndarray | None], runs: pd.DataFra
     return [
         _mean(task, matrices),
         (Column(f"worst_{task}", "worst class", task, CLASS), cells),
-        (Column(f"worst_{task}_name", "which", task), words),
+        (Column(f"worst_{task}_name", "which", task, detail=True), words),
     ]
 
 
@@ -97,4 +97,4 @@ def _mean(task: str, matrices: Sequence[np.ndarray | None]) -> Filled:
     for matrix in matrices:
         known = [] if matrix is None else [score for score in recalls(matrix) if score is not None]
         cells.append(Cell(float(np.mean(known)) if known else None))
-    return Column(f"mean_class_accuracy_{task}", "mean of classes", task, CLASS), cells
+    return Column(f"mean_class_accuracy_{task}", "mean of classes", task, CLASS, detail=True), cells

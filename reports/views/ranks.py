@@ -130,7 +130,10 @@ def _table(name: str, caption: str, rankings: dict[str, Ranking], lines: Sequenc
     columns = (
         Column("method", "method"),
         Column(cost, METRICS[cost].heading, "", METRICS[cost]),
-        *(Column(f"rank {title}", title, "average rank", RANK) for title in rankings),
+        *(
+            Column(f"rank {title}", title, "average rank", RANK, detail=place > 0)
+            for place, title in enumerate(rankings)
+        ),
         Column("alike", "not told apart from the best"),
     )
     best = str(first.ranks.index[0])

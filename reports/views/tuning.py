@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from reports.figures.style import WIDE, draw_method, logarithmic, panels, shown
+from reports.figures.style import WIDE, draw_method, first_axes, logarithmic, panels, shown
 from reports.tables.table import METRICS, Cell, Column, Figure, Metric, Table
 from results import numbered
 
@@ -23,6 +24,7 @@ COUNT = Metric("trials", "", 1.0, 0)
 PANELS = 3  # in a row
 DECADE = 10.0  # numbers that span so much are drawn on a logarithmic axis
 FEW = 6  # values that an axis can name one by one
+BESIDE = 0.6  # of the room of a value, for its methods side by side
 LEAST_TRIALS = 8  # below that, nothing is said of what mattered
 LEGEND = (
     "Each trial trains on a part of the training images and is scored on the rest; test images are not read. The test "
@@ -178,23 +180,10 @@ def _figure(name: str, caption: str, studies: Sequence[_Study]) -> Figure:
     rows = math.ceil(len(columns) / PANELS)
     wide = min(PANELS, len(columns))
     with panels(rows, wide, WIDE * wide / PANELS, 2.2 * rows + 0.3, sharey=True) as (drawing, grid):
-        axes = [each for row in grid for each in row]
-        for each, column in zip(axes, columns, strict=False):
-            mine = [study for study in studies if column in study.searched]
-            values = pd.concat([study.trials[column] for study in mine])
-            numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-            words = [] if numeric else sorted({str(value) for value in values})
-            for study in mine:
-                x = study.trials[column] if numeric else [words.index(str(value)) for value in study.trials[column]]
-                below = 100 * (study.trials["test_accuracy"] - study.best["test_accuracy"])
-                draw_method(each, study.method, x, below, size=3.5, alpha=0.75)
-            if numeric and _spans(values.to_numpy(dtype=float)):
-                logarithmic(each, "x", list(values), only=len(set(values)) <= FEW)
-            elif not numeric:
-                each.set_xticks(range(len(words)), words)
+        axes = first_axes(grid, len(columns))
+        for each, column in zip(axes, columns, strict=True):
+            _draw(each, column, [study for study in studies if column in study.searched])
             each.set_xlabel(_label(column))
-        for each in axes[len(columns) :]:
-            each.set_visible(False)
         for row in grid:
             row[0].set_ylabel("validation accuracy,\npoints below the best")
         methods = list(dict.fromkeys(study.method for study in studies))
@@ -202,3 +191,27 @@ def _figure(name: str, caption: str, studies: Sequence[_Study]) -> Figure:
             draw_method(axes[0], method, [], [], size=3.5, label=shown(method))
         drawing.legend(loc="outside lower center", ncols=min(6, len(methods)), frameon=False)
     return Figure(name, f"{caption} Each point is a trial, measured from the best of its method and task.", drawing)
+
+
+def _draw(axes: Axes, column: str, studies: Sequence[_Study]) -> None:
+    """One panel: words, and a few numbers that a scale cannot tell apart, have a place each, methods side by side."""
+    values = pd.concat([study.trials[column] for study in studies])
+    methods = list(dict.fromkeys(study.method for study in studies))
+    places = sorted(set(values)) if _is_number(values) else sorted({str(value) for value in values})
+    scaled = _is_number(values) and (len(places) > FEW or _spans(values.to_numpy(dtype=float)))
+    for study in studies:
+        x: Sequence[float] = study.trials[column].tolist()
+        if not scaled:
+            aside = BESIDE * (methods.index(study.method) - (len(methods) - 1) / 2) / len(methods)
+            x = [places.index(value if _is_number(values) else str(value)) + aside for value in x]
+        below = 100 * (study.trials["test_accuracy"] - study.best["test_accuracy"])
+        draw_method(axes, study.method, x, below, size=3.5, alpha=0.75)
+    if not scaled:
+        axes.set_xticks(range(len(places)), [_short(place) for place in places])
+        axes.set_xlim(-0.5, len(places) - 0.5)
+    elif _spans(values.to_numpy(dtype=float)):
+        logarithmic(axes, "x", list(values), only=len(places) <= FEW)
+
+
+def _is_number(values: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)

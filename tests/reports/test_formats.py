@@ -135,3 +135,30 @@ def test_terminal_repeats_the_methods_where_columns_go_below() -> None:
 def test_terminal_reads_no_markup() -> None:
     odd = replace(TABLE, rows=(), caption="[red]x[/red]", notes=("[bold]",))
     assert "[red]x[/red]" in shown(80, odd)
+
+
+def test_a_long_table_is_shown_without_its_details_and_says_so() -> None:
+    columns = Column("method", "method"), Column("a", "main", metric=ACCURACY), Column("b", "fine", metric=ACCURACY)
+    columns = (*columns[:2], replace(columns[2], detail=True))
+    few, many = (
+        Table("t", "", columns, tuple((Cell(word=f"m{row}"), Cell(0.5), Cell(0.25)) for row in range(count)))
+        for count in (9, 110)
+    )
+    screens = [Console(file=io.StringIO(), width=80) for _ in range(2)]
+    for table, console in zip((few, many), screens, strict=True):
+        terminal.show(table, console, "the files below")
+    short, long = (console.file.getvalue() for console in screens)
+    assert "25.0" in short
+    assert "Not shown" not in short
+    assert "25.0" not in long
+    assert "m99 " in long
+    assert "m100" not in long
+    assert "Not shown here: 10 rows, 1 column; the files below hold the whole table." in long
+
+
+def test_words_wider_than_the_terminal_leave_the_methods_readable() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    columns = Column("method", "method"), Column("chosen", "best values")
+    terminal.show(Table("t", "", columns, ((Cell(word="adaptformer"), Cell(word="rank 8, " * 20)),)), console)
+    assert "adaptformer" in console.file.getvalue()
+    assert "…" not in console.file.getvalue()
