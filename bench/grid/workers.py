@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import faulthandler
 import functools
+import gc
 import itertools
 import multiprocessing
 import os
@@ -59,12 +60,16 @@ def work(
     tries: Tries,
     tell: Callable[[int, Event | Epoch], None],
     stopped: Callable[[], bool],
+    place: float = 0.0,
 ) -> None:
-    """Walk the list until every run has a record or was tried in vain, or `stopped` returns True."""
+    """Walk the list until every run has a record or was tried in vain, or `stopped` returns True.
+
+    Processes with other places, from 0 to below 1, begin with other tasks of each method, and so meet less often.
+    """
     left, read = dict(enumerate(runs)), set[str]()  # tasks whose images and states this process has
     while left and not stopped():
         started, begun = time.monotonic(), False
-        for index, run in _near_first(left, read):
+        for index, run in _near_first(left, read, place):
             if stopped():
                 return
             event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
@@ -83,10 +88,12 @@ def work(
                 time.sleep(POLL_SECONDS / 4)
 
 
-def _near_first(left: Mapping[int, Run], read: Collection[str]) -> Iterator[tuple[int, Run]]:
+def _near_first(left: Mapping[int, Run], read: Collection[str], place: float) -> Iterator[tuple[int, Run]]:
     """Give the runs in order, but of those of one method that follow each other first those on tasks in `read`."""
-    for _, several in itertools.groupby(list(left.items()), key=lambda pair: pair[1].method):
-        yield from sorted(several, key=lambda pair: pair[1].task.name not in read)
+    for _, group in itertools.groupby(list(left.items()), key=lambda pair: pair[1].method):
+        several = list(group)
+        first = int(place * len(several))
+        yield from sorted(several[first:] + several[:first], key=lambda pair: pair[1].task.name not in read)
 
 
 def count_of(device: torch.device, asked: int | None) -> int:
@@ -190,7 +197,8 @@ class Workers:
         ours, theirs = context.Pipe()
         log = tries.folder / f"worker-{number}.log"
         log.unlink(missing_ok=True)
-        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log
+        place = number / len(self.settings)
+        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log, place
         process = context.Process(target=_serve, args=arguments, name=f"worker {number}")  # no daemon: it has children
         with _inherited(self.threads):
             process.start()
@@ -242,6 +250,7 @@ def _serve(
     claims: Claims,
     tries: Tries,
     log: Path,
+    place: float,
 ) -> None:
     """Be a worker: work through the list, and say what happens."""
     os.setsid()  # leads a group of its own, with the processes that decode for it, so that all end together
@@ -258,7 +267,8 @@ def _serve(
     except Exception as error:  # as in `attempt`; no run is at fault
         voice.tell(NONE, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
     else:
-        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped)
+        gc.freeze()  # libraries stay to the end; to look through them at every collection takes a thirtieth of the time
+        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped, place)
     voice.tell(*ENDED)
 
 
