@@ -8,9 +8,9 @@ import pandas as pd
 
 from reports.tables.classes import class_means
 from reports.tables.comparison import Comparison, comparisons
-from reports.tables.ours import Filled
+from reports.tables.ours import named
 from reports.tables.summary import Summary, memory, on_common_tasks, summaries
-from reports.tables.table import METRICS, Cell, Column, Table
+from reports.tables.table import METRICS, Column, Table
 from results import sized
 
 __all__ = ["conclusions", "outline"]
@@ -100,13 +100,10 @@ def _outline(comparison: Comparison) -> Table:
         parts = [(group, [line.groups[group] for line in lines]) for group in lines[0].groups]
     if len(parts) > 1:
         parts.insert(0, ("mean", [line.headline for line in lines]))
-    columns: list[Filled] = [(Column("method", "method"), [Cell(word=line.label) for line in lines])]
+    columns = [named(lines)]
     columns += [(Column(name, name, "test accuracy (%)", accuracy), cells) for name, cells in parts]
     columns += class_means(comparison, lines)
-    columns += [
-        (Column(name, METRICS[name].label, METRICS[name].block, METRICS[name]), [line.costs[name] for line in lines])
-        for name in ("trainable_without_head", peak)
-    ]
+    columns += [(Column.of(name), [line.costs[name] for line in lines]) for name in ("trainable_without_head", peak)]
     title = f"{comparison.suite}, backbone {comparison.network}, recipe {comparison.recipe}"
     return Table.of_columns(title, "", columns)
 

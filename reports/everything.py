@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.discovery import MEASURED_REPORTS, PUBLISHED, READS, find, pick, published, why_nothing
-from reports.tables.table import Item, Table, told_apart
+from reports.tables.table import Item, Table, with_unique_names
 from results import CostRecord, cost_frame, frame, load_all, load_costs, load_measured, numbered
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_all(
         own |= {"runs": _without_suites(tables["runs"], picked)} if name == GENERAL else {}
         given = [(tables | own).get(kind) for kind in READS[name]]
         if any(table is not None for table in given):
-            items[name] = told_apart(_shown(name, given, notes.append))
+            items[name] = with_unique_names(_shown(name, given, notes.append))
     found = [item for each in items.values() for item in each]
     written = [writing.write(item, out) for item in found]
     pages = [html.write(items, tables["runs"], tables["costs"], out)] if names is None and found else []

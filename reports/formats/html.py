@@ -15,7 +15,7 @@ from markupsafe import Markup
 from reports.conclusions import conclusions
 from reports.discovery import REPORTS, why_nothing
 from reports.formats import frames, latex
-from reports.tables.captions import conditions, made
+from reports.tables.captions import conditions, origins
 from reports.tables.comparison import Comparison, comparisons, values
 from reports.tables.summary import on_common_tasks
 from reports.tables.table import Cell, Column, Figure, Table
@@ -71,7 +71,7 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
     from reports.figures.style import FAMILIES  # here, so that tables are shown without matplotlib
 
     empty = [name for name, items in sections.items() if not items and name in FIRST and why_nothing(name)]
-    shown = [name for name in sorted(sections, key=_place) if sections[name] or name in empty]
+    shown = [name for name in sorted(sections, key=_rank) if sections[name] or name in empty]
     found = comparisons(runs) if runs is not None else []
     names = _names(found)
     shared = [conditions(comparison) for comparison in found]
@@ -96,7 +96,7 @@ def write(sections: Sections, runs: pd.DataFrame | None, costs: pd.DataFrame | N
         first={name: sections[name] for name in shown if name in FIRST},
         others={name: sections[name] for name in shown if name not in FIRST},
         why=why_nothing,
-        made=made(runs, costs),
+        origins=origins(runs, costs),
         families={method: family for family, (_, methods) in FAMILIES.items() for method in methods},
         csv=frames.csv,
         latex=latex.table,
@@ -166,7 +166,7 @@ def _own(caption: str, known: Sequence[str]) -> str:
     return next((caption.removeprefix(said).strip() for said in known if caption.startswith(said)), caption)
 
 
-def _place(name: str) -> tuple[int, str]:
+def _rank(name: str) -> tuple[int, str]:
     return (FIRST.index(name) if name in FIRST else len(FIRST)), name
 
 

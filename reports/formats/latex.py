@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import groupby
 
 from jinja2 import Environment
 
@@ -91,11 +90,8 @@ def _tabular(item: Table) -> str:
 
 
 def _rules(item: Table) -> str:
-    rules = []
-    for block, columns in groupby(enumerate(item.columns, start=1), key=lambda pair: pair[1].block):
-        indices = [index for index, _ in columns]
-        rules += [rf"\cmidrule(lr){{{indices[0]}-{indices[-1]}}}"] if block else []
-    return " ".join(rules)
+    blocks = [indices for indices in item.blocks() if item.columns[indices[0]].block]
+    return " ".join(rf"\cmidrule(lr){{{indices[0] + 1}-{indices[-1] + 1}}}" for indices in blocks)
 
 
 def _cell(column: Column, cell: Cell, best: bool) -> str:

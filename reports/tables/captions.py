@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables.comparison import PROTOCOL, Comparison, comparisons, label, tasks_by_group, values
+from reports.tables.comparison import PROTOCOL, Comparison, commits, comparisons, label, tasks_by_group, values
 from reports.tables.table import in_order
 from results import numbered
 
-__all__ = ["Made", "conditions", "failures", "made", "mixes", "preprocessing"]
+__all__ = ["Origin", "conditions", "failures", "mixes", "origins", "preprocessing"]
 
 REVISIONS = 3  # that are named
 NAMED = 3  # tasks of other sizes than published
@@ -117,13 +117,11 @@ def _protocol(comparison: Comparison) -> str:
 
 
 def _provenance(runs: pd.DataFrame) -> str:
-    commits = [commit[:7] for commit in values(runs, "where_commit")] or ["unknown"]
-    dirty = " with uncommitted changes" if "true" in values(runs, "where_dirty") else ""
     parts = {
         _plural("seed", values(runs, "seed")): values(runs, "seed"),
         _plural("device", values(runs, "where_device")): values(runs, "where_device"),
         "torch": _versions(runs, "torch"),
-        _plural("commit", commits): [*commits[:-1], commits[-1] + dirty],
+        _plural("commit", commits(runs)): commits(runs),
     }
     text = "; ".join(f"{name} {', '.join(known)}" for name, known in parts.items() if known)
     return text[:1].upper() + text[1:]
@@ -139,7 +137,7 @@ def _versions(runs: pd.DataFrame, package: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Made:
+class Origin:
     """Records that belong together: sentences about them, and the commands that made them."""
 
     title: str
@@ -147,26 +145,26 @@ class Made:
     commands: Sequence[str]
 
 
-def made(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> list[Made]:
+def origins(runs: pd.DataFrame | None, costs: pd.DataFrame | None) -> list[Origin]:
     """One for each suite, backbone and recipe, and one for the cost records."""
     parts = [_trained(comparison) for comparison in comparisons(runs)] if runs is not None else []
     return [*parts, *([_priced(costs)] if costs is not None and len(costs) else [])]
 
 
-def _trained(comparison: Comparison) -> Made:
+def _trained(comparison: Comparison) -> Origin:
     runs = comparison.runs
     methods = in_order(dict.fromkeys(map(str, runs["method"])))
     states = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
     copy = comparison.copy and f", copy {comparison.copy}"
     title = f"Suite {comparison.suite}{copy}, backbone {comparison.network}, recipe {comparison.recipe}"
     sentences = [f"{numbered(len(runs), 'run')} ({states}).", conditions(comparison), f"Methods: {', '.join(methods)}."]
-    return Made(title, [*sentences, *_machine(runs)], _commands(runs))
+    return Origin(title, [*sentences, *_machine(runs)], _commands(runs))
 
 
-def _priced(costs: pd.DataFrame) -> Made:
+def _priced(costs: pd.DataFrame) -> Origin:
     states = ", ".join(f"{count} {status}" for status, count in costs["status"].value_counts().items())
     words = [f"{numbered(len(costs), 'row')} ({states}).", f"Backbones: {', '.join(values(costs, 'backbone'))}."]
-    return Made("Costs without training", [*words, *_machine(costs)], _commands(costs))
+    return Origin("Costs without training", [*words, *_machine(costs)], _commands(costs))
 
 
 def _machine(records: pd.DataFrame) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reports.tables.comparison import Comparison, present
+from reports.tables.comparison import Comparison
 from reports.tables.ours import Filled
-from reports.tables.summary import Summary, plain_mean
+from reports.tables.summary import Summary, mean_over_tasks, plain_mean
 from reports.tables.table import METRICS, Cell, Column
 from results import BALANCE
 
-__all__ = ["best_line", "class_means", "class_names", "confusion", "mean_of_classes", "recalls", "unbalanced"]
+__all__ = ["best_line", "class_means", "class_names", "confusion", "recalls", "unbalanced"]
 
 
 def confusion(runs: pd.DataFrame) -> np.ndarray | None:
@@ -45,31 +45,20 @@ def unbalanced(comparison: Comparison) -> bool:
     return False
 
 
-def mean_of_classes(runs: pd.DataFrame) -> Cell:
-    """Average the mean per-class accuracy over the seeds of each task, then over the tasks, where all have it."""
-    if "mean_class_accuracy" not in runs:
-        return Cell()
-    values = [float(value) if present(value) else None for value in runs["mean_class_accuracy"]]
-    by_task: dict[str, list[float | None]] = {}
-    for task, value in zip(runs["task"], values, strict=True):
-        by_task.setdefault(task, []).append(value)
-    return Cell(plain_mean(plain_mean(known) for known in by_task.values()))
-
-
 def class_means(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
     """Return the column of the mean per-class accuracy, which shows what accuracy hides; none for balanced classes."""
     if not unbalanced(comparison):
         return []
-    metric = METRICS["mean_class_accuracy"]
-    column = Column("mean_class_accuracy", "mean of classes", "accuracy (%)", metric)
-    return [(column, [mean_of_classes(line.runs) for line in lines])]
+    key = "mean_class_accuracy"
+    cells = [Cell(mean_over_tasks(line.runs, key)) for line in lines]
+    return [(Column(key, "mean of classes", "accuracy (%)", METRICS[key]), cells)]
 
 
 def best_line(lines: Sequence[Summary]) -> Summary:
     """Return the line with the highest mean accuracy; of lines without one, that which has the most tasks."""
 
-    def place(line: Summary) -> tuple[bool, int, float]:
+    def rank(line: Summary) -> tuple[bool, int, float]:
         scores = [cell.value for cell in line.tasks.values() if cell.value is not None]
         return line.headline.value is not None, len(scores), line.headline.value or plain_mean(scores) or 0.0
 
-    return max(lines, key=place)
+    return max(lines, key=rank)

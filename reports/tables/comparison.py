@@ -22,7 +22,8 @@ from reports.tables.table import natural
 from results import slug
 
 __all__ = [
-    "PROTOCOL", "Comparison", "comparisons", "copies", "label", "present", "tasks_by_group", "values", "with_options",
+    "PROTOCOL", "Comparison", "commits", "comparisons", "copies", "label", "present", "tasks_by_group", "values",
+    "with_options",
 ]  # fmt: skip
 
 Key = TypeVar("Key", bound=Hashable)
@@ -180,6 +181,13 @@ def values(runs: pd.DataFrame, column: str) -> list[str]:
     with contextlib.suppress(TypeError):  # lists and dictionaries have no hash
         known = set(known)
     return sorted({_text(value) for value in known if present(value)}, key=natural)
+
+
+def commits(rows: pd.DataFrame, prefix: str = "where_") -> list[str]:
+    """The commits of the code that made some rows, the last with a word where files had been changed since."""
+    known = [commit[:7] for commit in values(rows, f"{prefix}commit")] or ["unknown"]
+    dirty = any(value.lower().strip('"') == "true" for value in values(rows, f"{prefix}dirty"))
+    return [*known[:-1], known[-1] + " with uncommitted changes" * dirty]
 
 
 def present(value: Any) -> bool:

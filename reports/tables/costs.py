@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables.comparison import values
+from reports.tables.comparison import commits, values
 from results import quoted, slug
 
 __all__ = ["Alike", "PrintedCost", "alike", "number", "printed_costs", "provenance"]
@@ -70,10 +70,8 @@ def provenance(rows: pd.DataFrame) -> str:
     measured = rows[rows["peak_bytes"].notna() | rows["train_images_per_second"].notna()]
     devices = values(measured, "where_device")
     versions = sorted({str(known.get("torch")) for known in rows["where_versions"]})
-    commits = [commit[:7] for commit in values(rows, "where_commit")] or ["unknown"]
-    dirty = " with uncommitted changes" if "true" in values(rows, "where_dirty") else ""
     how = f"Planned, and measured on {', '.join(devices)}" if devices else "Planned, not measured"
-    return f"{how}; torch {', '.join(versions)}; commit {', '.join(commits)}{dirty}"
+    return f"{how}; torch {', '.join(versions)}; commit {', '.join(commits(rows))}"
 
 
 def number(value: object) -> float | None:

@@ -102,13 +102,7 @@ def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
     conditions = [f"recipe_{field}" for field in comparison.differing] + _devices(comparison.runs)
     costs = [name for name in COSTS if any(line.costs[name] != Cell() for line in lines)]
     return [
-        *(
-            (
-                Column(name, METRICS[name].label, METRICS[name].block, METRICS[name]),
-                [line.costs[name] for line in lines],
-            )
-            for name in costs
-        ),
+        *((Column.of(name), [line.costs[name] for line in lines]) for name in costs),
         *(_words(name, lines) for name in conditions),
         (Column("runs", "runs", metric=Metric("runs", "", 1, 0)), [_finished(line) for line in lines]),
     ]

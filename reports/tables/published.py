@@ -24,10 +24,10 @@ __all__ = [
     "canonical",
     "fitting",
     "obtained",
+    "printed_cell",
     "published",
     "tables_alone",
     "tasks",
-    "theirs",
     "unknown_weights",
     "without_best",
 ]
@@ -178,7 +178,7 @@ def _values(lines: pd.DataFrame, quantity: str, key: str) -> dict[str, str]:
     return {line[key]: f"({line['value']})" if line["how"] == "recomputed" else line["value"] for line in part}
 
 
-def theirs(row: Printed, layout: Layout, score: ScoreColumn) -> Cell:
+def printed_cell(row: Printed, layout: Layout, score: ScoreColumn) -> Cell:
     """Return the number as it was printed; a mean that was not printed follows from the tasks, in parentheses."""
     known = {"task": row.scores, "group": row.groups, "mean": row.averages}[score.kind]
     if score.name in known:
@@ -224,15 +224,14 @@ def _table_alone(subject: str, backbone: str, pretraining: str, rows: Sequence[P
         Column("counted", "counted", detail=True),
         *(without_best(score.column) for score in shown),
     )
-    lines = [(*_about_printed(row), *(theirs(row, layout, score) for score in shown)) for row in rows]
-    filled = [index for index in range(len(columns)) if any(line[index] != Cell() for line in lines)]
+    lines = [(*_about_printed(row), *(printed_cell(row, layout, score) for score in shown)) for row in rows]
     return Table(
         "-".join(slug(part) for part in (subject, backbone, pretraining, "published") if part),
         f"{subject}, backbone {backbone}, pre-training {pretraining or 'not known'}. {LEGEND_ALONE}",
-        tuple(columns[index] for index in filled),
-        tuple(tuple(line[index] for index in filled) for line in lines),
+        columns,
+        tuple(lines),
         tuple(obtained(rows)),
-    )
+    ).without_empty()
 
 
 def _about_printed(row: Printed) -> tuple[Cell, ...]:

@@ -16,8 +16,8 @@ from reports.tables.published import (
     Printed,
     fitting,
     obtained,
+    printed_cell,
     published,
-    theirs,
     unknown_weights,
     without_best,
 )
@@ -61,14 +61,8 @@ def beside(
     shown = [replace(score, column=without_best(score.column)) for score in layout.score_columns()]
     columns = (*_about(), *(score.column for score in shown))
     lines = [line for each in known for line in _rows(each, layout, shown)]
-    filled = [index for index in range(len(columns)) if any(line[index] != Cell() for line in lines)]
-    return Table(
-        name,
-        f"{conditions(comparison)} {LEGEND}",
-        tuple(columns[index] for index in filled),
-        tuple(tuple(line[index] for index in filled) for line in lines),
-        (*notes, *_notes(known)),
-    )
+    caption = f"{conditions(comparison)} {LEGEND}"
+    return Table(name, caption, columns, tuple(lines), (*notes, *_notes(known))).without_empty()
 
 
 def _beside(comparison: Comparison, rows: Sequence[Printed]) -> Iterator[Beside]:
@@ -108,7 +102,7 @@ def _rows(each: Beside, layout: Layout, shown: Sequence[ScoreColumn]) -> Iterato
     if best is not None and any(row.selection == "best_on_test" for row in each.rows):
         yield _ours(f"{label}, best epoch on test", best, shown)
     for row in each.rows:
-        printed = [theirs(row, layout, score) for score in shown]
+        printed = [printed_cell(row, layout, score) for score in shown]
         yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *printed)
         ours = each.ours(row)
         if ours is not None:

@@ -18,7 +18,8 @@ from reports.tables.table import Cell, Estimate, Kept, in_order
 from reports.tables.uncertainty import Average, average, marked, of_seeds, of_share
 
 __all__ = [
-    "COSTS", "Summary", "as_suites_show", "group_means", "mean_of_group_means", "memory", "of_suite", "on_common_tasks",
+    "COSTS", "Summary", "as_suites_show", "group_means", "mean_of_group_means", "mean_over_tasks", "memory", "of_suite",
+    "on_common_tasks",
     "plain_mean", "summaries", "unrun",
 ]  # fmt: skip
 
@@ -68,6 +69,14 @@ def group_means(scores: Scores, groups: Groups) -> dict[str, float | None]:
 def mean_of_group_means(scores: Scores, groups: Groups) -> float | None:
     """Return the headline number, in which every group weighs the same, however many tasks it has."""
     return plain_mean(group_means(scores, groups).values())
+
+
+def mean_over_tasks(runs: pd.DataFrame, key: str) -> float | None:
+    """Average a score over the seeds of each task, then over the tasks; None where a run lacks it."""
+    if key not in runs:
+        return None
+    tasks = runs[key].groupby(runs["task"], sort=False)
+    return plain_mean(plain_mean(float(v) if present(v) else None for v in scores) for _, scores in tasks)
 
 
 @dataclass(frozen=True)

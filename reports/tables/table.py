@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRICS", "Cell", "Column", "Estimate", "Figure", "Item", "Kept", "Metric", "Table", "in_order", "natural",
-    "told_apart",
+    "with_unique_names",
 ]  # fmt: skip
 Kept = tuple[Path, str]  # the file of the predictions of a run, and its checksum
 BASELINES = ("full", "linear")  # every published table starts with these
@@ -137,6 +138,11 @@ class Column:
     metric: Metric | None = None
     detail: bool = False
 
+    @classmethod
+    def of(cls, key: str, *, detail: bool = False) -> Column:
+        """Make the column of one of METRICS."""
+        return cls(key, METRICS[key].label, METRICS[key].block, METRICS[key], detail)
+
     def number(self, cell: Cell) -> str:
         """Write the cell: its word, or its number in the metric's unit and digits, or nothing."""
         return cell.word or cell.printed or self._shown(cell.value)
@@ -200,11 +206,15 @@ class Table:
 
     def without_details(self) -> Table:
         """Return the table without the columns that are details."""
-        shown = [index for index, column in enumerate(self.columns) if not column.detail]
-        columns = tuple(self.columns[index] for index in shown)
-        return dataclasses.replace(
-            self, columns=columns, rows=tuple(tuple(row[index] for index in shown) for row in self.rows)
-        )
+        return self._only([not column.detail for column in self.columns])
+
+    def without_empty(self) -> Table:
+        """Return the table without the columns in which all cells are empty."""
+        return self._only([any(row[index] != Cell() for row in self.rows) for index in range(len(self.columns))])
+
+    def _only(self, wanted: Sequence[bool]) -> Table:
+        rows = tuple(tuple(compress(row, wanted)) for row in self.rows)
+        return dataclasses.replace(self, columns=tuple(compress(self.columns, wanted)), rows=rows)
 
     def blocks(self) -> list[list[int]]:
         """Group the indices of neighbouring columns by their block; a column without a block stands alone."""
@@ -235,7 +245,7 @@ class Figure:
 Item = Table | Figure
 
 
-def told_apart(items: Sequence[Item]) -> list[Item]:
+def with_unique_names(items: Sequence[Item]) -> list[Item]:
     """Put a number behind each name that came before, so that no file replaces another."""
     names = [item.name for item in items]
     counts = [names[:index].count(name) for index, name in enumerate(names)]

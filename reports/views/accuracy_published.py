@@ -43,8 +43,7 @@ def report(costs: pd.DataFrame) -> list[Figure]:
     rows = costs[(costs["backbone"] == BACKBONE) & (costs["status"] == "ok")]
     for field, value in PLAIN.items():
         rows = rows[rows[field] == value]
-    figures = [_figure(group) for group in alike(rows)]
-    return [figure for figure in figures if figure is not None]
+    return list(filter(None, map(_figure, alike(rows))))
 
 
 def _figure(group: Alike) -> Figure | None:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.figures.style import WIDE, first_axes, label_edges, look, panels, shown
 from reports.tables.captions import conditions
-from reports.tables.comparison import Comparison, comparisons, present
+from reports.tables.comparison import Comparison, comparisons
 from reports.tables.ours import named
-from reports.tables.summary import Summary, plain_mean, summaries
+from reports.tables.summary import Summary, mean_over_tasks, summaries
 from reports.tables.table import METRICS, Cell, Column, Figure, Table
 
 __all__ = ["NOTHING", "report"]
@@ -53,25 +53,12 @@ def _items(comparison: Comparison) -> list[Figure | Table]:
     name, said = f"calibration-{comparison.name}", conditions(comparison)
     columns = [
         named(lines),
-        *((Column(key, METRICS[key].label, "", METRICS[key]), _cells(lines, key)) for key in SCORES),
+        *((Column.of(key), [Cell(mean_over_tasks(line.runs, key)) for line in lines]) for key in SCORES),
     ]
-    known = [filled for filled in columns if any(cell != Cell() for cell in filled[1])]
     return [
         Figure(name, f"{said} {LEGEND}{left}".rstrip(), _draw(shown_lines)),
-        Table.of_columns(f"{name}-table", f"{said} {TABLE}", known),
+        Table.of_columns(f"{name}-table", f"{said} {TABLE}", columns).without_empty(),
     ]
-
-
-def _cells(lines: Sequence[Summary], key: str) -> list[Cell]:
-    return [Cell(_mean(line.runs, key)) for line in lines]
-
-
-def _mean(runs: pd.DataFrame, key: str) -> float | None:
-    """The mean over tasks of the means over seeds; None where a run lacks the score."""
-    if key not in runs:
-        return None
-    tasks = [part.tolist() for _, part in runs[key].groupby(runs["task"], sort=False)]
-    return plain_mean(plain_mean(float(v) if present(v) else None for v in values) for values in tasks)
 
 
 def _bins(runs: pd.DataFrame) -> np.ndarray | None:
@@ -107,6 +94,6 @@ def _panel(axes: Axes, line: Summary) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_aspect("equal")
-    error = _mean(line.runs, "calibration_error")
+    error = mean_over_tasks(line.runs, "calibration_error")
     said = "" if error is None else f"\nerror {METRICS['calibration_error'].scale * error:.1f} %"
     axes.set_title(f"{shown(line.label)}{said}")

@@ -31,8 +31,7 @@ Part = tuple[str, np.ndarray, list[str]]  # task, confusions and names of the cl
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """One figure for each suite, backbone and recipe; that of a grid of one method is of that method."""
-    figures = [_figure(comparison) for comparison in comparisons(runs)]
-    return [figure for figure in figures if figure is not None]
+    return list(filter(None, map(_figure, comparisons(runs))))
 
 
 def _figure(comparison: Comparison) -> Figure | None:

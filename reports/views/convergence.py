@@ -28,8 +28,7 @@ Curves = Mapping[str, np.ndarray]  # by method: a row an epoch, (epoch, value)
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """One figure for each suite, backbone and recipe in which the epochs of some method are known."""
-    figures = [_figure(comparison) for comparison in comparisons(runs)]
-    return [figure for figure in figures if figure is not None]
+    return list(filter(None, map(_figure, comparisons(runs))))
 
 
 def curve(rows: Sequence[Sequence[Sequence[float]]]) -> np.ndarray | None:

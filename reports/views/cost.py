@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.tables.comparison import with_options
 from reports.tables.costs import Alike, alike, number
-from reports.tables.table import METRICS, Cell, Column, Table, in_order
+from reports.tables.table import Cell, Column, Table, in_order
 
 __all__ = ["report"]
 
@@ -41,15 +41,11 @@ def _table(group: Alike) -> Table:
     rows = group.rows.assign(difference=group.rows["peak_bytes"].astype(float) / group.rows["planned_peak_bytes"] - 1)
     lines = {line["method"]: line for line in rows.to_dict("records")}
     shown = [name for name in SHOWN if name in rows and rows[name].notna().any()] or ["planned_peak_bytes"]
-    columns = [Column("method", "method"), *(_column(name) for name in shown)]
+    columns = [Column("method", "method"), *(Column.of(name, detail=name not in MAIN) for name in shown)]
     cells = [
         (Cell(word=method), *(_cell(lines[method], name) for name in shown)) for method in in_order(map(str, lines))
     ]
     return Table(f"cost-{group.name}", f"{group.conditions} {LEGEND}", tuple(columns), tuple(cells), _notes(rows))
-
-
-def _column(name: str) -> Column:
-    return Column(name, METRICS[name].label, METRICS[name].block, METRICS[name], detail=name not in MAIN)
 
 
 def _cell(line: Mapping[Any, Any], name: str) -> Cell:

@@ -110,17 +110,15 @@ def _lines(points: Sequence[tuple[str, Point]]) -> Lines:
 
 def _table(name: str, caption: str, lines: Lines) -> Table:
     starts = sorted({point.start for points in lines.values() for point in points})
-    columns, cells = [Column("start", "M", metric=Metric("block", "", 1, 0))], [[Cell(float(s)) for s in starts]]
+    columns = [(Column("start", "M", metric=Metric("block", "", 1, 0)), [Cell(float(start)) for start in starts])]
     for label, points in lines.items():
         at = {point.start: point for point in points}
-        if any(point.score != Cell() for point in points):
-            columns.append(Column(f"{label}_test_accuracy", "accuracy (%)", label, METRICS["test_accuracy"]))
-            cells.append([at[start].score if start in at else Cell() for start in starts])
+        scores = [at[start].score if start in at else Cell() for start in starts]
+        columns.append((Column(f"{label}_test_accuracy", "accuracy (%)", label, METRICS["test_accuracy"]), scores))
         for key in points[0].costs:
-            if any(point.costs[key] is not None for point in points):
-                columns.append(Column(f"{label}_{key}", f"{METRICS[key].label} (MiB)", label, METRICS[key]))
-                cells.append([Cell(at[start].costs[key]) if start in at else Cell() for start in starts])
-    return Table(name, caption, tuple(columns), tuple(zip(*cells, strict=True)))
+            costs = [Cell(at[start].costs[key]) if start in at else Cell() for start in starts]
+            columns.append((Column(f"{label}_{key}", f"{METRICS[key].label} (MiB)", label, METRICS[key]), costs))
+    return Table.of_columns(name, caption, columns).without_empty()
 
 
 def _draw_memory(axes: Axes, lines: Lines, key: str, scale: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reports.figures.gpu import draw_differences, draw_errors, draw_hours, draw_speed
-from reports.tables.comparison import values
+from reports.tables.comparison import commits, values
 from reports.tables.table import BILLIONS, MEBIBYTES, PERCENT, Cell, Column, Figure, Metric, Table
 from reports.views.speed import beside_each_other
 from results import numbered, slug
@@ -304,11 +304,10 @@ def _provenance(rows: pd.DataFrame) -> str:
     """Card, driver, versions, days, commit and command, of all that is known."""
     driver = f" (driver {_all(rows, 'driver')})" if values(rows, "driver") else ""
     versions = ", ".join(f"{name} {_all(rows, name)}" for name in ("python", "torch", "timm") if values(rows, name))
-    changed = " with uncommitted changes" if "true" in (str(one).lower() for one in values(rows, "dirty")) else ""
-    commits = ", ".join(commit[:7] for commit in values(rows, "commit")) or "not known"
     days = ", ".join(dict.fromkeys(date[:10] for date in values(rows, "date")))
     commands = " and ".join(f"`{command}`" for command in values(rows, "command"))
-    return f"Measured on {_all(rows, 'device')}{driver}, {days}; {versions}; commit {commits}{changed}; by {commands}."
+    code = ", ".join(commits(rows, ""))
+    return f"Measured on {_all(rows, 'device')}{driver}, {days}; {versions}; commit {code}; by {commands}."
 
 
 def _backbone(rows: pd.DataFrame) -> str:
@@ -331,9 +330,9 @@ def _one(rows: pd.DataFrame, label: str, column: str) -> float | None:
 
 def _table(name: str, caption: str, columns: Sequence[Column], rows: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
     """The columns of which something is known."""
-    shown = [column for column in columns if column.key in rows and rows[column.key].notna().any()]
+    shown = [column for column in columns if column.key in rows]
     cells = [tuple(_cell(row[column.key], column.metric) for column in shown) for _, row in rows.iterrows()]
-    return Table(name, caption, tuple(shown), tuple(cells), tuple(notes))
+    return Table(name, caption, tuple(shown), tuple(cells), tuple(notes)).without_empty()
 
 
 def _cell(value: Any, metric: Metric | None) -> Cell:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.tables.captions import conditions, failures
 from reports.tables.comparison import Comparison
+from reports.tables.ours import Filled, named
 from reports.tables.summary import Summary, as_suites_show, memory, summaries, unrun
 from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
@@ -27,8 +28,8 @@ LEGEND = (
 
 def report(runs: pd.DataFrame) -> list[Table]:
     """One table for each suite, backbone and recipe in which some method has an average and a peak."""
-    tables = [_table(comparison, notes) for comparison, notes in as_suites_show(runs) if not unrun(comparison)]
-    return [table for table in tables if table is not None]
+    shown = [each for each in as_suites_show(runs) if not unrun(each[0])]
+    return [table for each in shown if (table := _table(*each)) is not None]
 
 
 def budgets(peaks: Sequence[float]) -> list[int]:
@@ -53,13 +54,11 @@ def _table(comparison: Comparison, notes: Sequence[str]) -> Table | None:
         return None
     placed.sort(key=lambda line: -(line.headline.value or 0.0))
     others = [line for line in lines if line not in placed]
-    columns, cells = _columns(placed, others, cost)
     unranked = [f"Not ranked: {'; '.join(f'{line.label} {_why(line)}' for line in others)}."] if others else []
-    return Table(
+    return Table.of_columns(
         f"leaderboard-{comparison.name}",
         f"{conditions(comparison)} {LEGEND.format(METRICS[cost].label)}",
-        columns,
-        tuple(zip(*cells, strict=True)),
+        _columns(placed, others, cost),
         (*unranked, *notes, *failures(comparison.runs)),
     )
 
@@ -70,28 +69,23 @@ def _why(line: Summary) -> str:
     return f"lacks {', '.join(missing)}" if missing else "has no peak"
 
 
-def _columns(
-    placed: Sequence[Summary], others: Sequence[Summary], cost: str
-) -> tuple[tuple[Column, ...], list[list[Cell]]]:
+def _columns(placed: Sequence[Summary], others: Sequence[Summary], cost: str) -> list[Filled]:
     """The method, its accuracy and peak, and its rank at each budget; lines without a rank stand below the others."""
     lines, unranked = [*placed, *others], [Cell()] * len(others)
     peaks = [line.costs[cost].value or 0.0 for line in placed]
-    limits = budgets(peaks)
-    about = (
-        Column("method", "method"),
-        Column("mean_of_groups", "mean of groups (%)", metric=Metric("accuracy", "%", ACCURACY.scale, 2, "higher")),
-        Column(cost, f"peak, {METRICS[cost].label} (MiB)", metric=METRICS[cost]),
-    )
-    cells = [
-        [Cell(word=line.label) for line in lines],
-        [line.headline for line in lines],
-        [line.costs[cost] for line in lines],
-        *([*_ranked(placed, peaks, limit), *unranked] for limit in limits),
+    accuracy = Metric("accuracy", "%", ACCURACY.scale, 2, "higher")
+    return [
+        named(lines),
+        (Column("mean_of_groups", "mean of groups (%)", "", accuracy), [line.headline for line in lines]),
+        (Column(cost, f"peak, {METRICS[cost].label} (MiB)", "", METRICS[cost]), [line.costs[cost] for line in lines]),
+        *(
+            (
+                Column(f"rank_{limit}", _size(limit), "rank within", RANK, detail=_between(limit)),
+                [*_ranked(placed, peaks, limit), *unranked],
+            )
+            for limit in budgets(peaks)
+        ),
     ]
-    return (
-        *about,
-        *(Column(f"rank_{limit}", _size(limit), "rank within", RANK, detail=_between(limit)) for limit in limits),
-    ), cells
 
 
 def _ranked(lines: Sequence[Summary], peaks: Sequence[float], limit: int) -> list[Cell]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MultipleLocator
 
 from reports.figures.style import draw_method, panel
 from reports.tables.costs import Alike, alike, number
-from reports.tables.table import GIBIBYTES, METRICS, Cell, Column, Figure, Metric, Table
+from reports.tables.table import GIBIBYTES, Cell, Column, Figure, Metric, Table
 
 __all__ = ["report"]
 
@@ -45,11 +45,9 @@ def _settings(group: Alike) -> str:
 
 
 def _table(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> Table:
-    shown = [key for key in SHOWN if any(number(line[key]) is not None for line in lines.values())]
-    columns = [Column(key, METRICS[key].label, METRICS[key].block, METRICS[key]) for key in shown]
-    rows = [(Cell(float(layer)), *(Cell(number(line[key])) for key in shown)) for layer, line in lines.items()]
-    position = Column("layer", "block", metric=Metric("block", "", 1, 0))
-    return Table(f"lora_position-{name}-table", caption, (position, *columns), tuple(rows))
+    rows = [(Cell(float(layer)), *(Cell(number(line[key])) for key in SHOWN)) for layer, line in lines.items()]
+    columns = Column("layer", "block", metric=Metric("block", "", 1, 0)), *map(Column.of, SHOWN)
+    return Table(f"lora_position-{name}-table", caption, columns, tuple(rows)).without_empty()
 
 
 def _figure(name: str, caption: str, lines: Mapping[int, Mapping[Any, Any]]) -> Figure:

@@ -69,8 +69,7 @@ ALLOCATIONS = (  # what explains a gap beyond the bar
 
 def report(costs: pd.DataFrame) -> list[Table]:
     """A table for each publication of which some row can be compared."""
-    tables = [_table(source, costs) for source in SOURCES]
-    return [table for table in tables if table is not None]
+    return [table for source in SOURCES if (table := _table(source, costs)) is not None]
 
 
 def _table(source: Source, costs: pd.DataFrame) -> Table | None:

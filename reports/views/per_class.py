@@ -28,8 +28,7 @@ LEGEND = (
 
 def report(runs: pd.DataFrame) -> list[Table]:
     """One table for each suite, backbone and recipe."""
-    tables = [_table(comparison) for comparison in comparisons(runs)]
-    return [table for table in tables if table is not None]
+    return list(filter(None, map(_table, comparisons(runs))))
 
 
 def _table(comparison: Comparison) -> Table | None:

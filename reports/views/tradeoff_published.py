@@ -30,8 +30,7 @@ KINDS = {"peak_bytes": "measured", "planned_peak_bytes": "planned"}
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """One figure for each recipe on a backbone that the published figure is about."""
-    figures = [_figure(comparison) for comparison, _ in of_suite(runs, SUITE)]
-    return [figure for figure in figures if figure is not None]
+    return [figure for comparison, _ in of_suite(runs, SUITE) if (figure := _figure(comparison)) is not None]
 
 
 def _figure(comparison: Comparison) -> Figure | None:

@@ -36,8 +36,7 @@ Lines = Mapping[str, Mapping[str, Arrays]]  # by line, then by task
 
 def report(runs: pd.DataFrame) -> list[Figure]:
     """A figure for each suite, backbone and recipe in which features of some of the methods were kept."""
-    figures = [_figure(comparison) for comparison in comparisons(runs)]
-    return [figure for figure in figures if figure is not None]
+    return list(filter(None, map(_figure, comparisons(runs))))
 
 
 def embedded(features: np.ndarray, perplexity: float) -> np.ndarray:
@@ -52,7 +51,7 @@ def embedded(features: np.ndarray, perplexity: float) -> np.ndarray:
 
 def _figure(comparison: Comparison) -> Figure | None:
     known = kept_by_line(comparison, lambda label: label.split(":")[0].split(" ")[0] in METHODS)
-    lines = {line: known[line] for line in sorted(known, key=_place)}
+    lines = {line: known[line] for line in sorted(known, key=_rank)}
     tasks = _tasks(lines)
     if not tasks:
         return None
@@ -76,7 +75,7 @@ def _figure(comparison: Comparison) -> Figure | None:
     return Figure(f"tsne-{comparison.name}", caption, drawing)
 
 
-def _place(line: str) -> tuple[int, str]:
+def _rank(line: str) -> tuple[int, str]:
     return METHODS.index(line.split(":")[0].split(" ")[0]), line
 
 
