@@ -94,11 +94,19 @@ def test_every_method_trains_and_leaves_what_is_frozen(family: Family) -> None:
 
 
 @every_family
-def test_extracted_features_are_the_same_again_and_those_that_are_kept(family: Family) -> None:
-    images, _ = batch(family)
+def test_methods_start_as_the_backbone_extract_the_same_again_and_merge_into_it(family: Family) -> None:
+    images = batch(family)[0].double()
+    torch.manual_seed(0)
+    vit = find(f"random:tiny {family.title}").load()
+    vit.reset_classifier(CLASSES)
     for name in carried(family):
-        network = network_of(family, name, drop_path=0.5, backbone_dropout=0.5).eval()
-        disturb(network)
+        (method,) = parse(name + SETTINGS.get(name, ""))
+        network = network_of(family, name, drop_path=0.5, backbone_dropout=0.5).double().eval()
+        if method.starts_as_backbone:
+            vit.get_classifier().load_state_dict(network.head.state_dict())
+            torch.testing.assert_close(network(images), vit.double()(images), rtol=1e-6, atol=1e-6, msg=name)
+        disturb(network, 0.1)
+        expected = network(images)
         first, again, kept = (
             [leaf for leaf in tree_leaves(features) if isinstance(leaf, Tensor)]
             for features in (
@@ -109,23 +117,7 @@ def test_extracted_features_are_the_same_again_and_those_that_are_kept(family: F
         )
         assert all(map(torch.equal, first, again)), name
         assert all(map(torch.equal, first, kept)), name
-        assert torch.equal(network.adapt(network.extract(images)), network(images)), name
-
-
-@every_family
-def test_methods_start_as_the_backbone_and_merge_into_it(family: Family) -> None:
-    images = batch(family)[0].double()
-    torch.manual_seed(0)
-    vit = find(f"random:tiny {family.title}").load()
-    vit.reset_classifier(CLASSES)
-    for name in carried(family):
-        (method,) = parse(name + SETTINGS.get(name, ""))
-        network = network_of(family, name).double().eval()
-        if method.starts_as_backbone:
-            vit.get_classifier().load_state_dict(network.head.state_dict())
-            torch.testing.assert_close(network(images), vit.double()(images), rtol=1e-6, atol=1e-6, msg=name)
-        disturb(network, 0.1)
-        expected = network(images)
+        assert torch.equal(network.adapt(network.extract(images)), expected), name
         torch.testing.assert_close(method.merge(network).eval()(images), expected, rtol=1e-6, atol=1e-6, msg=name)
 
 

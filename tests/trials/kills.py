@@ -11,29 +11,36 @@ from tests.trials.processes import Trial, children, finish, lost, start, wait_un
 
 
 def kills(
-    folder: Path, like: Path, wanted: int, seeds: int, longest_pause: float, tell: Callable[[str], None]
+    folder: Path,
+    like: Path,
+    wanted: int,
+    seeds: int,
+    longest_pause: float,
+    tell: Callable[[str], None],
+    seed: int = 0,
+    workers: int = 2,
 ) -> Trial:
     """Kill until it was done `wanted` times, in as many grids as that takes, and finish the last one in peace.
 
     A grid is left alone until it holds a run, so that kills strike work and not the start of an interpreter.
     `tell` is called after each grid with how far it is.
     """
-    dice, count, gone, grids = random.Random(0), 0, 0, 0
+    dice, count, gone, grids = random.Random(seed), 0, 0, 0
     while count < wanted:
         root = folder / f"grid-{grids}"
         grids += 1
-        count += _disturb(root, dice, wanted - count, seeds, longest_pause)
+        count += _disturb(root, dice, wanted - count, seeds, longest_pause, workers)
         gone += lost(root, like, seeds, 4)
         tell(f"SIGKILL: {count} of {wanted} in {grids} grids, {gone} runs lost so far")
     note = f"{grids} grids of {8 * seeds} runs, each as if undisturbed"
     return Trial("SIGKILL of workers and parent", count, count if not gone else 0, gone, note)
 
 
-def _disturb(root: Path, dice: random.Random, wanted: int, seeds: int, longest_pause: float) -> int:
+def _disturb(root: Path, dice: random.Random, wanted: int, seeds: int, longest_pause: float, workers: int) -> int:
     """Start a grid again and again until it ends with everything done; how often something was killed."""
     count = 0
     while True:
-        process = start(root, "--seeds", seeds)
+        process = start(root, "--seeds", seeds, "--workers", workers)
         if count < wanted and wait_until_at_work(root, process):
             count += _kill_while_it_runs(process, dice, wanted - count, longest_pause)
         ended = finish(process)

@@ -205,8 +205,8 @@ def test_options_on_the_command_line_are_kept_and_shown(tmp_path: Path) -> None:
     assert "lora:rank=2 + ReGELU2 + MS-LN + step in backward" in said
     recipes = [record["recipe"] for record in records(tmp_path).values()]
     assert sorted(recipe["activations"] for recipe in recipes) == ["", "regelu2,ms_ln"]
-    again = call(*words, "--activations", "both", "--optimizer-in-backward", folder=tmp_path)
-    assert "0 runs done now, 1 were there" in again
+    again = call(*words, "--activations", "both", "--optimizer-in-backward", "--dry-run", folder=tmp_path)
+    assert "1, of which 1 are there and 0 are left" in again
     assert "no option of activations" in call(*words, "--activations", "regelu", folder=tmp_path, code=2)
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cost.cuda_rules import Rules
+from bench.cost.explain import Origins
 from bench.cost.plan import plan, training_peak
 from bench.train.network import build_on_meta
 from methods import METHODS, Network
@@ -31,13 +32,20 @@ def planned(spec: str, **recipe: object) -> int:
     ],
 )
 def test_meta_tensors_take_the_bytes_of_real_ones(spec: str, attention: str, precision: str) -> None:
+    """With fused attention also: every tensor that is alive then has a maker, the same on both."""
     values = {"attention": attention, "precision": precision, "drop_path": 0.1, "backbone_dropout": 0.1}
     recipe = Recipe(batch_size=IMAGES, **values)
-    real = training_peak(network_of(spec, **values), *batch(IMAGES), recipe)
-    meta = plan(build_on_meta(SMALL, parse(spec)[0], CLASSES, recipe), SIZE, recipe)
+    network, bones = network_of(spec, **values), build_on_meta(SMALL, parse(spec)[0], CLASSES, recipe)
+    now = [Origins(each).now if attention == "fused" else None for each in (network, bones)]
+    real = training_peak(network, *batch(IMAGES), recipe, module_at_work=now[0])
+    meta = plan(bones, SIZE, recipe, module_at_work=now[1])
     assert meta.total == real.total
     assert meta.breakdown() == real.breakdown()
     assert sum(meta.breakdown().values()) == meta.total
+    if attention == "fused":
+        assert all(block.module and block.shape is not None for block in meta.blocks)
+        largest = ([(block.size, block.kind, block.module) for block in peak.largest(20)] for peak in (meta, real))
+        assert next(largest) == next(largest)
 
 
 class Head(Network):
