@@ -17,9 +17,6 @@ from results.kept import load_kept as load_kept
 from results.kept import read_kept as read_kept
 from results.kept import root_of as root_of
 from results.kept import save_kept as save_kept
-from results.measured import load_measured as load_measured
-from results.measured import save_measured as save_measured
-from results.quoted import quoted
 from results.reading import read_costs, read_runs
 from results.record import BALANCE as BALANCE
 from results.record import CALIBRATION_BINS as CALIBRATION_BINS
@@ -37,6 +34,9 @@ from results.store import path_of as path_of
 from results.store import set_aside as set_aside
 from results.store import slug as slug
 from results.store import write_whole as write_whole
+from results.tables import load_measured as load_measured
+from results.tables import quoted
+from results.tables import save_measured as save_measured
 from results.text import numbered as numbered
 from results.text import readable as readable
 from results.text import size_unit as size_unit

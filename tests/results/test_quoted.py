@@ -9,7 +9,7 @@ import pytest
 
 from reports.tables.summary import group_means, mean_of_group_means, plain_mean
 from results import quoted
-from results.quoted import SUBJECTS
+from results.tables import SUBJECTS
 
 COLUMNS = [
     "source",

@@ -1,4 +1,8 @@
-"""Numbers that this project measured of itself: one CSV a subject below `measured/`, conditions in each row."""
+"""Tables of numbers in CSV files, one a subject: what publications printed, and what this project measured of itself.
+
+Printed numbers, in `results/published/`, come with the checkout; measured ones lie in `measured/` of a folder of
+results, with their conditions in each row.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,17 @@ from results.store import write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_measured", "save_measured"]
+__all__ = ["SUBJECTS", "load_measured", "quoted", "save_measured"]
+
+PUBLISHED = Path(__file__).parent / "published"
+SUBJECTS = sorted(path.stem for path in PUBLISHED.glob("*.csv"))  # of printed numbers
+
+
+def quoted(subject: str) -> pd.DataFrame:
+    """Return the printed numbers of a subject, e.g. "cost"; every cell stays text, so that the digits are known."""
+    import pandas as pd
+
+    return pd.read_csv(PUBLISHED / f"{subject}.csv", dtype=str, keep_default_na=False)
 
 
 def save_measured(root: Path, subject: str, rows: Sequence[dict[str, Any]]) -> Path:
