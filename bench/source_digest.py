@@ -37,7 +37,7 @@ SOURCES = {path: path.read_bytes() for path in sorted((ROOT / "methods").rglob("
 
 
 def method_digest(name: str) -> str:
-    """Eight hexadecimal digits that change with the code of the method `name` and of the parts it uses.
+    """Return eight hexadecimal digits that change with the code of the method `name` and of the parts it uses.
 
     Empty where there is no source, as for a method that was typed into an interpreter.
     """
@@ -50,14 +50,14 @@ def method_digest(name: str) -> str:
 
 
 def planning_digest(name: str) -> str:
-    """The same for planned and measured costs of the method: its code, the code that counts, torch and timm."""
+    """Return a digest for costs of the method, planned or measured: its code, the code that counts, torch and timm."""
     parts = [method_digest(name), digest_of(*PLANNING), version("torch"), version("timm")]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
 
 
 @cache
 def states_digest() -> str:
-    """The same for the frozen states of images: what reads and prepares images, and their `hidden_states`."""
+    """Return a digest for frozen states: of what reads and prepares images, and of all functions `hidden_states`."""
     found: set[str] = set()
     left = [_root(root) for root in STATES]
     for path in SOURCES:
@@ -70,12 +70,12 @@ def states_digest() -> str:
 
 @cache
 def digest_of(*roots: str) -> str:
-    """Of everything that `roots` use; each is a module of this checkout or a file, a colon, and a name in it."""
+    """Return a digest of all that `roots` use; each is a module of this checkout or a file, a colon, a name in it."""
     return _digest_from([_root(root) for root in roots], set())
 
 
 def _of_hidden_states(statement: ast.ClassDef) -> list[ast.FunctionDef]:
-    """The function `hidden_states` of a network, and what it calls of its own class."""
+    """Find the function `hidden_states` of a network, and what it calls of its own class."""
     own = {part.name: part for part in statement.body if isinstance(part, ast.FunctionDef)}
     names, left = set[str](), ["hidden_states"]
     while left:
@@ -231,7 +231,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _written(node: object) -> str:
-    """A syntax tree as text, in words that no version of Python changes; without docstrings and places in the file."""
+    """Write a syntax tree as text in words that no version of Python changes, without docstrings and line numbers."""
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.AST):

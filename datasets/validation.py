@@ -121,7 +121,7 @@ def _source(source: Source, parts: Mapping[str, _Part]) -> Source:
 
 
 def _divided(task: Task, share: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The places of the training images that are trained on and that are scored, at least one of every class each."""
+    """Divide the training images: places to train on and places to score, at least one of every class each."""
     by_class: defaultdict[int, list[int]] = defaultdict(list)
     for place, label in enumerate(_labels(task)):
         by_class[label].append(place)

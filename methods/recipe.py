@@ -199,7 +199,7 @@ def is_file(name: str) -> bool:
 
 
 def called(name: str) -> str:
-    """What records call a recipe: a file by its name without the folder and the ending, a tuned one as such."""
+    """Return what records call a recipe: a file by its name without the folder and the ending, a tuned one as such."""
     if not is_file(name):
         return name
     path = Path(name)

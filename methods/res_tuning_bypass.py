@@ -30,7 +30,7 @@ __all__ = ["Bypassed", "ResTuningBypass"]
 
 
 def adapter(width: int, units: int) -> Residual:
-    """Make A."""
+    """Make A: a bottleneck with GELU that is added to its input."""
     made = Residual(width, units)
     for layer in (made.down, made.up):
         nn.init.xavier_uniform_(layer.weight)

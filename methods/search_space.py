@@ -94,7 +94,7 @@ def points(space: Space) -> int:
 
 
 def _texts(name: str, method: Method) -> dict[str, str]:
-    """The words of a file for a method; in the default file, those of the method itself come last and win."""
+    """Return the words of a file for a method; in the default file, those of the method itself come last and win."""
     if name not in SPACES:
         raise ValueError(f"no space {name!r}; {closest(name, SPACES)}")
     tables = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def _texts(name: str, method: Method) -> dict[str, str]:
 
 
 def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:
-    """The space that these words mean, without the settings that the method's spec wrote out."""
+    """Parse the words into a space, without the settings that the method's spec wrote out."""
     hints, found = _hints(method), Space()
     for key, text in texts.items():
         if key in method.explicit_settings:
@@ -122,7 +122,7 @@ def _parsed(method: Method, texts: Mapping[str, str], where: str) -> Space:
 
 
 def _hints(method: Method) -> dict[str, Any]:
-    """What may be searched: recipe fields and settings of the method, with their types."""
+    """Return what may be searched: recipe fields and settings of the method, with their types."""
     hints = hints_of(Recipe) | hints_of(type(method))
     return {field.name: hints[field.name] for kind in (Recipe, type(method)) for field in dataclasses.fields(kind)}
 
@@ -141,7 +141,7 @@ def _part(hint: Any, text: str) -> Choice | Range:
 
 
 def _pairs(words: str) -> dict[str, str]:
-    """The settings of `--space` with the words for their values."""
+    """Split the words of `--space` into settings, each with the words for its values."""
     texts = dict[str, str]()
     for word in filter(None, map(str.strip, words.split(","))):
         key, _, text = word.partition("=")

@@ -93,7 +93,7 @@ class Vera(Method, name="vera"):
     """
 
     starts_as_backbone = True
-    codes = 1  # numbers of d for one of the rank
+    codes = 1  # length of d in ranks
     rank: Count = 256
     target: Literal["qv", "qkv"] = "qv"
     shared: Literal["all", "per_target"] = "all"

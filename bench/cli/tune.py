@@ -54,7 +54,7 @@ def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, 
 
 
 def check_local(launcher: str) -> None:
-    """Raise UsageError for another launcher, which other calls have."""
+    """Raise UsageError unless the launcher is `local`: a whole search is submitted, not its runs."""
     if launcher != "local":
         raise UsageError(
             f"tune has no --launcher {launcher}; submit the call itself, as often as you like, for all of them share "

@@ -146,5 +146,5 @@ def _nodes(values: Any) -> Iterable[Node]:
 
 
 def _metadata(node: Node) -> dict[str, str]:
-    """A property, though its annotation says that it is a method."""
+    """Return the metadata, a property though its annotation says that it is a method."""
     return node.metadata  # type: ignore[return-value]

@@ -1,7 +1,7 @@
-"""The planned cost of a training step: two steps on the meta device, of which memory and work are counted.
+"""Plans what a training step costs: counts the memory and the work of two steps on the meta device.
 
-`plan` is of a network of the bench, in its own loop; `plan_memory` of one's own module and loss, in a loop as PyTorch's
-tutorials write it.
+`plan` takes a network of the bench and its own loop; `plan_memory` takes one's own module and loss, and a loop as
+PyTorch's tutorials write it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from methods import Network
 from methods.recipe import Recipe
 from results import size_unit
 
-__all__ = ["MemoryPlan", "Rules", "inference_peak", "plan", "plan_inference", "plan_memory", "training_peak"]
+__all__ = ["MemoryPlan", "plan", "plan_inference", "plan_memory", "training_peak"]
 
 
 def plan(

@@ -72,7 +72,7 @@ class OnDisk:
             return False
 
     def _make_room(self, size: int, held: Held) -> bool:
-        """Remove nothing in vain: what this process holds would stay mapped, and so would take its bytes."""
+        """Remove files only if `size` bytes fit then: what this process holds stays mapped, and so takes its bytes."""
         mapped = {file for (key, _), (file, _) in self._open.items() if held(key)}
         files = {file: _size(file) for file in sorted(self.folder.glob("*.npy"), key=_used)}
         spare = [file for file in files if file not in mapped]

@@ -58,7 +58,7 @@ def why_not(run: Run, settings: RunSettings) -> str | None:
 def wanted_of(backbone: Backbone, method: Method, recipe: Recipe) -> Wanted:
     """Return what a run's first stage needs, seen on the meta device; later stages need the same. Raises Unsupported.
 
-    Classes change nothing of it. States are random that change from epoch to epoch in training.
+    The number of classes changes nothing. States that change from epoch to epoch in training count as random.
     """
     network, size = build_on_meta(backbone, method, 2, recipe), backbone.image_size
     network.train()

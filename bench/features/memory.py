@@ -86,7 +86,7 @@ class InMemory:
         """Do nothing: none but those who fill a tensor hold it."""
 
     def used(self) -> int:
-        """Return bytes of all states."""
+        """Return the bytes of all states."""
         return sum(state.nbytes for state in self._states.values())
 
     def states(self) -> list[Tensor]:

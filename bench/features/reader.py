@@ -39,7 +39,7 @@ class Same(IntEnum):
 
 
 class Feed:
-    """Gives one run its data, and tells its record so. Raises Unsupported if the backbone lacks what is needed."""
+    """Gives one run its data, and its record what was kept. Raises Unsupported if the backbone lacks what is needed."""
 
     def __init__(self, run: Run, settings: RunSettings, normalise: Normaliser) -> None:
         self._run, self._settings, self._normalise = run, settings, normalise
@@ -108,7 +108,7 @@ class Feed:
 
     @property
     def bytes_of_others(self) -> int:
-        """What the device keeps of runs that came before, and of the test split: no part of this run's training."""
+        """Bytes that the device keeps of earlier runs and of the test split: no part of this run's training."""
         return self._store.bytes_beside(self._kept)
 
     @property

@@ -60,16 +60,16 @@ def work(
     tries: Tries,
     tell: Callable[[int, Event | Epoch], None],
     stopped: Callable[[], bool],
-    place: float = 0.0,
+    start: float = 0.0,
 ) -> None:
     """Walk the list until every run has a record or was tried in vain, or `stopped` returns True.
 
-    Processes with other places, from 0 to below 1, begin with other tasks of each method, and so meet less often.
+    Processes begin at different shares of each method's tasks, `start` from 0 to below 1, and so meet less often.
     """
     left, read = dict(enumerate(runs)), set[str]()  # tasks whose images and states this process has
     while left and not stopped():
         started, begun = time.monotonic(), False
-        for index, run in _near_first(left, read, place):
+        for index, run in _near_first(left, read, start):
             if stopped():
                 return
             event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
@@ -88,11 +88,11 @@ def work(
                 time.sleep(POLL_SECONDS / 4)
 
 
-def _near_first(left: Mapping[int, Run], read: Collection[str], place: float) -> Iterator[tuple[int, Run]]:
-    """Give the runs in order, but of those of one method that follow each other first those on tasks in `read`."""
+def _near_first(left: Mapping[int, Run], read: Collection[str], start: float) -> Iterator[tuple[int, Run]]:
+    """Give the runs method by method: first those on tasks in `read`, the others from the share `start` on."""
     for _, group in itertools.groupby(list(left.items()), key=lambda pair: pair[1].method):
         several = list(group)
-        first = int(place * len(several))
+        first = int(start * len(several))
         yield from sorted(several[first:] + several[:first], key=lambda pair: pair[1].task.name not in read)
 
 
@@ -197,8 +197,8 @@ class Workers:
         ours, theirs = context.Pipe()
         log = tries.folder / f"worker-{number}.log"
         log.unlink(missing_ok=True)
-        place = number / len(self.settings)
-        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log, place
+        start = number / len(self.settings)
+        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log, start
         process = context.Process(target=_serve, args=arguments, name=f"worker {number}")  # no daemon: it has children
         with _inherited(self.threads):
             process.start()
@@ -250,7 +250,7 @@ def _serve(
     claims: Claims,
     tries: Tries,
     log: Path,
-    place: float,
+    start: float,
 ) -> None:
     """Be a worker: work through the list, and say what happens."""
     os.setsid()  # leads a group of its own, with the processes that decode for it, so that all end together
@@ -268,7 +268,7 @@ def _serve(
         voice.tell(NONE, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
     else:
         gc.freeze()  # libraries stay to the end; to look through them at every collection takes a thirtieth of the time
-        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped, place)
+        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped, start)
     voice.tell(*ENDED)
 
 

@@ -36,13 +36,14 @@ def write_recipe(root: Path, name: str, command: str, chosen: Sequence[tuple[Sea
     path = recipe_path(root, name)
     with FileLock(path.with_suffix(".lock")):
         tables = _earlier(path, holds)
+        last = ", last" if tables else ""
         for method in dict.fromkeys(str(search.method) for search, _ in chosen):
             before = tables.get(method, {})
             found = _table([(search, best) for search, best in chosen if str(search.method) == method])
             by_task = before.keys() == found.keys() == {"tasks"}
             tables[method] = {"tasks": before["tasks"] | found["tasks"]} if by_task else found
         head = {
-            "about": f"Chosen on validation images by {command}, {datetime.now(UTC):%Y-%m-%d}",
+            "about": f"Chosen on validation images{last} by {command}, {datetime.now(UTC):%Y-%m-%d}",
             "chosen": True,
             "complete": True,
             "holds": holds,
@@ -56,7 +57,7 @@ def write_recipe(root: Path, name: str, command: str, chosen: Sequence[tuple[Sea
 
 
 def _earlier(path: Path, holds: str) -> dict[str, dict[str, Any]]:
-    """The tables of the recipe as it is, where it is for that suite and kind of backbone."""
+    """Read the tables of a recipe that an earlier call wrote for the same suite and kind of backbone; none else."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -65,7 +66,7 @@ def _earlier(path: Path, holds: str) -> dict[str, dict[str, Any]]:
 
 
 def _table(chosen: Sequence[tuple[Search, Best]]) -> dict[str, Any]:
-    """The table of a method: a row for each task, or the values that its tasks share and rows for what they do not."""
+    """Make the table of a method: a row for each task, or the values that its tasks share and rows of the others."""
     search, best = chosen[0]
     if search.asked.choose == "task":
         return {"tasks": {best.runs[0].task.name: _row(best.runs[0]) for _, best in chosen}}
@@ -77,7 +78,7 @@ def _table(chosen: Sequence[tuple[Search, Best]]) -> dict[str, Any]:
 
 
 def _lines(method: str, table: Mapping[str, Any], scores: Mapping[str, str]) -> list[str]:
-    """The table as TOML, with what each choice of this call reached, by the tasks that it is for."""
+    """Write a table as TOML, with the scores of this call, by the tasks that they are for, as comments."""
     values, rows = {key: value for key, value in table.items() if key != "tasks"}, table.get("tasks", {})
     lines = [""]
     if values:
@@ -98,7 +99,7 @@ def _score(search: Search, best: Best) -> str:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    """The resolved recipe and the method's settings, without None: TOML has no word for it, and it is a default."""
+    """Return resolved recipe and settings of the method, without None: TOML has no word for it, and it is a default."""
     values = dataclasses.asdict(run.recipe) | dataclasses.asdict(run.resolved)
     defaults = dataclasses.asdict(Recipe())
     return {key: value for key, value in values.items() if value is not None and value != defaults.get(key, ...)}

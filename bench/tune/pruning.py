@@ -65,6 +65,6 @@ class EarlyStop:
 
 @cache
 def _study(journal: Path, name: str, warmup_epochs: int) -> optuna.Study:
-    """The study, whose pruner says nothing before the first epoch at full rate is over."""
+    """Load a study, whose pruner says nothing before the first epoch at full rate is over."""
     pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=warmup_epochs + 1)
     return optuna.load_study(study_name=name, storage=storage_of(journal), pruner=pruner)

@@ -36,7 +36,7 @@ from methods.spec import parse
 from results import Record
 from results.claims import claim_path
 
-__all__ = ["Best", "Choose", "Sampler", "Search", "TuneRequest", "runs_of_trials", "searches_of", "trial_words"]
+__all__ = ["Best", "Search", "TuneRequest", "runs_of_trials", "searches_of", "trial_words"]
 
 Sampler = Literal["auto", "grid", "tpe", "random"]
 Choose = Literal["task", "suite"]  # values of their own for each task, or the same for all tasks of a suite
@@ -144,7 +144,7 @@ class Search:
         return Best(trial, self.runs(trial.params))
 
     def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
-        """The values of a trial; those that a killed process had asked for are in the journal.
+        """Return the values of a trial; those that a killed process had asked for are in the journal.
 
         What is drawn follows from the seed and the number of the trial, so that no process draws what another drew.
         """
@@ -205,7 +205,7 @@ def searches_of(asked: TuneRequest, root: Path) -> list[Search]:
 
 
 def _by_study(runs: Sequence[Run], choose: Choose) -> list[tuple[Run, ...]]:
-    """Each run by itself, or all runs of a method together."""
+    """Group runs into studies: each run by itself, or all runs of a method together."""
     if choose == "task":
         return [(run,) for run in runs]
     methods = dict.fromkeys(run.method for run in runs)
@@ -228,7 +228,7 @@ def _is_claimed(root: Path, run: Run) -> bool:
 
 
 def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
-    """The run with these values in place of the recipe's and the method's; all else is resolved as ever."""
+    """Return the run with these values in place of the recipe's and the method's; all else is resolved as ever."""
     settings = {field.name for field in dataclasses.fields(base.method)}
     method = _changed(base.method, {key: value for key, value in values.items() if key in settings})
     overrides = request.overrides()[0] | {key: value for key, value in values.items() if key not in settings}
@@ -239,7 +239,7 @@ def _with_values(request: Request, base: Run, values: dict[str, Any]) -> Run:
 
 
 def _changed(method: Method, values: dict[str, Any]) -> Method:
-    """The method with settings that count as written out, so that a recipe leaves them alone."""
+    """Return the method with settings that count as written out, so that a recipe leaves them alone."""
     if not values:
         return method
     (changed,) = parse(str(dataclasses.replace(method, **values)))

@@ -19,7 +19,7 @@ from datasets.demo.drawing import (
     turned,
     two_colours,
     uniform,
-)  # fmt: skip
+)
 
 CELLS = 5
 Surface = Callable[[Generator, Array, Array], Array]

@@ -18,7 +18,7 @@ from datasets.demo.drawing import (
     turned,
     two_colours,
     uniform,
-)  # fmt: skip
+)
 
 ROWS = 3
 MOST = 6

@@ -85,7 +85,7 @@ def _folder(root: Folder, path: str) -> Folder:
 
 
 def _roles(here: Folder) -> dict[str, list[Folder]]:
-    """The folders that are named like a split; of names like fruits_train only where fruits_test is there as well."""
+    """Find folders that are named like a split; names like fruits_train only if fruits_test is there as well."""
     roles: dict[str, list[Folder]] = {}
     for folder in here.used_folders:
         if role := _role(folder.name):
@@ -94,7 +94,7 @@ def _roles(here: Folder) -> dict[str, list[Folder]]:
 
 
 def _paired(folders: Sequence[Folder]) -> dict[str, list[Folder]]:
-    """Folders whose names differ in the word for the split alone."""
+    """Find folders whose names differ in the word for the split alone."""
     pairs: dict[tuple[str, ...], dict[str, list[Folder]]] = {}
     for folder in folders:
         words = _words(folder.name)
@@ -114,7 +114,7 @@ def _role(name: str) -> str | None:
 
 
 def _unwrapped(folder: Folder, told: bool = False) -> Folder:
-    """The folder below those that hold nothing but one folder of folders; one named like a split is none of these."""
+    """Go below folders that hold nothing but one folder of folders; one named like a split is none of these."""
     while not folder.images and len(folder.used_folders) == 1:
         (inner,) = folder.used_folders
         others = [path for each in folder.folders if each is not inner for path in each.all_others() or [""]]
@@ -127,7 +127,7 @@ def _unwrapped(folder: Folder, told: bool = False) -> Folder:
 
 
 def _for_test(folder: Folder, train: Classes) -> Folder:
-    """As `_unwrapped`; but one folder with the name of a class is that class."""
+    """Go below folders as `_unwrapped` does; but one folder with the name of a class is that class."""
     names = [class_name(each.name) for each in folder.used_folders]
     if len(names) == 1 and names[0] in train.images:
         return folder
@@ -135,7 +135,7 @@ def _for_test(folder: Folder, train: Classes) -> Folder:
 
 
 def _split(here: Folder, roles: Mapping[str, list[Folder]], call: Call) -> Layout:
-    """A folder with folders that are named like splits."""
+    """Read a folder with folders that are named like splits."""
     parts = {}
     for role, folders in roles.items():
         if len(folders) > 1:
@@ -159,7 +159,7 @@ def _split(here: Folder, roles: Mapping[str, list[Folder]], call: Call) -> Layou
 
 
 def _validation(folder: Folder, train: Classes, call: Call) -> Classes | None:
-    """The classes in a validation folder; None where it is not clear which these are, since only tuning reads it."""
+    """Find the classes in a validation folder; None where they are not clear, since only tuning reads it."""
     try:
         return _classes(_for_test(folder, train), call)
     except Unclear:
@@ -208,7 +208,7 @@ def _check_test(parts: Mapping[str, Folder], test: Folder, call: Call) -> None:
 
 
 def _classes(folder: Folder, call: Call, told: bool = False, apart: str | None = None) -> Classes:
-    """Every folder in it as a class, with the images anywhere below; one that is `apart` is none."""
+    """Take every folder in it as a class, with the images anywhere below; one that is `apart` is none."""
     places = [place for place in folder.folders if place.path != apart]
     if folder.images and not places:
         raise Unclear(f"{_held(folder)} and no folders of classes; put those of each class in a folder of its name")

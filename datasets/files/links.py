@@ -38,7 +38,7 @@ def same_file(root: Path, first: Iterable[str], second: Iterable[str]) -> tuple[
 
 
 def _once(root: Path, classes: Classes) -> tuple[Classes, dict[str, dict[File, str]]]:
-    """The classes with the first name of each file, one without links if there is any; and these names by file."""
+    """Keep the first name of each file in each class, one without links if there is any; return them by file too."""
     images: dict[str, list[str]] = {}
     again: list[str] = []
     named: dict[str, dict[File, str]] = {}
@@ -62,7 +62,7 @@ def _once(root: Path, classes: Classes) -> tuple[Classes, dict[str, dict[File, s
 
 
 def _file(path: Path) -> File | None:
-    """What the names of a file share; None for what is not there, or where the file system numbers nothing."""
+    """Return what the names of a file share; None if it is not there, or where the file system numbers nothing."""
     try:
         status = os.stat(path)
     except OSError:
@@ -75,7 +75,7 @@ def _through_link(root: Path, path: str) -> bool:
 
 
 def _shared(classes: Iterable[dict[File, str]]) -> int:
-    """How many files are in more than one class."""
+    """Count the files that are in more than one class."""
     once, several = set[File](), set[File]()
     for files in classes:
         several |= once & files.keys()

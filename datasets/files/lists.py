@@ -79,7 +79,7 @@ def _checked(list_name: str, pairs: Sequence[tuple[Any, Any]]) -> Lines:
 
 
 def _wrong(name: Any, label: Any) -> str:
-    """What is wrong with an entry, or nothing."""
+    """Say what is wrong with an entry, or nothing."""
     if not isinstance(name, str) or not name or "\0" in name:
         return f"no path in {name!r} {label!r}"
     try:

@@ -107,7 +107,7 @@ def _suite(options: str) -> Suite:
 
 
 def _seen(wanted: Wanted) -> tuple[Folder, Layout, int]:
-    """What lies in the folder, how it is laid out, and how many files are in several classes."""
+    """Find what lies in the folder, how it is laid out, and how many files are in several classes."""
     try:
         if not wanted.path.is_dir():
             what = "is a file and no folder" if wanted.path.exists() else "there is no folder of that name"
@@ -180,7 +180,7 @@ class Draw:
         return sum(self._of(name, bad)[split][1] for name in self.names)
 
     def _of(self, name: str, bad: Collection[str]) -> dict[str, tuple[list[str], int]]:
-        """The images of a class in each split, and how many bad ones were passed over."""
+        """Return the images of a class in each split, and how many bad ones were passed over."""
         pool, given, seed = self.layout.train.images[name], self.layout.test, self.wanted.seed
         if given is None:
             divided = _shuffled(name, pool, seed)
@@ -219,7 +219,7 @@ def _shuffled(name: str, images: Sequence[str], seed: int) -> list[str]:
 
 
 def _taken(order: Sequence[str], count: int | None, bad: Collection[str]) -> tuple[list[str], list[str]]:
-    """The first so many that are not bad, or all, and the bad ones before the last of them."""
+    """Take the first so many that are not bad, or all, and the bad ones before the last of them."""
     taken, passed = list[str](), list[str]()
     for image in order:
         if count is not None and len(taken) == count:
@@ -266,7 +266,7 @@ class OwnImages(Listings):
 
 
 def _understood(wanted: Wanted, root: Folder, layout: Layout, names: Sequence[str], sizes: Mapping[str, int]) -> str:
-    """One sentence: classes in their order, images, what is trained on, what is scored, what is left out."""
+    """Say in one sentence: classes in their order, images, what is trained on, what is scored, what is left out."""
     train, test = (part and f"{shown(part.folder)}/".removeprefix("/") for part in (layout.train, layout.test))
     inside = f" in {train}" if train else ""
     shots = f"{_plural(wanted.shots, 'image')} a class" if wanted.shots else ""
@@ -284,7 +284,7 @@ def _understood(wanted: Wanted, root: Folder, layout: Layout, names: Sequence[st
 
 
 def _left_out(root: Folder, layout: Layout, names: Sequence[str]) -> list[str]:
-    """What lies in the folder and is not used, or is used in part."""
+    """Say what lies in the folder and is not used, or is used in part."""
     parts = [part for part in (layout.train, layout.test, layout.val) if part]
     again = [image for part in parts for image in part.again]
     used = {image for part in parts for images in part.images.values() for image in images}.union(again)

@@ -119,7 +119,7 @@ def _check_pixels(image: Image.Image, data: bytes) -> None:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Of a channel in the file: colours with 16 come out of Pillow cut down to 8."""
+    """Return the bits of a channel in the file: colours with 16 come out of Pillow cut down to 8."""
     if image.format == "PNG":
         return data[24]  # signature, length and name of the header, width, height
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -138,14 +138,14 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 
 def _bits_of_jpeg2000(data: bytes) -> int:
-    """The most that a component has; they stand in the first segment of the codestream."""
+    """Return the most bits that a component has; they stand in the first segment of the codestream."""
     start = data.find(b"\xff\x4f\xff\x51") + 4
     components = int.from_bytes(data[start + 36 : start + 38])
     return max((data[start + 38 + 3 * number] & 0x7F) + 1 for number in range(components))
 
 
 def _ended_jpeg(data: bytes) -> bool:
-    """Whether the first image in the file has a scan and an end of its own; a preview in its header has another."""
+    """Return whether the first image in the file has a scan and an end of its own; a preview has another."""
     place, scanned = 2, False
     while marker := MARKER.search(data, place):
         kind, place = data[marker.end() - 1], marker.end()
@@ -157,7 +157,7 @@ def _ended_jpeg(data: bytes) -> bool:
 
 
 def _ended_ico(data: bytes) -> bool:
-    """Whether the file holds all pictures that its directory names, 16 bytes an entry."""
+    """Return whether the file holds all pictures that its directory names, 16 bytes an entry."""
     entries = (data[start : start + 16] for start in range(6, 6 + 16 * int.from_bytes(data[4:6], "little"), 16))
     return all(int.from_bytes(e[8:12], "little") + int.from_bytes(e[12:], "little") <= len(data) for e in entries)
 
@@ -172,7 +172,7 @@ ENDED: Mapping[str, Callable[[bytes], bool]] = MappingProxyType(  # formats whos
 
 
 def _whole_png(data: memoryview) -> bool:
-    """Whether all chunks to the last are there and are what their checksums say."""
+    """Return whether all chunks to the last are there and are what their checksums say."""
     place, name = 8, b""
     while name != b"IEND":
         end = place + 8 + int.from_bytes(data[place : place + 4])

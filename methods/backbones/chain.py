@@ -46,7 +46,7 @@ class Link:
         return self.with_positions(self.block)
 
     def with_positions(self, block: nn.Module) -> Callable[[Tensor], Tensor]:
-        """A block, or the last part of one, that is given its positions; itself where there are none."""
+        """Return a block, or the last part of one, that is given its positions; itself where there are none."""
         return block if self.positions is dict else lambda tokens: block(tokens, **self.positions())
 
 

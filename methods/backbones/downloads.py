@@ -56,7 +56,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_offline() -> bool:
-    """As the library reads it."""
+    """Return whether downloads are off, as the library reads it."""
     return any(
         os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -61,7 +61,7 @@ def _configured(document: Any) -> Statistics | None:
 
 
 def _three(values: Any) -> tuple[float, ...] | None:
-    """One number for each channel."""
+    """Return one number for each channel."""
     numbers = values if isinstance(values, list) else [values]
     if len(numbers) not in (1, 3) or not all(type(each) in (int, float) and abs(each) < 1e6 for each in numbers):
         return None

@@ -69,7 +69,7 @@ class Backbone:
             return build(self.architecture, self.size).requires_grad_(False)
 
     def digest(self) -> str | None:
-        """Eight hexadecimal digits of the content of the weight file, or None where there is no file."""
+        """Return eight hexadecimal digits of the content of the weight file, or None where there is no file."""
         return _digest(self.weights) if isinstance(self.weights, Path) else None
 
     @cached_property
@@ -96,7 +96,7 @@ class Backbone:
         return self._known()[1]
 
     def other_statistics(self) -> Statistics | None:
-        """Those of a local file where they are not the ones of its row, which its name does not say then."""
+        """Return the statistics of a local file if they are not those of its row, which its name does not say then."""
         if not isinstance(self.weights, Path) or self.weights == EMBEDDED:
             return None
         own = self.statistics

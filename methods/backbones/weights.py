@@ -182,7 +182,7 @@ def _instead(vit: Vit, tensors: Mapping[str, Tensor], extra: list[str]) -> str:
 
 
 def _why(error: Exception, path: Path) -> str:
-    """In one sentence, why a file could not be read."""
+    """Say in one sentence why a file could not be read."""
     if isinstance(error, Several):
         return str(error)
     if isinstance(error.__cause__, UnpicklingError):

@@ -53,7 +53,7 @@ def chain_kept(vit: Vit, reduction: int, importance: Importance = lambda weight:
 
 
 def is_plain(block: nn.Module) -> bool:
-    """Whether a block is norm, qkv, projection, norm and the two layers of an MLP, perhaps scaled, and nothing else."""
+    """Return whether a block is norm, qkv, projection, norm and an MLP's two layers, perhaps scaled, no more."""
     kinds = (nn.LayerNorm, nn.Linear, nn.Linear) * 2
     layers = [module for module in block.modules() if hasattr(module, "weight")]
     alike = len(layers) == len(kinds) and all(map(isinstance, layers, kinds))
@@ -61,7 +61,7 @@ def is_plain(block: nn.Module) -> bool:
 
 
 def narrow_block(source: nn.Module, kept: Kept) -> Block:
-    """A new plain block that computes on the kept channels; its heads, as many as before, take the kept rows in turn.
+    """Make a plain block that computes on the kept channels; its heads, as many as before, take the kept rows in turn.
 
     Positions that the original's attention is given (rotary ones, or a bias) are no part of it: the tokens that a side
     network reads have passed the original, which knows them.
@@ -110,14 +110,14 @@ def _copy(target: nn.Module, source: nn.Module, rows: Tensor, columns: Tensor | 
 
 
 def _bias(attention: nn.Module) -> Tensor | None:
-    """The bias of the projection to queries, keys and values; some layers keep those of queries and values apart."""
+    """Return the bias of the projection to queries, keys and values; some layers keep two of the three parts apart."""
     if getattr(attention, "q_bias", None) is not None:
         return torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
     return attention.qkv.bias
 
 
 def _scales(block: nn.Module) -> tuple[Tensor, Tensor] | None:
-    """The factors of the two halves (D), where the block scales them."""
+    """Return the factors of the two halves (D), where the block scales them."""
     if isinstance(getattr(block, "ls1", None), LayerScale):
         return block.ls1.gamma, block.ls2.gamma
     first, second = getattr(block, "gamma_1", None), getattr(block, "gamma_2", None)

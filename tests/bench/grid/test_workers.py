@@ -133,7 +133,7 @@ def test_a_worker_stays_with_tasks_whose_images_it_has(monkeypatch: pytest.Monke
     settings, tries = RunSettings(torch.device("cpu")), Tries(tmp_path, tmp_path)
     work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False)
     assert order == ["linear digits", "linear cells", "bitfit cells", "bitfit digits"]
-    work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False, place=0.5)
+    work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False, start=0.5)
     assert order[4:] == ["linear cells", "linear digits", "bitfit cells", "bitfit digits"]
 
 

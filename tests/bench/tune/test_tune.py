@@ -98,6 +98,7 @@ def test_a_recipe_keeps_what_earlier_calls_of_its_name_chose(whole: Path) -> Non
         assert CliRunner().invoke(app, [*CALL, *words, *where]).exit_code == 0
     alone, both = (tomllib.loads((whole / "tuned" / f"{name}.toml").read_text()) for name in ("demo", "kept"))
     assert both["linear"]["tasks"].keys() == {"digits", "count"}
+    assert both["about"].startswith("Chosen on validation images, last by ")
     assert both["linear"]["tasks"]["digits"] == alone["linear"]["tasks"]["digits"]
 
 
