@@ -58,9 +58,8 @@ def children(pid: int) -> list[int]:
 
 def at_work(root: Path, process: subprocess.Popen[str]) -> bool:
     """Whether a live process of the grid holds a run now."""
-    family = {process.pid, *children(process.pid)}
-    holders = (holder_of(path) for path in (root / "claims").rglob("*.claim"))
-    return any(holder.pid in family for holder in holders if holder)
+    holders = {holder.pid for path in (root / "claims").rglob("*.claim") if (holder := holder_of(path))}
+    return bool(holders) and not holders.isdisjoint({process.pid, *children(process.pid)})
 
 
 def wait_until_at_work(root: Path, process: subprocess.Popen[str]) -> bool:

@@ -142,9 +142,10 @@ def test_ctrl_c_once_finishes_what_is_running_and_twice_stops_now(
 def at_work(process: subprocess.Popen[str], folder: Path, finished: int = 0) -> None:
     """Wait until the process, or a worker of it, holds a run, and so many are finished."""
     dead = claimants(folder)
-    while not claimants(folder) - dead or len(records(folder)) < finished:
+    runs = folder / "results" / "runs"
+    while len(list(runs.rglob("*.json"))) < finished or not claimants(folder) - dead:
         assert process.poll() is None, "it ended before it could be disturbed"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def claimants(folder: Path) -> set[int]:
