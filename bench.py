@@ -4,11 +4,13 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from bench.cli.app import main
+        from bench.cli.app import app
+        from bench.surroundings import degrade_output
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
         sys.exit(
             "error: the libraries are not in this Python; call .venv/bin/python bench.py, which `make setup` makes"
         )
-    main()
+    degrade_output()
+    app()

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from datasets.base import Suite, Task
@@ -13,9 +14,9 @@ from datasets.transforms.preprocessing import PRESETS, Preprocessing
 from methods import Method
 from methods.backbones.registry import Backbone
 from methods.recipe import Context, Recipe, called, resolve
-from results import Identity
+from results import Identity, path_of
 
-__all__ = ["Run", "context_of", "plan_grid"]
+__all__ = ["Run", "context_of", "plan_grid", "record_of"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The method's resolved settings."""
         return dataclasses.asdict(self.resolved)
+
+
+def record_of(run: Run) -> str:
+    """Return the path of the run's record below any folder of results, which names the run among processes."""
+    return str(path_of(Path(), run.identity()))
 
 
 def context_of(suite: Suite, backbone: Backbone) -> Context:

@@ -48,7 +48,7 @@ class CacheLimits:
 class EarlyStop(Protocol):
     """Decides whether a run is worth its remaining epochs (bench/tune/pruning.py)."""
 
-    def over(self, run: Run) -> bool:
+    def was_ended(self, run: Run) -> bool:
         """Return whether that was decided before, so that the run is not to be begun."""
 
     def ends(self, run: Run, epochs: int, accuracy: float) -> bool:

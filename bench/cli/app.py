@@ -10,9 +10,9 @@ import typer
 from bench.cli import data as data_commands
 from bench.cli import options
 from bench.cli import results as results_commands
-from bench.cli.guard import OneSentence, check_folder, check_place, console, guarded
+from bench.cli.guard import Command, Group, check_folder, check_place, console, say
 from bench.cli.options import ROOT
-from bench.surroundings import degrade_output, importing
+from bench.surroundings import importing, settle
 
 EPILOGUE = """
 Examples:
@@ -43,15 +43,14 @@ Examples:
 if TYPE_CHECKING:
     from bench.grid.grid import Outcome
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
-app = typer.Typer(cls=OneSentence, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Group, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(results_commands.app, name="results")
 
 
 @app.callback(invoke_without_command=True, epilog=EPILOGUE)
-@guarded
 def grid(
     context: typer.Context,
     methods: options.Methods = "all",
@@ -100,10 +99,10 @@ def grid(
     if context.invoked_subcommand is not None:
         check_place(context)
         return
+    settle(results)
     with importing():
-        from bench.cli.grid import Launch
+        from bench.cli.grid import Launch, cache_limits
         from bench.cli.grid import grid as run_grid
-        from bench.cli.speed_options import SpeedOptions
         from bench.cost.budget import bytes_of
         from bench.grid.request import Request, device_of
         from bench.grid.slurm import slurm_options
@@ -137,16 +136,22 @@ def grid(
         set=tuple(set_ or ()),
         image_size=image_size,
     ).absolute()
-    loader = LoaderSettings(decode_workers, on_bad_image)
-    launch = Launch(workers, slurm_options(launcher, slurm, workers), device)
-    chosen_device = device_of("auto" if launch.slurm else device)  # the machine that submits may have no GPU
-    speed = SpeedOptions(cache_features, feature_limit, compile_).fields(results)
-    kept = Keep(kinds_of(keep), results.absolute())
+    launch = Launch(workers, slurm_options(launcher, slurm, workers), device, dry_run, force)
     check_tracker(log)
-    speed |= {"log": log, "stale": stale, "patience_seconds": 60 * patience}
-    settings = RunSettings(chosen_device, keep=kept, loader=loader, **speed)
+    settings = RunSettings(
+        device_of("auto" if launch.slurm else device),  # the machine that submits may have no GPU
+        keep=Keep(kinds_of(keep), results.absolute()),
+        loader=LoaderSettings(decode_workers, on_bad_image),
+        cache_features=cache_features,
+        cache_limits=cache_limits(feature_limit),
+        cache_folder=results.absolute() / "features",  # a job runs in another folder
+        compile=compile_,
+        stale=stale,
+        log=log,
+        patience_seconds=60 * patience,
+    )
     limit = None if budget is None else bytes_of(budget)
-    outcome = run_grid(request, results, settings, dry_run, force, console(), launch)
+    outcome = run_grid(request, results, settings, console(), launch)
     _finish(outcome, None if dry_run else results, out, request.suite, limit)
 
 
@@ -164,8 +169,7 @@ def _finish(outcome: Outcome, results: Path | None, out: Path, suite: str, budge
     raise typer.Exit(1 if outcome.failed else 0)
 
 
-@app.command()
-@guarded
+@app.command(cls=Command)
 def tune(
     methods: options.Methods = "all",
     suite: options.Suite = "demo",
@@ -222,7 +226,6 @@ def tune(
     """
     from bench.cli.grid import Launch
     from bench.cli.grid import grid as run_grid
-    from bench.cli.speed_options import SpeedOptions
     from bench.cli.tune import check_local, suite_word, tuned_path
     from bench.cli.tune import tune as search
     from bench.grid.request import Request, device_of
@@ -245,9 +248,12 @@ def tune(
         split="val",
     ).absolute()
     asked = TuneRequest(request, name or suite_word(suite), trials, sampler, space, seed, choose, prune)
-    chosen_device = device_of(device)
-    fields = SpeedOptions(cache_features).fields(results)
-    settings = RunSettings(chosen_device, loader=LoaderSettings(on_bad_image=on_bad_image), **fields)
+    settings = RunSettings(
+        device_of(device),
+        loader=LoaderSettings(on_bad_image=on_bad_image),
+        cache_features=cache_features,
+        cache_folder=results.absolute() / "features",
+    )
     launch = Launch(workers, None, device)
     path = search(asked, results, settings, launch, console())
     if path is None:
@@ -257,12 +263,11 @@ def tune(
     tested = Request(
         methods=methods, suite=suite, tasks=tasks, backbone=backbone, recipe=str(path), seeds=str(seed), data=data
     )
-    outcome = run_grid(tested.absolute(), results, settings, False, False, console(), launch)
+    outcome = run_grid(tested.absolute(), results, settings, console(), launch)
     _finish(outcome, results, out, suite)
 
 
-@app.command()
-@guarded
+@app.command(cls=Command)
 def cost(
     methods: Annotated[
         str, typer.Option(help="[b]all[/b], or specs: [b]lora:layer=1..12[/b], [b]vpt_deep:tokens=1/10/50[/b].")
@@ -271,13 +276,13 @@ def cost(
         str, typer.Option(help="As for training; no weights are read.")
     ] = "random:vit_base_patch16_224",
     image_size: options.ImageSize = None,
-    classes: Annotated[int, typer.Option(help="Outputs of the head.")] = 100,
-    batch_size: Annotated[int, typer.Option(help="Images of a training step and of inference.")] = 64,
+    classes: Annotated[int, typer.Option(min=1, max=options.LARGEST, help="Outputs of the head.")] = 100,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=options.LARGEST, help="Images of a training step and of inference.")
+    ] = 64,
     precision: Annotated[options.Precision, typer.Option(help="Of matrix products; CUDA's autocast rules.")] = "fp32",
     attention: Annotated[options.Attention, typer.Option(help="The kernel.")] = "fused",
-    optimizer: Annotated[
-        str, typer.Option(help="[b]adamw[/b], [b]adam[/b], [b]sgd[/b] or [b]adamw8bit[/b] (quantised states).")
-    ] = "adamw",
+    optimizer: Annotated[options.OptimizerName, typer.Option(help="[b]adamw8bit[/b] has quantised states.")] = "adamw",
     activations: options.Activations = None,
     optimizer_in_backward: options.InBackward = False,
     checkpointing: Annotated[
@@ -307,23 +312,27 @@ def cost(
         from bench.cli.cost import cost as price
         from reports import cost_conditions, show_costs
 
-    words = precision, attention, optimizer, checkpointing, autograd
-    request = CostRequest(
-        methods, backbone, classes, batch_size, *words, ",".join(activations or ()), optimizer_in_backward, image_size
-    )
-    answer = price(request, device, planned, explain, budget, results, console(stderr=True))
+    recipe = {
+        "batch_size": batch_size,
+        "precision": precision,
+        "attention": attention,
+        "optimizer": optimizer,
+        "activations": ",".join(activations or ()),
+        "optimizer_in_backward": optimizer_in_backward,
+    }
+    words = recipe, checkpointing, autograd, device, planned, explain, budget
+    answer = price(CostRequest(methods, backbone, image_size, classes, *words), results, console(stderr=True))
     if json_:
         typer.echo(document(answer))
         return
     if budget is None:
         show_costs(answer.records, console())
     else:
-        console().print(cost_conditions(answer.records), markup=False, highlight=False)
+        say(console(), cost_conditions(answer.records))
     show(answer, console())
 
 
-@app.command("list")
-@guarded
+@app.command("list", cls=Command)
 def list_(
     name: Annotated[
         str | None,
@@ -349,8 +358,7 @@ def list_(
         console().print(table)
 
 
-@app.command()
-@guarded
+@app.command(cls=Command)
 def report(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="REPORT", help="Of [b]list reports[/b]; all of them if left out.")
@@ -363,7 +371,8 @@ def report(
 ) -> None:
     """Tables and figures from the records on disk.
 
-    A report of costs that is asked for by name plans what it lacks first; without names, only what is there is shown.
+    A report of costs that is asked for by name first plans what is missing, and says so; nothing is trained or
+    measured. Without names, only what is there is shown.
     """
     from bench.errors import UsageError
     from reports import COST_REPORTS, PUBLISHED, REPORTS, pick, write_all, write_published
@@ -383,16 +392,15 @@ def report(
     if not wanted or not (names or (results / "cost").is_dir()):
         write_all(results, names, out, console())
         return
-    from bench.cli.wanted import prepare
-    from bench.runner.stale import current  # here, because it imports torch
+    from bench.cli.report import plan_missing  # here, because it imports torch
+    from bench.runner.stale import current
 
     if names:
-        prepare(wanted, results, console(stderr=True))
+        plan_missing(wanted, results, console(stderr=True))
     write_all(results, names, out, console(), current=current)
 
 
-@app.command()
-@guarded
+@app.command(cls=Command)
 def predict(
     record: Annotated[
         Path, typer.Argument(metavar="RECORD", help="The record of a run that was made with [b]--keep weights[/b].")
@@ -418,8 +426,7 @@ def predict(
         raise UsageError("; ".join(answer.failed.values()))
 
 
-@app.command()
-@guarded
+@app.command(cls=Command)
 def doctor(
     data: options.Data = ROOT / "data",
     results: options.Results = ROOT / "results",
@@ -439,9 +446,3 @@ def doctor(
     else:
         show(checks, console())
     raise typer.Exit(0 if healthy(checks) else 1)
-
-
-def main() -> None:
-    """Run the command line of this process."""
-    degrade_output()
-    app()

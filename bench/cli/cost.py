@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -17,15 +17,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench.cli.guard import check_folder
-from bench.cost.budget import FIXED, SHARE, bytes_of, largest_batch, needed, say, say_gainless, weight_bytes
+from bench.cli.guard import check_folder, say
+from bench.cost.budget import FIXED, SHARE, bytes_of, largest_batch, needed, say_gainless, weight_bytes
+from bench.cost.budget import say as say_effects
 from bench.cost.case import Case
 from bench.cost.cuda_rules import Rules
 from bench.cost.explain import largest_blocks, show_blocks
 from bench.cost.record import cost_of
 from bench.errors import UsageError
-from bench.grid.request import device_of
-from bench.names import check
+from bench.grid.request import by_option, check_options, device_of
 from bench.runner.stale import current
 from bench.train.network import build_on_meta
 from methods import Unsupported
@@ -38,10 +38,7 @@ from results import CostRecord, load_costs, save_cost
 __all__ = ["Answer", "CostRequest", "cases_of", "cost", "document", "settle", "show"]
 
 Row = dict[str, Any]
-LARGEST = 1_000_000  # images in a batch; beyond it the bytes of a tensor no longer fit a machine word
 RULES = {"current": Rules(), "legacy": Rules("legacy", "zeroed")}  # PyTorch 1.7 zeroed gradients in place
-
-FIELDS = ("batch_size", "precision", "attention", "optimizer", "activations", "optimizer_in_backward")  # of a recipe
 
 
 @dataclass(frozen=True)
@@ -50,16 +47,15 @@ class CostRequest:
 
     methods: str = "all"
     backbone: str = "random:vit_base_patch16_224"
-    classes: int = 100
-    batch_size: int = 64
-    precision: str = "fp32"
-    attention: str = "fused"
-    optimizer: str = "adamw"
-    checkpointing: bool = False
-    autograd: str = "current"
-    activations: str = ""
-    optimizer_in_backward: bool = False
     image_size: int | None = None
+    classes: int = 100
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # fields of one that have an option
+    checkpointing: bool = False
+    autograd: Literal["current", "legacy"] = "current"
+    device: str = "auto"
+    planned: bool = False  # measure nothing
+    explain: bool = False
+    budget: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,33 +68,19 @@ class Answer:
 
 def cases_of(request: CostRequest) -> list[Case]:
     """One for each method; raises UsageError."""
-    _check("--batch-size", request.batch_size, LARGEST)
-    _check("--classes", request.classes, LARGEST)
-    for field, value in (("optimizer", request.optimizer), ("autograd", request.autograd)):
-        known = list(RULES) if field == "autograd" else list(get_args(get_type_hints(Recipe)[field]))
-        check(field, [value], known)
     try:
-        backbone = resized(find(request.backbone), request.image_size)
-        methods, recipe = parse_list(request.methods), _recipe(request)
+        check_options(request.recipe)
+        backbone, recipe = resized(find(request.backbone), request.image_size), Recipe(**request.recipe)
+        rules = RULES[request.autograd]
         cases = [
-            Case(backbone, method, request.classes, recipe, request.checkpointing, RULES[request.autograd])
-            for method in methods
+            Case(backbone, method, request.classes, recipe, request.checkpointing, rules)
+            for method in parse_list(request.methods)
         ]
         for case in cases:
             _try(case)
     except (ValueError, WeightsError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(by_option(error, request.recipe)) from error
     return cases
-
-
-def _recipe(request: CostRequest) -> Recipe:
-    fields: dict[str, Any] = {key: getattr(request, key) for key in FIELDS}
-    return Recipe(**fields)
-
-
-def _check(option: str, value: int, largest: int) -> None:
-    if not 1 <= value <= largest:
-        raise UsageError(f"{option} {value} cannot be planned; give a whole number from 1 to {largest}")
 
 
 def _try(case: Case) -> None:
@@ -109,20 +91,19 @@ def _try(case: Case) -> None:
         return
 
 
-def cost(
-    request: CostRequest, device: str, planned: bool, explain: bool, budget: str | None, root: Path, console: Console
-) -> Answer:
+def cost(request: CostRequest, root: Path, console: Console) -> Answer:
     """Plan, and measure where there is a device for it; raises UsageError before any work."""
     cases = cases_of(request)
-    chosen_device = _device(device, planned)
+    device = device_of(request.device)
+    measured = not request.planned and (request.device != "auto" or device.type != "cpu")
     check_folder(root)
     beside: list[Row] = [{} for _ in cases]
-    if budget is not None:
-        cases, beside = _fit(cases, bytes_of(budget), budget, console)
-    say((case.recipe for case in cases), console)
-    records = settle(cases, chosen_device, root, console)
+    if request.budget is not None:
+        cases, beside = _fit(cases, request.budget, console)
+    say_effects((case.recipe for case in cases), console)
+    records = settle(cases, device if measured else None, root, console)
     say_gainless(cases, console)
-    if explain:
+    if request.explain:
         for case, record, row in zip(cases, records, beside, strict=True):
             row["largest"] = largest_blocks(case) if record.status == "ok" else []
     return Answer([_too_large(*pair) for pair in zip(records, beside, strict=True)], beside)
@@ -143,14 +124,9 @@ def settle(cases: Sequence[Case], device: torch.device | None, root: Path, conso
     return records
 
 
-def _device(name: str, planned: bool) -> torch.device | None:
-    """None where nothing is measured: by request, or where `auto` finds no CUDA."""
-    device = device_of(name)
-    return None if planned or (name == "auto" and device.type == "cpu") else device
-
-
-def _fit(cases: Sequence[Case], budget: int, text: str, console: Console) -> tuple[list[Case], list[Row]]:
+def _fit(cases: Sequence[Case], text: str, console: Console) -> tuple[list[Case], list[Row]]:
     """The cases at the largest batch that fits each, or at one image where that is too much already."""
+    budget = bytes_of(text)
     _check_weights(cases, budget, text)
     fitted, beside = [], []
     with _progress(console, "fitting", len(cases)) as begin:
@@ -207,7 +183,7 @@ def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str
             bar.update(task, advance=1, description=f"{word} {escape(name)}")
             if not console.is_terminal:
                 line = f"[{next(count)}/{total}] {word} {name}"
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                say(console, line)
 
         yield begin
 

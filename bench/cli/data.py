@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bench.cli.guard import console, guarded
+from bench.cli.guard import Command, Group, console, say
 from bench.cli.options import ROOT, Data, Json
 from bench.errors import UsageError
 from results import numbered
@@ -26,14 +26,14 @@ __all__ = ["app"]
 SHOWN = 5  # files of a finding; --json has all
 
 app = typer.Typer(
+    cls=Group,
     rich_markup_mode="rich",
     no_args_is_help=True,
     help="What images are there, what is wrong with them, how to get them.",
 )
 
 
-@app.command("check")
-@guarded
+@app.command("check", cls=Command)
 def check_data(
     suite: Annotated[str, typer.Argument(help="As for training; see [b]list suites[/b].")],
     data: Data = ROOT / "data",
@@ -48,8 +48,7 @@ def check_data(
     raise typer.Exit(0 if all(task.sound for task in checked) else 1)
 
 
-@app.command("fetch")
-@guarded
+@app.command("fetch", cls=Command)
 def fetch_data(
     suite: Annotated[str, typer.Argument(help="A suite that is published as a whole: [b]vtab[/b].")],
     data: Data = ROOT / "data",
@@ -59,7 +58,7 @@ def fetch_data(
     from datasets.files.copies import check_call
 
     folder = fetch(suite, data, console())
-    console().print(f"{folder} is complete; look at it with: {check_call(suite, data)}", markup=False, soft_wrap=True)
+    say(console(), f"{folder} is complete; look at it with: {check_call(suite, data)}")
 
 
 def _inspect(suite_name: str, data: Path, screen: Console) -> list[Checked]:
@@ -79,7 +78,7 @@ def _inspect(suite_name: str, data: Path, screen: Console) -> list[Checked]:
         where = "name another folder with --data" + (
             ", or: python bench.py data fetch vtab" if suite.name == "vtab" else ""
         )
-        screen.print(f"nothing of {suite.name} is below {data}; {where}", soft_wrap=True, markup=False)
+        say(screen, f"nothing of {suite.name} is below {data}; {where}")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
         bar = progress.add_task("", total=sum(images_in(look) for _, look in looks))
@@ -107,10 +106,10 @@ def _show(suite: str, checked: Iterable[Checked], screen: Console) -> None:
         table.add_row(row.task.name, escape(folder), row.look.layout, *counts, *told)
     screen.print(table)
     for text, tasks in _said(rows).items():
-        screen.print(f"{', '.join(tasks)}: {text}", markup=False, highlight=False, soft_wrap=True)
+        say(screen, f"{', '.join(tasks)}: {text}")
     sound = sum(row.sound for row in rows)
     verb = "is" if len(rows) == 1 else "are"
-    screen.print(f"{sound} of {numbered(len(rows), 'task')} {verb} there and sound", markup=False)
+    say(screen, f"{sound} of {numbered(len(rows), 'task')} {verb} there and sound")
 
 
 def _said(rows: Iterable[Checked]) -> dict[str, list[str]]:

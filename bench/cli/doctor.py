@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.guard import check_folder
+from bench.cli.guard import check_folder, say
 from bench.cli.options import ROOT
 from bench.errors import UsageError
 
@@ -65,7 +65,7 @@ def show(checks: list[Check], console: Console) -> None:
     console.print(table)
     problems = sum(check.state == "problem" for check in checks)
     told = "everything needed is here" if not problems else f"{problems} of {len(checks)} checks found a problem"
-    console.print(f"{told}; paste this into an issue when you ask for help", highlight=False)
+    say(console, f"{told}; paste this into an issue when you ask for help")
 
 
 def document(checks: list[Check]) -> str:

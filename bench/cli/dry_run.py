@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 import results
+from bench.cli.guard import say
 from bench.grid.estimate import KEPT, Estimate, Rate, estimates, key_of, known_rates, with_workers
 from bench.grid.grid import Pending
 from bench.machine import cores
@@ -20,18 +21,17 @@ from results import numbered
 __all__ = ["preview"]
 
 
-def preview(
-    runs: Sequence[Run], pending: Pending, device: torch.device, workers: int, root: Path, console: Console
-) -> None:
+def preview(pending: Pending, device: torch.device, workers: int, root: Path, console: Console) -> None:
     """Print it; nothing on disk changes and nothing is downloaded."""
-    first, left = runs[0], pending.left
+    runs, left = pending.runs, pending.left
+    first = runs[0]
     methods = ", ".join(dict.fromkeys(str(run.method) for run in runs))
     tasks = ", ".join(dict.fromkeys(run.task.name for run in runs))
-    console.print(f"backbone {first.backbone.name}, recipe {first.recipe_name}, device {device.type}", soft_wrap=True)
-    console.print(f"methods  {methods}\ntasks    {tasks}", soft_wrap=True)
+    say(console, f"backbone {first.backbone.name}, recipe {first.recipe_name}, device {device.type}")
+    say(console, f"methods  {methods}\ntasks    {tasks}")
     console.print(f"runs     {len(runs)}, of which {len(pending.finished)} are there and {len(left)} are left")
     for line in _times(left, [run for run, _ in pending.finished], device, workers, root):
-        console.print(line, soft_wrap=True, highlight=False)
+        say(console, line)
 
 
 def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, workers: int, root: Path) -> list[str]:
@@ -68,7 +68,7 @@ def _times(left: Sequence[Run], done: Sequence[Run], device: torch.device, worke
 def _why(run: Run, runs: Sequence[Run], known: Mapping[Any, Rate], root: Path) -> str:
     """Why the time of a run is not known, and what to do about it."""
     alike = [known[key] for key in map(key_of, runs) if key in known and key[2:] == key_of(run)[2:]]
-    if any(not rate.kept for rate in alike):
+    if any(not rate.cached for rate in alike):
         return "planning their FLOPs was cut short; ask for fewer methods"
     if alike:
         return (

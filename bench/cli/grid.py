@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,22 +16,21 @@ from rich.logging import RichHandler
 
 import datasets
 from bench.cli.dry_run import preview
-from bench.cli.guard import check_folder
-from bench.cost.budget import say, say_gainless
+from bench.cli.guard import check_folder, say
+from bench.cost.budget import bytes_of, say_gainless
+from bench.cost.budget import say as say_effects
 from bench.cost.case import Case
 from bench.data.batches import statistics_of
 from bench.data.splits import check_files
 from bench.errors import UsageError
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid, set_old_aside
-from bench.grid.progress import Screen
 from bench.grid.request import Request, grid_of, plan_of
 from bench.grid.slurm import SlurmOptions, run_on_slurm
 from bench.grid.workers import count_of, workers_of
 from bench.run import Run
 from bench.runner.stale import stale
-from bench.settings import RunSettings
-from datasets.base import Task
+from bench.settings import CacheLimits, RunSettings
 from datasets.files.copies import check_call
 from datasets.files.image_tree import shown as printable
 from datasets.files.listing import Listings
@@ -40,7 +39,7 @@ from methods.backbones.registry import EMBEDDED
 from methods.backbones.weights import WeightsError
 from results import BALANCE, numbered
 
-__all__ = ["Launch", "grid", "log_to"]
+__all__ = ["Launch", "again", "cache_limits", "grid", "log_to"]
 
 TOY = (
     "the backbone demo is a toy that sees 32 x 32 pixels and was trained on drawings, so that accuracies on "
@@ -56,90 +55,147 @@ class Launch:
     workers: int | None = None
     slurm: SlurmOptions | None = None  # submit to Slurm instead
     device: str = "auto"  # as worded, for nodes that choose their own
+    dry_run: bool = False  # only say what would be done
+    force: bool = False  # do what is there already, too
 
     def kind(self, here: torch.device) -> str:
         """Return the device that does the runs: cuda, cpu, or auto where only the node of a job knows."""
         return self.slurm.device(self.device) if self.slurm else here.type
 
 
-def grid(
-    request: Request,
-    root: Path,
-    settings: RunSettings,
-    dry_run: bool,
-    force: bool,
-    console: Console,
-    launch: Launch = Launch(),
-) -> Outcome:
+def grid(request: Request, root: Path, settings: RunSettings, console: Console, launch: Launch = Launch()) -> Outcome:
     """Do the grid that is asked for, or only say what it would do. Raises UsageError before any work starts."""
-    settings = dataclasses.replace(settings, features_since=time.time()) if force else settings
+    settings = dataclasses.replace(settings, features_since=time.time()) if launch.force else settings
     log_to(console)
     count = count_of(settings.device, launch.workers)
-    runs = grid_of(request, on_paper=dry_run)
-    pending = look(runs, root, force, settings.keep.kinds, settings.stale)
-    _comment(request, runs, pending, launch.kind(settings.device), console)
-    if pending.left and not (dry_run and runs[0].backbone.weights == "timm"):  # a dry run downloads nothing
+    runs = grid_of(request, on_paper=launch.dry_run)
+    pending = look(runs, root, settings, launch.force)
+    _comment(request, pending, launch.kind(settings.device), console)
+    downloads = launch.dry_run and runs[0].backbone.weights == "timm"  # which a dry run leaves to the run
+    if pending.left and not downloads:
         _check_weights(pending.left)
-    if dry_run:
-        preview(runs, pending, settings.device, count, root, console)
+    if launch.dry_run:
+        preview(pending, settings.device, count, root, console)
         return Outcome(0, len(pending.finished), [], [])
     check_folder(root)
     _check_files(request, pending.left, settings)
-    if force:
+    if launch.force:
         set_old_aside(pending.left, root)
     if launch.slurm is not None:
         return run_on_slurm(request, pending, root, launch.device, settings, launch.slurm, console)
     if pending.finished and pending.left:
-        console.print(f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
+        say(console, f"{len(pending.finished)} of {len(runs)} runs are there, {len(pending.left)} are left to do")
     if count > 1:
         pending.left[:] = longest_first(pending.left)
-    with Screen(runs, console, count) as screen:
-        workers = workers_of(plan_of(request, pending.left), root, settings, launch.workers)
-        outcome = run_grid(pending, root, settings, screen, workers)
+    workers = workers_of(plan_of(request, pending.left), settings, launch.workers)
+    outcome = run_grid(pending, root, settings, console, workers)
     if not outcome.stopped:
         done = numbered(outcome.done, "run")
-        console.print(f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")
+        say(console, f"{done} done now, {outcome.there} were there, {len(outcome.failed)} failed")
     return outcome
 
 
-def _comment(request: Request, runs: list[Run], pending: Pending, kind: str, console: Console) -> None:
+def cache_limits(text: str | None) -> CacheLimits:
+    """Read `--feature-limit`: up to three amounts of memory, on the device, beside it, and on disk."""
+    amounts = [bytes_of(word, "--feature-limit") for word in text.split(",")] if text is not None else []
+    if len(amounts) > 3:
+        raise UsageError(f"--feature-limit {text!r} names more than three places; write 8GiB,32GiB,50GiB")
+    return CacheLimits(*amounts)
+
+
+def _check_weights(runs: list[Run]) -> None:
+    """Load the backbone once, so that a missing or wrong file ends the call and not every run."""
+    try:
+        runs[0].backbone.load()
+    except WeightsError as error:
+        raise UsageError(str(error)) from error
+    logging.getLogger("methods.backbones.weights").setLevel(logging.WARNING)  # said once is enough
+
+
+def _check_files(request: Request, runs: list[Run], settings: RunSettings) -> None:
+    check = check_call(request.suite, request.data)
+    try:
+        check_files({id(run.task): run.task for run in runs}.values(), settings.loader, check)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def log_to(console: Console) -> None:
+    """Let the notes of all rooms appear on the console."""
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
+    for part in ("methods", "bench", "datasets"):
+        logging.getLogger(part).addHandler(handler)
+        logging.getLogger(part).setLevel(logging.INFO)
+
+
+def _comment(request: Request, pending: Pending, kind: str, console: Console) -> None:
     """Say how the call was understood, and what is unusual about it on this kind of device."""
-    _say_sizes(request, runs, console)
-    _say_statistics(runs[0], console)
-    _say_understood(runs, console)
-    _complain(pending, console)
-    _say_again(pending, console)
-    _say_stale(pending, console)
-    if kind == "cpu":
-        _say_slow(pending.left, console)
-    say((run.recipe for run in runs), console)
-    say_gainless({(run.resolved, run.recipe): _case(run) for run in runs}.values(), console)
+    runs = pending.runs
+    for sentence in (
+        *_sizes(request, runs),
+        *_statistics(runs[0]),
+        *_own_images(runs),
+        *(f"damaged record, will be set aside and done again: {complaint}" for complaint in pending.damaged),
+        *(f"record that cannot be read, left alone: {path}: {why}" for path, why in pending.unreadable.items()),
+        *again(pending),
+        *(_slow(pending.left) if kind == "cpu" else ()),
+    ):
+        say(console, sentence)
+    say_effects((run.recipe for run in runs), console)
+    cases = {(run.resolved, run.recipe): Case(run.backbone, run.resolved, run.task.classes, run.recipe) for run in runs}
+    say_gainless(cases.values(), console)
 
 
-def _case(run: Run) -> Case:
-    return Case(run.backbone, run.resolved, run.task.classes, run.recipe)
+def _sizes(request: Request, runs: Sequence[Run]) -> Iterator[str]:
+    """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
+    suite = datasets.suite(request.suite)
+    if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
+        tasks = f"{numbered(len(absent), 'task')} {'is' if len(absent) == 1 else 'are'}"
+        yield f"the images of {tasks} not there yet; numbers of images are those published"
+    said = {run.task.name: run.task.understood for run in runs if run.task.understood and not run.task.viewed}
+    other = [f"{name} ({sizes})" for name, sizes in said.items()]
+    if other:
+        more = f" and {numbered(len(other) - 3, 'more task')}" if len(other) > 3 else ""
+        yield f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
 
 
-def _complain(pending: Pending, console: Console) -> None:
-    """Name the records that are not as they should be."""
-    for complaint in pending.damaged:
-        console.print(f"damaged record, will be set aside and done again: {complaint}", markup=False, soft_wrap=True)
-    for path, reason in pending.unreadable.items():
-        console.print(f"record that cannot be read, left alone: {path}: {reason}", markup=False, soft_wrap=True)
+def _statistics(run: Run) -> Iterator[str]:
+    """How the images of a local weight file are normalised, and why so."""
+    backbone, preset = run.backbone, PRESETS[run.recipe.preprocessing]
+    if isinstance(backbone.weights, Path) and backbone.weights != EMBEDDED:
+        mean, std = statistics_of(run.recipe.preprocessing, backbone)
+        source = f"preprocessing {preset.name}" if preset.mean else backbone.statistics_source
+        numbers = "/".join(",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in (mean, std))
+        yield f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}"
 
 
-def _say_again(pending: Pending, console: Console) -> None:
-    """How many runs have a record and are done again all the same, and why."""
+def _own_images(runs: Sequence[Run]) -> Iterator[str]:
+    """How one's own folder was read, and what makes its accuracies say little."""
+    tasks = {run.task.name: run.task for run in runs if run.task.viewed}
+    yield from (f"{name}: {task.understood}" for name, task in tasks.items())
+    for task in tasks.values():
+        assert isinstance(task.source, Listings)
+        counts, scored = (Counter(task.source(split).labels) for split in ("train", "test"))
+        (most, count), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+        if count > BALANCE * few:  # then always the same answer would look like a good method
+            names = [printable(name) for name in task.names]
+            parts = count / counts.total(), few / counts.total(), scored[most] / scored.total()
+            shares = [f"{100 * part:.1f} %" for part in parts]
+            yield (
+                f"{task.name}: the classes are unbalanced: of the training images {names[most]} has {shares[0]} and "
+                f"{names[least]} {shares[1]}, and who always answers {names[most]} is right on {shares[2]} of the "
+                "test images; look at the accuracy as a mean of classes"
+            )
+    if tasks and runs[0].backbone.name == "demo":
+        yield TOY
+
+
+def again(pending: Pending) -> Iterator[str]:
+    """Which runs have a record and are done again all the same, and which of `--stale keep` are taken as they are."""
     for reason, runs in _by_reason(pending.again):
-        text = f"{_runs_are(runs)} there but {reason} ({_methods(runs)}); they are done again"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _say_stale(pending: Pending, console: Console) -> None:
-    """What `--stale keep` takes as it is."""
+        yield f"{_runs_are(runs)} there but {reason} ({_methods(runs)}); they are done again"
     for reason, runs in _by_reason((run, stale(run, record)) for run, record in pending.finished):
-        text = f"{_runs_are(runs)} taken as they are although they {reason} ({_methods(runs)})"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        yield f"{_runs_are(runs)} taken as they are although they {reason} ({_methods(runs)})"
 
 
 def _by_reason(pairs: Iterable[tuple[Run, str]]) -> Iterable[tuple[str, list[Run]]]:
@@ -159,95 +215,11 @@ def _methods(runs: Iterable[Run]) -> str:
     return ", ".join(dict.fromkeys(str(run.method) for run in runs))
 
 
-def _say_slow(runs: list[Run], console: Console) -> None:
+def _slow(runs: list[Run]) -> Iterator[str]:
     """Half precision is for devices that have it; some recipes ask for it."""
     halves = [run.recipe.precision for run in runs if run.recipe.precision != "fp32"]
     if halves:
-        kinds = " and ".join(sorted(set(halves)))
-        console.print(
-            f"trained in {kinds}, which is slow on a CPU: {len(halves)} of {numbered(len(runs), 'run')}; "
-            "--precision fp32 is fast, and makes them other runs",
-            highlight=False,
-            soft_wrap=True,
+        yield (
+            f"trained in {' and '.join(sorted(set(halves)))}, which is slow on a CPU: {len(halves)} of "
+            f"{numbered(len(runs), 'run')}; --precision fp32 is fast, and makes them other runs"
         )
-
-
-def _say_understood(runs: list[Run], console: Console) -> None:
-    """How one's own folder was read, and that the embedded checkpoint says little about photographs."""
-    for name, said in {run.task.name: run.task.understood for run in runs if run.task.viewed}.items():
-        console.print(f"{name}: {said}", markup=False, highlight=False, soft_wrap=True)
-    for task in {run.task.name: run.task for run in runs if run.task.viewed}.values():
-        _say_unbalanced(task, console)
-    if any(run.task.viewed and run.backbone.name == "demo" for run in runs):
-        console.print(TOY, markup=False, highlight=False, soft_wrap=True)
-
-
-def _say_unbalanced(task: Task, console: Console) -> None:
-    """Warn where always the same answer would look like a good method."""
-    assert isinstance(task.source, Listings)
-    counts, scored = (Counter(task.source(split).labels) for split in ("train", "test"))
-    (most, count), (least, few) = counts.most_common()[0], counts.most_common()[-1]
-    if count <= BALANCE * few:
-        return
-    names = [printable(name) for name in task.names]
-    parts = count / counts.total(), few / counts.total(), scored[most] / scored.total()
-    shares = [f"{100 * part:.1f} %" for part in parts]
-    console.print(
-        f"{task.name}: the classes are unbalanced: of the training images {names[most]} has "
-        f"{shares[0]} and {names[least]} {shares[1]}, and who always answers "
-        f"{names[most]} is right on {shares[2]} of the test images; look at the accuracy as a "
-        "mean of classes",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _check_weights(runs: list[Run]) -> None:
-    """Load the backbone once, so that a missing or wrong file ends the call and not every run."""
-    try:
-        runs[0].backbone.load()
-    except WeightsError as error:
-        raise UsageError(str(error)) from error
-    logging.getLogger("methods.backbones.weights").setLevel(logging.WARNING)  # said once is enough
-
-
-def _say_sizes(request: Request, runs: list[Run], console: Console) -> None:
-    """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
-    suite = datasets.suite(request.suite)
-    if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
-        tasks = f"{numbered(len(absent), 'task')} {'is' if len(absent) == 1 else 'are'}"
-        text = f"the images of {tasks} not there yet; numbers of images are those published"
-        console.print(text, highlight=False, soft_wrap=True)
-    said = {run.task.name: run.task.understood for run in runs if run.task.understood and not run.task.viewed}
-    other = [f"{name} ({sizes})" for name, sizes in said.items()]
-    if other:
-        more = f" and {numbered(len(other) - 3, 'more task')}" if len(other) > 3 else ""
-        text = f"other numbers of training and test images than published: {', '.join(other[:3])}{more}"
-        console.print(text, markup=False, soft_wrap=True)
-
-
-def _say_statistics(run: Run, console: Console) -> None:
-    """How the images of a local weight file are normalised, and why so."""
-    backbone, preset = run.backbone, PRESETS[run.recipe.preprocessing]
-    if isinstance(backbone.weights, Path) and backbone.weights != EMBEDDED:
-        mean, std = statistics_of(run.recipe.preprocessing, backbone)
-        source = f"preprocessing {preset.name}" if preset.mean else backbone.statistics_source
-        numbers = "/".join(",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in (mean, std))
-        console.print(f"{backbone.weights.name}: images are normalised by {numbers}, as by {source}", soft_wrap=True)
-
-
-def _check_files(request: Request, runs: list[Run], settings: RunSettings) -> None:
-    check = check_call(request.suite, request.data)
-    try:
-        check_files({id(run.task): run.task for run in runs}.values(), settings.loader, check)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def log_to(console: Console) -> None:
-    """Let the notes of all rooms appear on the console."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    for part in ("methods", "bench", "datasets"):
-        logging.getLogger(part).addHandler(handler)
-        logging.getLogger(part).setLevel(logging.INFO)

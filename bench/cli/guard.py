@@ -2,72 +2,86 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from bench.errors import UsageError
 from bench.surroundings import settle
 
-__all__ = ["OneSentence", "check_folder", "check_place", "console", "guarded"]
-
-P = ParamSpec("P")
-
-
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """No traceback reaches a user unless --debug: a wrong call exits with 2, anything else that goes wrong with 1."""
-
-    @functools.wraps(command)
-    def run(*arguments: P.args, **options: P.kwargs) -> None:
-        try:
-            _prepare(options)
-            command(*arguments, **options)
-        except KeyboardInterrupt:
-            _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
-        except UsageError as error:
-            _stop(str(error), 2)
-        except Exception as error:
-            if isinstance(error, typer.Exit) or "--debug" in sys.argv:
-                raise
-            if isinstance(error, ModuleNotFoundError):
-                _stop(
-                    f"{error.name} is not in this Python; call .venv/bin/python bench.py, which `make setup` makes", 2
-                )
-            _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
-
-    return run
-
-
-class OneSentence(TyperGroup):
-    """Says in one sentence what value an option does not take, as the commands do of what they check themselves."""
-
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        """Read the words before a command."""
-        with _said():
-            return super().make_context(*arguments, **more)
-
-    def invoke(self, *arguments: Any, **more: Any) -> Any:
-        """Read the words behind a command, and do it."""
-        with _said():
-            return super().invoke(*arguments, **more)
+__all__ = ["Command", "Group", "check_folder", "check_place", "console", "say"]
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _one_sentence() -> Iterator[None]:
+    """Let no traceback reach a user unless --debug: a wrong call exits with 2, anything else that goes wrong with 1."""
     try:
         yield
+    except KeyboardInterrupt:
+        _stop("stopped; every run that had finished is kept, and the same call goes on from there", 130)
+    except UsageError as error:
+        _stop(str(error), 2)
     except typer.BadParameter as error:
         text = error.format_message().replace("Value error, ", "")
         _stop(re.sub("^Invalid value for '(.*?)': ", r"\1: ", text), 2)
+    except Exception as error:
+        if hasattr(error, "exit_code") or "--debug" in sys.argv:  # those of typer: an end, or a sentence of its own
+            raise
+        if isinstance(error, ModuleNotFoundError):
+            _stop(f"{error.name} is not in this Python; call .venv/bin/python bench.py, which `make setup` makes", 2)
+        _stop(f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)", 1)
+
+
+def _stop(message: str, code: int) -> None:
+    console(stderr=True).print(f"error: {message}" if code != 130 else message, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+class Group(TyperGroup):
+    """Commands whose errors are one sentence each, those of reading the words included."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Read the words before a command."""
+        with _one_sentence():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the words behind a command, and do it."""
+        with _one_sentence():
+            ctx.params = _expanded(ctx.params)
+            return super().invoke(ctx)
+
+
+class Command(TyperCommand):
+    """A command of a group; the process is settled before it imports anything large."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do it."""
+        ctx.params = _expanded(ctx.params)
+        settle(ctx.params.get("results") or ctx.params.get("data"))
+        return super().invoke(ctx)
+
+
+def _expanded(value: Any) -> Any:
+    """Put the home in place of ~ in every path, which a shell does not do behind `=`."""
+    if isinstance(value, dict):
+        return {name: _expanded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"there is no home for {value}; write the path without ~") from error
 
 
 def check_place(context: typer.Context) -> None:
@@ -95,26 +109,6 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr)
 
 
-def _prepare(options: dict[str, Any]) -> None:
-    """Expand the paths and settle the process, before anything large is imported."""
-    for name, value in options.items():
-        options[name] = _expanded(value)
-    if getattr(options.get("context"), "invoked_subcommand", None) is None:  # else the command behind it does this
-        settle(options.get("results") or options.get("data"))
-
-
-def _expanded(value: Any) -> Any:
-    """The value with the home in place of ~ in every path, which a shell does not do behind `=`."""
-    if isinstance(value, list):
-        return [_expanded(each) for each in value]
-    if not isinstance(value, Path):
-        return value
-    try:
-        return value.expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"there is no home for {value}; write the path without ~") from error
-
-
-def _stop(message: str, code: int) -> None:
-    console(stderr=True).print(f"error: {message}" if code != 130 else message, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
+def say(console: Console, sentence: str) -> None:
+    """Print a sentence as it is: names of files may look like markup, and a line that is copied has no breaks."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)

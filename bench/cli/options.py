@@ -13,9 +13,11 @@ WHAT, HOW, IMAGES, SPEED, WHERE, START = (
     "What is run", "How it is trained", "Images", "Speed", "Where", "How runs are started",
 )  # fmt: skip
 
+LARGEST = 1_000_000  # images in a batch, or classes; beyond it the bytes of a tensor no longer fit a machine word
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Attention = Literal["fused", "eager"]
+OptimizerName = Literal["adamw", "adam", "sgd", "adamw8bit"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -105,7 +107,7 @@ Activations = Annotated[
     ),
 ]
 Optimizer = Annotated[
-    Literal["adamw", "adam", "sgd", "adamw8bit"] | None,
+    OptimizerName | None,
     _option(HOW, "--optimizer", help="Instead of the recipe's; [b]adamw8bit[/b] quantises AdamW's states."),
 ]
 InBackward = Annotated[

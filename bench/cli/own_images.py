@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.cli.guard import say
 from bench.cli.predict import command
 from bench.cost.budget import needed
 from datasets.suites.folder import split_options
@@ -63,12 +64,12 @@ def close(records: Sequence[Record], root: Path, suite: str, budget: int | None,
     if not runs:
         smallest = min((_card(record) for record in records if record.cost.planned_peak_bytes), default=0)
         least = f"; the smallest needs {sized(smallest)}" if budget is not None and smallest else ""
-        _say(console, f"No method that has finished every task fits{within}{least}.")
+        say(console, f"No method that has finished every task fits{within}{least}.")
         return
     best = runs[0]
     accuracy = fmean(run.score.test_accuracy or 0.0 for run in runs)
     card = max(_card(run) for run in runs)
-    _say(
+    say(
         console,
         f"The best method{within} is {best.identity.method}: {100 * accuracy:.1f} % of the test images are right, and "
         f"training needs a card of {sized(card)} (peak, 5 % and 512 MiB for CUDA).",
@@ -110,7 +111,7 @@ def _show_confusion(record: Record, console: Console) -> None:
         return
     names = [escape(name) for name in record.class_names] or [str(label) for label in range(len(matrix))]
     if len(matrix) > MOST_CLASSES:
-        _say(console, f"Its most frequent mistakes{_seed(record)}:")
+        say(console, f"Its most frequent mistakes{_seed(record)}:")
         table = Table()
         for heading in ("right class", "answer", "images"):
             table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
@@ -118,7 +119,7 @@ def _show_confusion(record: Record, console: Console) -> None:
         for count, i, j in sorted(cells, key=lambda cell: -cell[0])[:MOST_MISTAKES]:
             table.add_row(names[i], names[j], f"{count} of {sum(matrix[i])}")
     else:
-        _say(console, f"Its answers to the test images{_seed(record)}, a row for each right class:")
+        say(console, f"Its answers to the test images{_seed(record)}, a row for each right class:")
         table = Table()
         for heading in ("", *names, "right"):
             table.add_column(heading, justify="right" if heading else "left", overflow="fold")
@@ -136,13 +137,9 @@ def _say_predict(record: Record, root: Path, suite: str, console: Console) -> No
     """The call that shows the method an image; before it, where its weights were not kept, the call that keeps them."""
     predict = shlex.join(["python", "bench.py", "predict", str(path_of(root, record.identity)), "photo.jpg"])
     if has_kept(root, record, "weights"):
-        _say(console, f"To classify an image with it: {predict}")
+        say(console, f"To classify an image with it: {predict}")
         return
     folder = ":".join(split_options(suite)[:1])
     words = [word.replace("folder:PATH", folder) for word in shlex.split(command(record, root))]
-    _say(console, f"To classify an image with it, keep its weights: {shlex.join(words)}")
-    _say(console, f"and then: {predict}")
-
-
-def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    say(console, f"To classify an image with it, keep its weights: {shlex.join(words)}")
+    say(console, f"and then: {predict}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.guard import console, guarded
+from bench.cli.guard import Command, Group, console, say
 from bench.cli.options import ROOT, Json, Results
 from bench.errors import UsageError
 from results.text import numbered
@@ -25,11 +25,10 @@ Folder = Annotated[
     Path | None, typer.Argument(metavar="DIR", help="A folder that holds runs/; else that of --results.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Check, export and upgrade folders of results.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Check, export and upgrade folders of results.")
 
 
-@app.command("check")
-@guarded
+@app.command("check", cls=Command)
 def check_results(
     folder: Folder = None,
     results: Results = ROOT / "results",
@@ -39,8 +38,7 @@ def check_results(
     raise typer.Exit(0 if _check(folder or results, json_, console()) else 1)
 
 
-@app.command("export")
-@guarded
+@app.command("export", cls=Command)
 def export_results(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
     results: Results = ROOT / "results",
@@ -49,8 +47,7 @@ def export_results(
     raise typer.Exit(0 if _export(results, file, console()) else 1)
 
 
-@app.command("upgrade")
-@guarded
+@app.command("upgrade", cls=Command)
 def upgrade_results(folder: Folder = None, results: Results = ROOT / "results") -> None:
     """Rewrite records of an earlier version with today's words, which they are read with anyway. Nothing is lost."""
     raise typer.Exit(0 if _upgrade(folder or results, console()) else 1)
@@ -84,7 +81,7 @@ def _export(root: Path, file: Path, screen: Console) -> bool:
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}; choose another place") from error
     _list(screen, "damaged, left out", complaints)
-    screen.print(f"{numbered(rows, 'run')} in {file}", highlight=False, soft_wrap=True)
+    say(screen, f"{numbered(rows, 'run')} in {file}")
     return not complaints
 
 
@@ -98,16 +95,16 @@ def _upgrade(root: Path, screen: Console) -> bool:
     except OSError as error:
         raise UsageError(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
     files = f"{numbered(found.records, 'record')} and {numbered(found.recipes, 'recipe')} of tune"
-    screen.print(f"{files} now have today's words; {found.already:,} had them", highlight=False, soft_wrap=True)
+    say(screen, f"{files} now have today's words; {found.already:,} had them")
     if found.held:
-        screen.print(f"{numbered(found.held, 'record')} left, since the run is being done now", highlight=False)
+        say(screen, f"{numbered(found.held, 'record')} left, since the run is being done now")
     _list(screen, "damaged, left as it is", found.damaged)
     return not found.damaged
 
 
 def _show(found: Findings, screen: Console) -> None:
     known = f"{numbered(found.records, 'record')} and {numbered(found.costs, 'row')} of cost"
-    screen.print(f"{known} are sound", highlight=False)
+    say(screen, f"{known} are sound")
     _list(screen, "damaged; the next grid sets it aside and does the run again", _pairs(found.damaged))
     _list(screen, "kept files that are gone", _pairs(found.missing))
     _list(screen, "in the wrong place; move it to the right one", _pairs(found.misplaced))
@@ -120,7 +117,7 @@ def _show(found: Findings, screen: Console) -> None:
 
 def _list(screen: Console, what: str, lines: Iterable[str]) -> None:
     for line in lines:
-        screen.print(f"{what}: {line}", markup=False, highlight=False, soft_wrap=True)
+        say(screen, f"{what}: {line}")
 
 
 def _pairs(reasons: dict[str, str]) -> list[str]:

@@ -15,14 +15,13 @@ from rich.table import Table
 
 import results
 from bench.cli.grid import Launch, log_to
-from bench.cli.guard import check_folder
+from bench.cli.guard import check_folder, say
 from bench.errors import UsageError
 from bench.grid.grid import look, run_grid
-from bench.grid.progress import Screen
-from bench.grid.request import Request, record_of
+from bench.grid.request import Request
 from bench.grid.workers import count_of, workers_of
 from bench.provenance import command
-from bench.run import Run
+from bench.run import Run, record_of
 from bench.settings import RunSettings
 from bench.tune.choice import recipe_path, write_recipe
 from bench.tune.pruning import EarlyStop
@@ -49,7 +48,7 @@ def tune(asked: TuneRequest, root: Path, settings: RunSettings, launch: Launch, 
     chosen = [(search, search.best(root)) for search in searches]
     path = write_recipe(root, asked.name, command(), chosen)
     _show(chosen, console)
-    console.print(f"wrote {path}; use it with --recipe tuned:{asked.name}", soft_wrap=True, highlight=False)
+    say(console, f"wrote {path}; use it with --recipe tuned:{asked.name}")
     return path
 
 
@@ -92,14 +91,12 @@ def _carry_out(
 ) -> bool:
     """Do the runs of some trials and end these; return False where Ctrl-C stopped them."""
     runs = [run for _, _, each in due for run in each]
-    pending = look(runs, root, False, settings.keep.kinds, settings.stale)
+    pending = look(runs, root, settings)
     settings = dataclasses.replace(settings, early_stop=_early_stop(due))
     left = {id(run) for run in pending.left}
     words = [trial_words(search, trial, run) for search, trial, each in due for run in each if id(run) in left]
     plan = functools.partial(runs_of_trials, request.absolute(), words)
-    workers = workers_of(plan, root, settings, launch.workers)
-    with Screen(runs, console, count_of(settings.device, launch.workers)) as screen:
-        outcome = run_grid(pending, root, settings, screen, workers)
+    outcome = run_grid(pending, root, settings, console, workers_of(plan, settings, launch.workers))
     for search, trial, each in due:
         paths = [results.path_of(root, run.identity()) for run in each]
         if not outcome.stopped or all(path in outcome.records for path in paths):
@@ -123,11 +120,11 @@ def _say_what(searches: list[Search], console: Console) -> None:
         search = next(search for search in searches if search.method == method)
         each = "a task" if search.asked.choose == "task" else f"of {numbered(len(search.bases), 'task')} together"
         said = f"{method}: {search.trials} trials {each} by {search.sampler} over {search.searched}"
-        console.print(said, highlight=False, markup=False)
+        say(console, said)
     sizes = {base.task.name: base.task.sizes for search in searches for base in search.bases}
     shown = ", ".join(f"{name} {size['train']:,} + {size['test']:,}" for name, size in list(sizes.items())[:4])
     more = f", and {numbered(len(sizes) - 4, 'more task')}" if len(sizes) > 4 else ""
-    console.print(f"trained on and scored on training images alone: {shown}{more}", highlight=False, markup=False)
+    say(console, f"trained on and scored on training images alone: {shown}{more}")
 
 
 def _show(chosen: list[tuple[Search, Best]], console: Console) -> None:

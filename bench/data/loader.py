@@ -32,13 +32,14 @@ from datasets.transforms.preprocessing import Preprocessing
 
 __all__ = [
     "TEST_BATCH", "Augmented", "AugmentedImages", "ImageFiles", "LooseImages", "Mix", "Streamed",
-    "clean_processes", "end_with_parent", "load_ahead", "order_of", "seeded", "sent", "start_server",
+    "clean_processes", "deaf_to_endings", "end_with_parent", "load_ahead", "order_of", "seeded", "sent", "start_server",
 ]  # fmt: skip
 
 TEST_BATCH = 256  # images that are scored at a time
 PIECES = 8  # parts of a batch that workers make one by one, so that several are at the next batch
 AHEAD = 2  # parts that each worker may have waiting
 FEWEST = 32  # images a worker: where there are fewer, starting it takes longer than decoding them
+ENDINGS = {signal.SIGINT, signal.SIGUSR2}  # Ctrl-C, and what submitit has Slurm send to all of a job before its end
 IMAGE, BATCH, ORDER = 1, 2, 3  # what random numbers are drawn for; part of every key, so that none are drawn twice
 
 
@@ -243,12 +244,12 @@ def _batches(images: Dataset[Tensor], batches: Iterable[list[Any]], workers: int
     whole, divided = tee(batches)
     pieces = load_ahead(_Pieces(images), chain.from_iterable(map(_pieces_of, divided)), workers)
     for batch in whole:
-        made = list(islice(pieces, len(_pieces_of(batch))))
-        for piece in made:
+        loaded = list(islice(pieces, len(_pieces_of(batch))))
+        for piece in loaded:
             if isinstance(piece, BadImage):
                 raise piece
-        rows = torch.empty(len(batch), *made[0].shape[1:], dtype=torch.uint8, pin_memory=pinned)
-        np.concatenate(made, out=rows.numpy())
+        rows = torch.empty(len(batch), *loaded[0].shape[1:], dtype=torch.uint8, pin_memory=pinned)
+        np.concatenate(loaded, out=rows.numpy())
         yield rows
 
 
@@ -286,12 +287,22 @@ def clean_processes(*modules: str) -> ForkServerContext:
 
 
 def start_server(*modules: str) -> None:
-    """Start the server once; it and what it forks are deaf to Ctrl-C, since the run in progress is to be finished."""
+    """Start the server once; it and what it forks are deaf to endings, since the run in progress is to be finished."""
     clean_processes(*modules)
-    resource_tracker.ensure_running()  # else it is started next, and lifts the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with deaf_to_endings():
         forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def deaf_to_endings() -> Iterator[None]:
+    """Inside, processes are started that never hear Ctrl-C or that a job's time is over: this one says what they mean.
+
+    What arrives meanwhile is heard afterwards.
+    """
+    resource_tracker.ensure_running()  # else it is started next, and lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

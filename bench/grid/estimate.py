@@ -53,7 +53,7 @@ class Rate:
     source: str
 
     @property
-    def kept(self) -> bool:
+    def cached(self) -> bool:
         """Return whether features were kept: then these are times of like runs, and no speed of planned FLOPs."""
         return self.source == KEPT
 
@@ -77,7 +77,7 @@ def estimates(left: Sequence[Run], known: dict[Key, Rate], others: Sequence[Run]
     if unknown := [key for key in dict.fromkeys(map(key_of, left)) if key not in rates]:
         end = time.monotonic() + PLANNING_SECONDS
         speeds: dict[tuple[str, bool], list[tuple[float, float]]] = {}  # by precision, and whether images are augmented
-        for key in [key for key in examples if key in known and not known[key].kept]:
+        for key in [key for key in examples if key in known and not known[key].cached]:
             if time.monotonic() < end and all(planned := _work_of_an_image(*_parts(examples[key]))):
                 pair = known[key].train / planned[0], known[key].test / planned[1]
                 speeds.setdefault(key[2:], []).append(pair)
@@ -114,7 +114,7 @@ def known_rates(
 ) -> dict[Key, Rate]:
     """Return what records say, else measured steps, else records of runs with kept features."""
     recorded, measured = recorded_rates(records, device), measured_rates(runs, costs, device)
-    return recorded | measured | {key: rate for key, rate in recorded.items() if not rate.kept}
+    return recorded | measured | {key: rate for key, rate in recorded.items() if not rate.cached}
 
 
 def recorded_rates(records: Iterable[Record], device: str) -> dict[Key, Rate]:
@@ -132,10 +132,10 @@ def recorded_rates(records: Iterable[Record], device: str) -> dict[Key, Rate]:
         key = record.identity.backbone, method, precision, "augmentation" in record.preprocessing
         trained = cost.train_images * int(record.recipe["epochs"])
         seconds = (cost.train_seconds or 0.0) + (record.speedups.feature_cache_seconds or 0.0)
-        kept = bool(record.speedups.feature_cache or record.speedups.test_cached)
-        seen[kept].setdefault(key, []).append((seconds / trained, (cost.test_seconds or 0.0) / cost.test_images))
+        cached = bool(record.speedups.feature_cache or record.speedups.test_cached)
+        seen[cached].setdefault(key, []).append((seconds / trained, (cost.test_seconds or 0.0) / cost.test_images))
     sources = {True: KEPT, False: "records of runs"}  # in this order: the second replaces the first
-    return {key: _median(pairs, sources[kept]) for kept in sources for key, pairs in seen[kept].items()}
+    return {key: _median(pairs, sources[cached]) for cached in sources for key, pairs in seen[cached].items()}
 
 
 def measured_rates(runs: Sequence[Run], costs: Iterable[CostRecord], device: str) -> dict[Key, Rate]:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+
+from rich.console import Console
 
 import results
 from bench.grid.progress import Screen
-from bench.grid.request import record_of
 from bench.grid.workers import NONE, Workers, work
 from bench.run import Run
-from bench.runner.attempt import Event, Tries, log_path
+from bench.runner.attempt import Call, Event, Tries, log_path
 from bench.runner.stale import lacking
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
@@ -30,8 +30,9 @@ __all__ = ["Outcome", "Pending", "look", "run_grid", "set_old_aside"]
 
 @dataclass(frozen=True)
 class Pending:
-    """What a grid has on disk, what is left to do, and complaints about damaged records that will be set aside."""
+    """The runs of a grid by what is on disk, and complaints about damaged records that will be set aside."""
 
+    runs: Sequence[Run]  # all of them
     finished: list[tuple[Run, Record]]
     left: list[Run]
     damaged: list[str]
@@ -50,24 +51,18 @@ class Outcome:
     stopped: bool = False  # by Ctrl-C, with runs left to do
 
 
-def look(
-    runs: Sequence[Run],
-    root: Path,
-    force: bool,
-    keep: frozenset[str] = frozenset(),
-    old: Literal["redo", "keep"] = "redo",
-) -> Pending:
+def look(runs: Sequence[Run], root: Path, settings: RunSettings, force: bool = False) -> Pending:
     """Sort the runs of a grid by what their record files say; one whose record lacks something, or is stale, is left.
 
     Nothing on disk changes.
     """
-    pending = Pending([], [], [])
+    pending = Pending(runs, [], [], [])
     for run in runs:
         path = results.path_of(root, run.identity())
         try:
             if force or not path.is_file():
                 pending.left.append(run)
-            elif reason := lacking(run, record := results.load(path), root, keep, old):
+            elif reason := lacking(run, record := results.load(path), root, settings):
                 pending.left.append(run)
                 pending.again.append((run, reason))
             else:
@@ -91,7 +86,7 @@ def run_grid(
     pending: Pending,
     root: Path,
     settings: RunSettings,
-    screen: Screen,
+    console: Console,
     workers: Workers | None = None,
     failed: Path | None = None,
 ) -> Outcome:
@@ -100,33 +95,37 @@ def run_grid(
     After Ctrl-C, what is running is finished; after a second one nothing is. Grids that share a folder `failed` do not
     try again what failed in one of them.
     """
-    tally = _Tally(pending, root, screen)
-    stopped = False
-    with _finishing(screen.say) as asked, tempfile.TemporaryDirectory(prefix="petl-bench-") as folder:
-        tries = Tries(Path(folder), failed or Path(folder, "failed"))
+    count = 1 if workers is None else len(workers.settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="petl-bench-") as folder,
+        Screen(pending.runs, console, count) as screen,
+        _finishing(screen.say) as asked,
+    ):
+        call = Call(root, settings, Tries(Path(folder), failed or Path(folder, "failed")), Claims())
+        tally = _Tally(pending, call, screen)
+        stopped = False
 
-        def over() -> bool:
+        def ended() -> bool:
             return asked.is_set() or tally.complete()
 
         try:
             if workers is None:
-                tell = functools.partial(tally.hear, tries, 0)
-                work(pending.left, root, settings, Claims(), tries, tell, asked.is_set)
+                work(pending.left, call, functools.partial(tally.hear, 0), asked.is_set)
             elif pending.left:
-                with contextlib.closing(workers.messages(pending.left, tries, over)) as messages:
+                with contextlib.closing(workers.messages(pending.left, call, ended)) as messages:
                     for message in messages:
-                        tally.hear(tries, *message)
+                        tally.hear(*message)
         except KeyboardInterrupt:
             stopped = True
         stopped = stopped or (asked.is_set() and not tally.complete())
-    return tally.outcome(stopped)
+        return tally.outcome(stopped)
 
 
 class _Tally:
     """Counts what becomes of the runs that are left, and shows it."""
 
-    def __init__(self, pending: Pending, root: Path, screen: Screen) -> None:
-        self._pending, self._runs, self._root, self._screen = pending, pending.left, root, screen
+    def __init__(self, pending: Pending, call: Call, screen: Screen) -> None:
+        self._pending, self._runs, self._call, self._screen = pending, pending.left, call, screen
         self._done, self._there, self._failed = set[int](), set[int](), dict[int, Path]()
         self._pruned = set[int]()
         self._at: dict[int, int] = {}  # the run that a worker is at
@@ -138,7 +137,7 @@ class _Tally:
         """Return whether every run is done, was there, failed or was ended early."""
         return len(self._done | self._there | self._pruned | self._failed.keys()) == len(self._runs)
 
-    def hear(self, tries: Tries, worker: int, index: int, said: Event | Epoch) -> None:
+    def hear(self, worker: int, index: int, said: Event | Epoch) -> None:
         """Take note of what a worker says of a run."""
         if isinstance(said, Epoch):
             self._screen.epoch(worker, said)
@@ -151,17 +150,20 @@ class _Tally:
             if self._at.pop(worker, None) is not None:
                 self._screen.end(worker)
             if index not in self._done:
-                self._enter(tries, index, said)
+                self._enter(index, said)
 
     def outcome(self, stopped: bool) -> Outcome:
         """Return what came of the grid; a run of which nothing was heard failed, unless the grid was stopped."""
         silent = set(range(len(self._runs))) - self._done - self._there - self._pruned - self._failed.keys()
         for index in sorted(silent if not stopped else ()):
             if not self._read(index, "there"):
-                self._fail(index, "another process tried it in vain", log_path(self._root, self._runs[index]))
-        kept = [*(run for run, _ in self._pending.finished), *(self._runs[i] for i in sorted(self._done | self._there))]
+                self._fail(index, "another process tried it in vain", log_path(self._call.root, self._runs[index]))
+        recorded = [
+            *(run for run, _ in self._pending.finished),
+            *(self._runs[i] for i in sorted(self._done | self._there)),
+        ]
         failed = [*self._pending.unreadable, *self._failed.values()]
-        paths = [results.path_of(self._root, run.identity()) for run in kept]
+        paths = [results.path_of(self._call.root, run.identity()) for run in recorded]
         return Outcome(len(self._done), len(paths) - len(self._done), failed, paths, stopped)
 
     def _hear_of_none(self, said: Event) -> None:
@@ -171,9 +173,9 @@ class _Tally:
             self._screen.say(said.sentence)
             self._said = said.sentence
 
-    def _enter(self, tries: Tries, index: int, said: Event) -> None:
+    def _enter(self, index: int, said: Event) -> None:
         run = self._runs[index]
-        log = log_path(self._root, run)
+        log = log_path(self._call.root, run)
         if said.what == "done" or (said.what == "there" and index not in self._at.values()):
             self._read(index, said.what)
         elif said.what == "pruned" and index not in self._pruned:  # each worker comes by it
@@ -182,7 +184,7 @@ class _Tally:
         elif said.what == "failed":
             self._fail(index, said.sentence, log)
         elif said.what == "lost":
-            if tries.left(record_of(run)):
+            if self._call.tries.left(run):
                 self._screen.say(f"{run.task.name} {run.method} is tried once more: {said.sentence}")
             else:
                 self._fail(index, f"{said.sentence} (twice)", log)
@@ -190,7 +192,7 @@ class _Tally:
     def _read(self, index: int, what: str) -> bool:
         """Show the record of a run; return whether there is one."""
         run = self._runs[index]
-        path = results.path_of(self._root, run.identity())
+        path = results.path_of(self._call.root, run.identity())
         try:
             record = results.load(path)
         except FileNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +12,10 @@ from typing import Any, Literal
 import torch
 
 import datasets
-import results
 from bench.data.batches import statistics_of
 from bench.errors import UsageError
 from bench.names import check, suite_of
-from bench.run import Run, context_of, plan_grid
+from bench.run import Run, context_of, plan_grid, record_of
 from bench.train.network import build_on_meta
 from bench.train.optimizer import check_installed
 from datasets.base import NotHere, Suite, Task
@@ -27,12 +26,12 @@ from methods import Method, Unsupported
 from methods.backbones.normalisation import parse_normalise
 from methods.backbones.registry import EMBEDDED, Backbone, absolute, find, local_path, resized
 from methods.backbones.weights import WeightsError
-from methods.recipe import NotHeld, is_file, resolve, settings_of
+from methods.recipe import NotHeld, Recipe, is_file, resolve, settings_of
 from methods.spec import parse_list
 
 __all__ = [
-    "OVERRIDES", "OtherRuns", "Request", "device_of", "grid_of", "normalised", "plan_of", "record_of", "runs_at",
-    "runs_of",
+    "OVERRIDES", "OtherRuns", "Request", "by_option", "check_options", "device_of", "grid_of", "normalised", "plan_of",
+    "runs_at", "runs_of",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -82,9 +81,10 @@ class Request:
     def overrides(self) -> list[dict[str, Any]]:
         """The recipe fields that the user gave, once for every combination of a sweep. Raises ValueError."""
         given = {key: value for key in OVERRIDES if (value := getattr(self, key)) is not None}
+        check_options(given)
         choices = settings_of(self.set)
         if twice := sorted(given.keys() & choices[0].keys()):
-            raise ValueError(f"--set gives {twice[0]}, and so does --{twice[0].replace('_', '-')}; leave one out")
+            raise ValueError(f"--set gives {twice[0]}, and so does {_option(twice[0])}; leave one out")
         return [given | choice for choice in choices]
 
 
@@ -128,12 +128,28 @@ def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
             statistics_of(preprocessing, backbone)  # which a weight file may leave open
         return runs
     except (ValueError, WeightsError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(by_option(error, {key: getattr(request, key) for key in OVERRIDES})) from error
 
 
-def record_of(run: Run) -> str:
-    """Return the path of the run's record below any folder of results, which names the run among processes."""
-    return str(results.path_of(Path(), run.identity()))
+def check_options(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError, in which the option is named, for a recipe field that cannot have the value of its option."""
+    for key, value in fields.items():
+        try:
+            Recipe(**{key: value})
+        except ValueError as error:
+            raise ValueError(f"{_option(key)} {str(error).removeprefix(f'recipe: {key}=')}") from None
+
+
+def by_option(error: Exception, fields: Mapping[str, Any]) -> str:
+    """Return what an error says, with the option where it names a recipe field that one of these options gave."""
+    text = str(error)
+    for key, value in fields.items():
+        text = text.replace(f"recipe: {key}={value}", _option(key) if value is True else f"{_option(key)} {value}")
+    return text
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 class OtherRuns(ValueError):

@@ -28,10 +28,10 @@ import results
 from bench.errors import UsageError
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, Pending, look, run_grid
-from bench.grid.progress import Screen
-from bench.grid.request import OtherRuns, Request, device_of, plan_of, record_of, runs_at
-from bench.grid.workers import count_of, workers_of
+from bench.grid.request import OtherRuns, Request, device_of, plan_of, runs_at
+from bench.grid.workers import workers_of
 from bench.names import check
+from bench.run import record_of
 from bench.runner.attempt import log_path
 from bench.settings import CacheLimits, Keep, LoaderSettings, RunSettings
 from bench.surroundings import settle
@@ -63,6 +63,8 @@ class SlurmOptions:
         words: dict[str, Any] = {("cpus_per_task" if key == "cpus" else key): text for key, text in self.passed.items()}
         if self.gpus:
             words["gpus_per_node"] = self.gpus
+        if "cpus" in self.passed:  # srun itself no longer takes over what sbatch was told (Slurm 22.05 and later)
+            words["srun_args"] = [f"--cpus-per-task={self.passed['cpus']}"]
         requeue = {"requeue": True}
         return words | {"time": _minutes(self.time), "array_parallelism": self.array, "additional_parameters": requeue}
 
@@ -155,10 +157,9 @@ def _walk(words: dict[str, Any], root: Path, console: Console) -> Outcome:
         for record in error.gone:
             _log(root, record, str(error))
         runs = runs_at(request, [record for record in records if record not in error.gone])
-    pending = look(runs, root, False, settings.keep.kinds, settings.stale)
-    workers = workers_of(plan_of(request, pending.left), root, settings, None)
-    with Screen(runs, console, count_of(settings.device, None)) as screen:
-        return run_grid(pending, root, settings, screen, workers, root / words["failed"])
+    pending = look(runs, root, settings)
+    workers = workers_of(plan_of(request, pending.left), settings, None)
+    return run_grid(pending, root, settings, console, workers, root / words["failed"])
 
 
 def _log(root: Path, record: str, sentence: str) -> None:
@@ -170,7 +171,8 @@ def _submit(root: Path, options: SlurmOptions, words: Sequence[dict[str, Any]]) 
     """Submit an array with a job for each of `words`, and return their numbers. They find this checkout anywhere."""
     try:
         executor = submitit.SlurmExecutor(root / "slurm" / "%j", max_num_timeout=RESTARTS)
-        setup = [f"export PYTHONPATH={shlex.quote(str(CHECKOUT))}", f"cd {shlex.quote(str(CHECKOUT))}"]
+        here = shlex.quote(str(CHECKOUT))
+        setup = [f"export PYTHONPATH={here}${{PYTHONPATH:+:$PYTHONPATH}}", f"cd {here}"]
         executor.update_parameters(job_name="petl-bench", setup=setup, **options.parameters())
         jobs = executor.map_array(Job(), words)
     except (RuntimeError, subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:

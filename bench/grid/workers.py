@@ -27,15 +27,14 @@ from pathlib import Path
 
 import torch
 
-from bench.data.loader import end_with_parent
+from bench.data.loader import deaf_to_endings, end_with_parent
 from bench.errors import UsageError
 from bench.machine import cores
 from bench.run import Run
-from bench.runner.attempt import Event, Tries, attempt, write_log
+from bench.runner.attempt import Call, Event, attempt, write_log
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
 from results import numbered
-from results.claims import Claims
 
 __all__ = ["NONE", "Message", "Workers", "count_of", "work", "workers_of"]
 
@@ -53,26 +52,19 @@ Message = tuple[int, int, Event | Epoch]  # which worker, which run of the list,
 
 
 def work(
-    runs: Sequence[Run],
-    root: Path,
-    settings: RunSettings,
-    claims: Claims,
-    tries: Tries,
-    tell: Callable[[int, Event | Epoch], None],
-    stopped: Callable[[], bool],
-    start: float = 0.0,
+    runs: Sequence[Run], call: Call, tell: Callable[[int, Event | Epoch], None], stopped: Callable[[], bool]
 ) -> None:
     """Walk the list until every run has a record or was tried in vain, or `stopped` returns True.
 
-    Processes begin at different shares of each method's tasks, `start` from 0 to below 1, and so meet less often.
+    Processes begin at different shares of each method's tasks (`Call.start`), and so meet less often.
     """
     left, read = dict(enumerate(runs)), set[str]()  # tasks whose images and states this process has
     while left and not stopped():
         started, begun = time.monotonic(), False
-        for index, run in _near_first(left, read, start):
+        for index, run in _near_first(left, read, call.start):
             if stopped():
                 return
-            event = attempt(run, root, settings, claims, tries, functools.partial(tell, index))
+            event = attempt(run, call, functools.partial(tell, index))
             tried = event.what in ("done", "failed", "lost", "pruned")
             begun = begun or tried
             read.update([run.task.name] if tried else [])
@@ -105,15 +97,13 @@ def count_of(device: torch.device, asked: int | None) -> int:
     return torch.cuda.device_count() if device.type == "cuda" else 1
 
 
-def workers_of(
-    plan: Callable[[], Sequence[Run]], root: Path, settings: RunSettings, asked: int | None
-) -> Workers | None:
+def workers_of(plan: Callable[[], Sequence[Run]], settings: RunSettings, asked: int | None) -> Workers | None:
     """Return the processes that do the runs of `plan`; None on a CPU when no number is asked for."""
     if asked is None and settings.device.type == "cpu":
         return None
     count = count_of(settings.device, asked)
     shares = [_share(settings, worker, count) for worker in range(count)]
-    return Workers(plan, root, shares, max(1, torch.get_num_threads() // count))
+    return Workers(plan, shares, max(1, torch.get_num_threads() // count))
 
 
 def _share(settings: RunSettings, worker: int, count: int) -> RunSettings:
@@ -150,20 +140,18 @@ class Workers:
     """
 
     plan: Callable[[], Sequence[Run]]
-    root: Path
     settings: Sequence[RunSettings]
     threads: int
-    claims: Claims = field(default_factory=Claims)
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _vain: dict[int, int] = field(default_factory=dict)  # how often in a row a worker ended before a run
 
-    def messages(self, runs: Sequence[Run], tries: Tries, stopped: Callable[[], bool]) -> Generator[Message]:
+    def messages(self, runs: Sequence[Run], call: Call, stopped: Callable[[], bool]) -> Generator[Message]:
         """Yield what the workers tell about these runs, until all have ended.
 
         Once `stopped` returns True they finish what they are at. Whoever closes the iterator stops them now.
         """
         self._vain = dict.fromkeys(range(len(self.settings)), 0)
-        self._workers = {number: self._spawn(number, tries) for number in self._vain}
+        self._workers = {number: self._spawn(number, call) for number in self._vain}
         try:
             while self._workers:
                 if stopped():
@@ -171,14 +159,14 @@ class Workers:
                 ready = wait([worker.pipe for worker in self._workers.values()], POLL_SECONDS)
                 for number, worker in list(self._workers.items()):
                     if worker.pipe in ready:
-                        yield from self._heard(number, runs, tries, stopped)
+                        yield from self._heard(number, runs, call, stopped)
                     elif not worker.heard and time.monotonic() - worker.started > START_SECONDS:
                         worker.process.kill()  # which ends its pipe
         finally:
             for number in list(self._workers):
                 _kill(self._workers.pop(number))
 
-    def _heard(self, number: int, runs: Sequence[Run], tries: Tries, stopped: Callable[[], bool]) -> Iterator[Message]:
+    def _heard(self, number: int, runs: Sequence[Run], call: Call, stopped: Callable[[], bool]) -> Iterator[Message]:
         """Yield the next thing that a worker says; one whose pipe has ended is replaced, unless nothing is left."""
         worker = self._workers[number]
         message = _received(worker)
@@ -187,18 +175,18 @@ class Workers:
             yield number, *message
             return
         self._vain[number] += worker.at is None
-        yield from self._buried(number, runs)
+        yield from self._buried(number, runs, call)
         if not worker.ended and not stopped() and self._vain[number] < STARTS:
-            self._workers[number] = self._spawn(number, tries)
+            self._workers[number] = self._spawn(number, call)
 
-    def _spawn(self, number: int, tries: Tries) -> _Worker:
+    def _spawn(self, number: int, call: Call) -> _Worker:
         """Start a process; it is spawned and not forked, since CUDA does not survive a fork."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        log = tries.folder / f"worker-{number}.log"
+        log = call.tries.folder / f"worker-{number}.log"
         log.unlink(missing_ok=True)
-        start = number / len(self.settings)
-        arguments = theirs, self.plan, self.root, self.settings[number], self.threads, self.claims, tries, log, start
+        own = dataclasses.replace(call, settings=self.settings[number], start=number / len(self.settings))
+        arguments = theirs, self.plan, own, self.threads, log
         process = context.Process(target=_serve, args=arguments, name=f"worker {number}")  # no daemon: it has children
         with _inherited(self.threads):
             process.start()
@@ -212,7 +200,7 @@ class Workers:
                 with contextlib.suppress(OSError):
                     worker.pipe.send("stop")
 
-    def _buried(self, number: int, runs: Sequence[Run]) -> Iterator[Message]:
+    def _buried(self, number: int, runs: Sequence[Run], call: Call) -> Iterator[Message]:
         """Remove a worker whose pipe has ended; its run, if it had one, gets a log with its last words."""
         worker = self._workers.pop(number)
         worker.process.join(10)
@@ -224,7 +212,7 @@ class Workers:
         hung = re.search(r"^Timeout \((.+)\)!", words, re.MULTILINE)  # as faulthandler writes it
         cause = f"the worker hung (nothing was heard for {hung[1]})" if hung else f"the worker died ({_cause(code)})"
         if worker.at is not None:
-            write_log(self.root, runs[worker.at], f"{cause}\n{words}")
+            write_log(call.root, runs[worker.at], f"{cause}\n{words}")
             yield number, worker.at, Event("lost", cause)
 
 
@@ -241,34 +229,23 @@ def _received(worker: _Worker) -> tuple[int, Event | Epoch] | None:
     return index, said
 
 
-def _serve(
-    pipe: Connection,
-    plan: Callable[[], Sequence[Run]],
-    root: Path,
-    settings: RunSettings,
-    threads: int,
-    claims: Claims,
-    tries: Tries,
-    log: Path,
-    start: float,
-) -> None:
+def _serve(pipe: Connection, plan: Callable[[], Sequence[Run]], call: Call, threads: int, log: Path) -> None:
     """Be a worker: work through the list, and say what happens."""
     os.setsid()  # leads a group of its own, with the processes that decode for it, so that all end together
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone decides what Ctrl-C means
     end_with_parent(functools.partial(os.killpg, 0, signal.SIGKILL))  # its claim is then that of a process that is gone
     _write_to(log)
-    voice = _Voice(pipe, settings.patience_seconds)
+    voice = _Voice(pipe, call.settings.patience_seconds)
     voice.tell(*READY)
     try:
         torch.set_num_threads(threads)
-        if settings.device.type == "cuda":
-            torch.cuda.set_device(settings.device)
+        if call.settings.device.type == "cuda":
+            torch.cuda.set_device(call.settings.device)
         voice.runs = plan()
     except Exception as error:  # as in `attempt`; no run is at fault
         voice.tell(NONE, Event("failed", f"a worker cannot start: {type(error).__name__}: {error}"))
     else:
         gc.freeze()  # libraries stay to the end; to look through them at every collection takes a thirtieth of the time
-        work(voice.runs, root, settings, claims, tries, voice.tell, voice.stopped, start)
+        work(voice.runs, call, voice.tell, voice.stopped)
     voice.tell(*ENDED)
 
 
@@ -330,17 +307,13 @@ def _kill(worker: _Worker) -> None:
 
 @contextlib.contextmanager
 def _inherited(threads: int) -> Iterator[None]:
-    """Set what a new process takes over: threads of every library, and deafness to Ctrl-C from the start."""
+    """Set what a new process takes over: threads of every library, and deafness to Ctrl-C and the end of a job."""
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, str(threads)))
-    handler = signal.getsignal(signal.SIGINT)
-    with contextlib.suppress(ValueError):  # outside the main thread there are no handlers to set
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        yield
+        with deaf_to_endings():
+            yield
     finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, handler)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.batches import Normaliser, batches, picked
+from bench.data.batches import batches, picked
 from bench.data.loader import Streamed
 from bench.names import check
 from bench.run import Run
 from bench.settings import Keep
-from bench.train.evaluate import Answers
+from bench.train.evaluate import Answers, Scoring
 from bench.train.step import autocast
 from datasets.base import Split
 from methods import Network
-from results import KEPT, Record, has_kept, save_kept
+from results import KEPT, save_kept
 
-__all__ = ["IMAGES", "Keeper", "kinds_of", "lacks", "learned"]
+__all__ = ["IMAGES", "Keeper", "kinds_of", "learned"]
 
 IMAGES = 500  # test images whose features are kept, at equal distances through the split
 
@@ -31,11 +29,6 @@ def kinds_of(text: str) -> frozenset[str]:
     kinds = frozenset(word.strip() for word in text.split(",") if word.strip())
     check("kind of files to --keep", sorted(kinds), KEPT)
     return kinds
-
-
-def lacks(root: Path, record: Record, kinds: frozenset[str]) -> bool:
-    """Whether something is asked for that the run of this record could keep and did not, so that it is done again."""
-    return record.status == "ok" and not all(has_kept(root, record, kind) for kind in kinds)
 
 
 class Keeper:
@@ -54,18 +47,12 @@ class Keeper:
         self._stages += 1
 
     def write(
-        self,
-        run: Run,
-        network: Network,
-        split: Split | Streamed,
-        normalise: Normaliser,
-        device: torch.device,
-        answers: Answers,
+        self, run: Run, network: Network, split: Split | Streamed, scoring: Scoring, answers: Answers
     ) -> dict[str, str]:
         """Write the files, ahead of the record, and return their checksums for it."""
         contents = {"weights": self._weights} if "weights" in self._keep.kinds else {}
         if "features" in self._keep.kinds:
-            contents["features"] = _features(run, network, split, normalise, device)
+            contents["features"] = _features(network, split, scoring)
         if "predictions" in self._keep.kinds:
             columns = {"labels": answers.labels, "predicted": answers.predicted}
             contents["predictions"] = {name: column.cpu().numpy().astype(np.uint16) for name, column in columns.items()}
@@ -82,9 +69,7 @@ def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def _features(
-    run: Run, network: Network, split: Split | Streamed, normalise: Normaliser, device: torch.device
-) -> Arrays:
+def _features(network: Network, split: Split | Streamed, scoring: Scoring) -> Arrays:
     """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
     indices = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
     some = picked(split, indices.tolist())
@@ -92,9 +77,9 @@ def _features(
     weights: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].flatten(1).float().cpu()))
     network.eval()
-    for images, _ in batches(some, device):
-        with autocast(device.type, run.recipe.precision):
-            features = network.extract(normalise(images))
+    for images, _ in batches(some, scoring.device):
+        with autocast(scoring.device.type, scoring.precision):
+            features = network.extract(scoring.normalise(images))
             network.adapt(features)
             given = network.weighed(features)
         weights += [] if given is None else [given.float().cpu()]

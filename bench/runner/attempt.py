@@ -6,21 +6,21 @@ import contextlib
 import errno
 import hashlib
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import results
-from bench.run import Run
+from bench.run import Run, record_of
 from bench.runner.execute import Pruned, execute
 from bench.runner.stale import lacking, stale
 from bench.runner.tracker import tracked
 from bench.settings import RunSettings
 from bench.train.loop import Epoch
-from results.claims import Claim, Claims, claim_path
+from results.claims import Claims, claim_path
 
-__all__ = ["Event", "Tries", "attempt", "log_path", "write_log"]
+__all__ = ["Call", "Event", "Tries", "attempt", "log_path", "write_log"]
 
 TRIES = 2  # of a run that is lost with its process
 
@@ -48,90 +48,97 @@ class Tries:
     folder: Path  # of files with one byte for each try
     failed: Path  # folder of empty files, one for each run that is not to be tried again; other calls may share it
 
-    def left(self, run: str) -> bool:
+    def left(self, run: Run) -> bool:
         """Return whether a run may be tried (again)."""
-        return not (self.failed / _key(run)).exists() and self.count(run) < TRIES
+        return not self._mark(self.failed, run).exists() and self.count(run) < TRIES
 
-    def count(self, run: str) -> int:
+    def count(self, run: Run) -> int:
         """Return how often a run was begun and neither finished nor stopped."""
-        file = self.folder / _key(run)
+        file = self._mark(self.folder, run)
         return file.stat().st_size if file.exists() else 0
 
-    def begin(self, run: str) -> None:
-        """Count a try before it starts, since a process that is killed cannot count it afterwards."""
-        with (self.folder / _key(run)).open("ab") as file:
-            file.write(b".")
+    @contextlib.contextmanager
+    def counted(self, run: Run) -> Iterator[None]:
+        """Count a try before it starts, since a process that is killed cannot count it afterwards.
 
-    def forget(self, run: str) -> None:
-        """Take back what was counted."""
-        (self.folder / _key(run)).unlink(missing_ok=True)
+        The count is taken back unless the run fails: also where Ctrl-C or Slurm stops it, since no run is at fault.
+        """
+        file = self._mark(self.folder, run)
+        with file.open("ab") as counts:
+            counts.write(b".")
+        try:
+            yield
+        except Pruned:
+            file.unlink(missing_ok=True)
+            raise
+        except Exception:
+            raise
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+        file.unlink(missing_ok=True)
 
-    def give_up(self, run: str) -> None:
+    def give_up(self, run: Run) -> None:
         """Let nobody try the run again; a disk that is full must not end the grid."""
         with contextlib.suppress(OSError):
             self.failed.mkdir(parents=True, exist_ok=True)
-            (self.failed / _key(run)).touch()
+            self._mark(self.failed, run).touch()
+
+    def _mark(self, folder: Path, run: Run) -> Path:
+        return folder / hashlib.sha256(record_of(run).encode()).hexdigest()[:16]
 
 
-def attempt(
-    run: Run,
-    root: Path,
-    settings: RunSettings,
-    claims: Claims,
-    tries: Tries,
-    tell: Callable[[Event | Epoch], None] = lambda _: None,
-) -> Event:
+@dataclass(frozen=True)
+class Call:
+    """What every process of one call works with: where results are, how runs are done, and who has tried which."""
+
+    root: Path
+    settings: RunSettings  # one worker's may name another device than the next one's
+    tries: Tries
+    claims: Claims = field(default_factory=Claims)
+    start: float = 0.0  # share of each method's tasks at which a process begins, below 1
+
+
+def attempt(run: Run, call: Call, tell: Callable[[Event | Epoch], None] = lambda _: None) -> Event:
     """Do the run unless it has a record or another process holds it, and say what came of it.
 
     All is done in one process, so that large data never travel. The record is written whole or not at all.
     """
-    path = results.path_of(root, run.identity())
+    path = results.path_of(call.root, run.identity())
     try:
-        if _finished(run, path, root, settings):
+        if _finished(run, path, call):
             return Event("there")
-        claim = claims.take(claim_path(root, path))
+        claim = call.claims.take(claim_path(call.root, path))
     except Exception as error:
-        return _failure(error, run, root, tries)
+        return _failure(error, run, call)
     if claim is None:
         return Event("held")
     with claim:
-        return _claimed(run, path, root, settings, claim, tries, tell)
+        try:
+            if (why_not := _done_elsewhere(run, path, call)) is not None:
+                return why_not
+            with call.tries.counted(run):
+                tell(Event("begun"))
+                with tracked(run, call.root, call.settings.log, tell) as (watch, finish):
+                    record = finish(execute(run, call.settings, watch))
+                    ours = claim.ours()  # else this process stood still for so long that another began the run again
+                    if ours:
+                        _save(run, record, path, call.root)
+        except Pruned as error:
+            return Event("pruned", str(error))
+        except Exception as error:  # the launcher alone catches everything: one bad run must not end the grid
+            return _failure(error, run, call)
+    return Event("done" if ours else "held")
 
 
-def _claimed(
-    run: Run,
-    path: Path,
-    root: Path,
-    settings: RunSettings,
-    claim: Claim,
-    tries: Tries,
-    tell: Callable[[Event | Epoch], None],
-) -> Event:
-    name = str(path.relative_to(root))
-    try:
-        if _finished(run, path, root, settings):  # by another process, since the look before
-            return Event("there")
-        if settings.early_stop is not None and settings.early_stop.over(run):
-            return Event("pruned", "ended early by another process")
-        if not tries.left(name):
-            return Event("spent")
-        tries.begin(name)
-        tell(Event("begun"))
-        with tracked(run, root, settings.log, tell) as (watch, finish):
-            record = finish(execute(run, settings, watch))
-            kept = claim.ours()  # else this process stood still for so long that another began the run again
-            if kept:
-                _save(run, record, path, root)
-    except Pruned as error:
-        tries.forget(name)
-        return Event("pruned", str(error))
-    except Exception as error:  # the launcher alone catches everything: one bad run must not end the grid
-        return _failure(error, run, root, tries)
-    except BaseException:  # Ctrl-C or Slurm stops the process, and no run is at fault
-        tries.forget(name)
-        raise
-    tries.forget(name)
-    return Event("done" if kept else "held")
+def _done_elsewhere(run: Run, path: Path, call: Call) -> Event | None:
+    """Return what other processes did with a run until its claim was had here; None where it is to be begun."""
+    early_stop = call.settings.early_stop
+    if _finished(run, path, call):
+        return Event("there")
+    if early_stop is not None and early_stop.was_ended(run):
+        return Event("pruned", "ended early by another process")
+    return None if call.tries.left(run) else Event("spent")
 
 
 def log_path(root: Path, run: Run) -> Path:
@@ -146,10 +153,10 @@ def write_log(root: Path, run: Run, text: str) -> None:
         results.write_whole(log_path(root, run), results.readable(text).encode())
 
 
-def _finished(run: Run, path: Path, root: Path, settings: RunSettings) -> bool:
+def _finished(run: Run, path: Path, call: Call) -> bool:
     """Return whether the run has a record that can be trusted and is still its own."""
     old = _sound(path)
-    return old is not None and not lacking(run, old, root, settings.keep.kinds, settings.stale)
+    return old is not None and not lacking(run, old, call.root, call.settings)
 
 
 def _sound(path: Path) -> results.Record | None:
@@ -169,12 +176,12 @@ def _save(run: Run, record: results.Record, path: Path, root: Path) -> None:
     results.drop_unkept(root, record)
 
 
-def _failure(error: Exception, run: Run, root: Path, tries: Tries) -> Event:
+def _failure(error: Exception, run: Run, call: Call) -> Event:
     """Log an error while the claim is still held, so that no other process begins a run that failed."""
-    write_log(root, run, traceback.format_exc())
+    write_log(call.root, run, traceback.format_exc())
     if _out_of_memory(error):
         return Event("lost", "out of memory on the CPU; use fewer workers or a smaller batch")
-    tries.give_up(str(results.path_of(Path(), run.identity())))
+    call.tries.give_up(run)
     return Event("failed", _sentence(error))
 
 
@@ -189,7 +196,3 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{error.strerror}: {error.filename}; make the results folder writable and call again"
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-
-
-def _key(run: str) -> str:
-    return hashlib.sha256(run.encode()).hexdigest()[:16]

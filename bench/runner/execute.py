@@ -22,7 +22,7 @@ from bench.runner.artifacts import Keeper
 from bench.runner.record import Trace, recorded
 from bench.settings import RunSettings
 from bench.train.compile import Compiler
-from bench.train.evaluate import Answers, evaluate, score_of, temperature_of
+from bench.train.evaluate import Answers, Scoring, evaluate, score_of, temperature_of
 from bench.train.loop import Diverged, Epoch, train
 from bench.train.network import build, build_on_meta, count
 from datasets.base import Split
@@ -47,7 +47,7 @@ def execute(run: Run, settings: RunSettings, watch: Watch = lambda _: None) -> R
     Anything else that goes wrong is raised, and Pruned where the run is not worth its remaining epochs. Nothing is
     written here but what `settings.keep` asks for.
     """
-    record = _attempt(run, settings, watch)
+    record = _once(run, settings, watch)
     reason = record.speedups.feature_cache_reason
     if (
         record.status != "oom"
@@ -55,26 +55,69 @@ def execute(run: Run, settings: RunSettings, watch: Watch = lambda _: None) -> R
         or not (store_for(settings).clear() or reason is None)
     ):
         return record
-    again = _attempt(run, dataclasses.replace(settings, cache_features="off"), watch)  # what is kept may be in the way
+    again = _once(run, dataclasses.replace(settings, cache_features="off"), watch)  # what is kept may be in the way
     about = dataclasses.replace(again.speedups, feature_cache_reason=reason or "memory ran out with them")
     return dataclasses.replace(again, speedups=about)
 
 
-def _attempt(run: Run, settings: RunSettings, watch: Watch) -> Record:
-    trace, device = Trace(), settings.device
+def _once(run: Run, settings: RunSettings, watch: Watch) -> Record:
+    """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it.
+
+    All that takes memory belongs to this call, so that none of it is left when the run is done again.
+    """
+    trace, device = Trace(settings.device), settings.device
     _forget_peaks(device)
     try:
         largest = min(run.recipe.batch_size, run.task.sizes["train"])  # no batch has more images than there are
         recipe = dataclasses.replace(run.recipe, batch_size=largest)
-        cost = planned_cost(run.backbone, run.resolved, run.task.classes, recipe)
-        _train_and_test(run, settings, trace, watch)
-        return recorded(run, device, trace, cost, "ok", None)
+        trace.cost = planned_cost(run.backbone, run.resolved, run.task.classes, recipe)
+        normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
+        scoring = Scoring(normalise, run.recipe.precision, device, run.task.scored)
+        trace.compiler = compiler = Compiler(settings.compile)
+        trace.energy = energy = EnergyMeter(device)
+        trace.feed = feed = Feed(run, settings, normalise)
+        keeper = Keeper(settings.keep, run.backbone.weights is None)
+        train_split, test_split = _load(run, settings, trace)
+        torch.manual_seed(run.seed)
+        network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
+
+        def test(temperature: float | None = None) -> Answers:
+            started = time.perf_counter()
+            answers = evaluate(network, feed.testing(network, test_split), scoring, temperature)
+            trace.evaluations.append([float(len(trace.epochs)), answers.accuracy()])
+            trace.test_seconds = time.perf_counter() - started
+            return answers
+
+        def after(epoch: Epoch) -> None:
+            energy.stop()
+            trace.epochs.append(epoch)
+            _read_peaks(trace)
+            watch(dataclasses.replace(epoch, of_run=len(trace.epochs)))
+            every = run.recipe.evaluate_every
+            if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
+                test()
+                _forget_peaks(device)
+                _stop_early(run, settings, trace)
+            energy.start()
+
+        for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
+            stage = feed.training(network, train_split)
+            compiled = compiler.compiled(network)
+            _forget_peaks(device)  # those of computing features are not those of training
+            energy.start()
+            train(compiled, stage, normalise, run.recipe, run.seed, after)
+            keeper.after_stage(network)
+        answers = test(_temperature(run, network, scoring, settings))
+        trace.score = score_of(answers)
+        trace.kept_files = keeper.write(run, network, test_split, scoring, answers)
+        return recorded(run, trace, "ok")
     except Unsupported as error:
-        return recorded(run, device, trace, Cost(), "unsupported", str(error))
+        trace.cost = Cost()
+        return recorded(run, trace, "unsupported", str(error))
     except Diverged as error:
-        return recorded(run, device, trace, cost, "diverged", str(error))
+        return recorded(run, trace, "diverged", str(error))
     except torch.OutOfMemoryError as error:
-        return recorded(run, device, trace, cost, "oom", str(error).splitlines()[0])
+        return recorded(run, trace, "oom", str(error).splitlines()[0])
 
 
 @cache
@@ -86,70 +129,14 @@ def planned_cost(backbone: Backbone, method: Method, classes: int, recipe: Recip
     return Cost(**counts, planned_peak_bytes=peak.total, planned_breakdown=peak.breakdown())
 
 
-def _train_and_test(run: Run, settings: RunSettings, trace: Trace, watch: Watch) -> None:
-    """Train every stage to its last epoch; test the last one, and each in between where the recipe wants it."""
-    device = settings.device
-    normalise = Normaliser.of(*statistics_of(run.recipe.preprocessing, run.backbone), device)
-    trace.compiler = compiler = Compiler(settings.compile)
-    trace.energy = energy = EnergyMeter(device)
-    keeper = Keeper(settings.keep, run.backbone.weights is None)
-    trace.feed = feed = Feed(run, settings, normalise)
-    train_split, test_split = _load(run, settings, trace)
-    torch.manual_seed(run.seed)
-    network = build(run.backbone, run.resolved, run.task.classes, run.recipe).to(device)
-
-    def after(epoch: Epoch) -> None:
-        energy.stop()
-        trace.epochs.append(epoch)
-        _read_peaks(device, trace)
-        watch(epoch)
-        every = run.recipe.evaluate_every
-        if every and epoch.number % every == 0 and epoch.number < run.recipe.epochs:
-            _test(run, network, feed, test_split, normalise, device, trace)
-            _forget_peaks(device)
-            _stop_early(run, settings, trace)
-        energy.start()
-
-    for network in run.resolved.stages(network):  # noqa: B020 - a stage is made of the one before it
-        stage = feed.training(network, train_split)
-        compiled = compiler.compiled(network)
-        _forget_peaks(device)  # those of computing features are not those of training
-        energy.start()
-        train(compiled, stage, normalise, run.recipe, run.seed, after)
-        keeper.after_stage(network)
-    temperature = _temperature(run, network, normalise, settings)
-    answers = _test(run, network, feed, test_split, normalise, device, trace, temperature)
-    trace.score = score_of(answers)
-    trace.kept = keeper.write(run, network, test_split, normalise, device, answers)
-
-
-def _test(
-    run: Run,
-    network: Network,
-    feed: Feed,
-    split: Split | Streamed,
-    normalise: Normaliser,
-    device: torch.device,
-    trace: Trace,
-    temperature: float | None = None,
-) -> Answers:
-    """Note the test accuracy beside the number of epochs so far, those of earlier stages included."""
-    started = time.perf_counter()
-    read = feed.testing(network, split)
-    answers = evaluate(network, read, normalise, run.recipe, device, run.task.scored, temperature)
-    trace.evaluations.append([float(len(trace.epochs)), answers.accuracy()])
-    trace.test_seconds = time.perf_counter() - started
-    return answers
-
-
-def _temperature(run: Run, network: Network, normalise: Normaliser, settings: RunSettings) -> float | None:
+def _temperature(run: Run, network: Network, scoring: Scoring, settings: RunSettings) -> float | None:
     """Choose the temperature on validation images; None where there are none that can be read."""
     task = for_calibration(run.task)
     if task is None:
         return None
     try:
         split = load(dataclasses.replace(run, task=task), "val", settings.loader).split
-        return temperature_of(network, split, normalise, run.recipe, settings.device, run.task.scored)
+        return temperature_of(network, split, scoring)
     except (ValueError, OSError):  # no image that can be decoded, or none of a class: the run needs none of them
         return None
 
@@ -169,8 +156,9 @@ def _forget_peaks(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _read_peaks(device: torch.device, trace: Trace) -> None:
-    """The allocator's peaks of training; evaluation in between does not count, nor what was kept for other runs."""
+def _read_peaks(trace: Trace) -> None:
+    """Note the allocator's peaks of training; tests in between do not count, nor what is kept for other runs."""
+    device = trace.device
     if device.type == "cuda":
         others = trace.feed.bytes_of_others if trace.feed else 0
         trace.peak_bytes = max(trace.peak_bytes or 0, torch.cuda.max_memory_allocated(device) - others)

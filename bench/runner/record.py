@@ -22,6 +22,7 @@ from bench.train.loop import Epoch
 from datasets.files.listing import Listings
 from methods.backbones.registry import EMBEDDED
 from results import Cost, Record, Score, Speedups, Where
+from results.record import Status
 
 __all__ = ["Trace", "described", "recorded"]
 
@@ -30,13 +31,15 @@ __all__ = ["Trace", "described", "recorded"]
 class Trace:
     """What is observed while a run goes on, kept also when it ends early."""
 
+    device: torch.device
+    cost: Cost = field(default_factory=Cost)  # as planned
     epochs: list[Epoch] = field(default_factory=list)
     evaluations: list[list[float]] = field(default_factory=list)
     score: Score = field(default_factory=Score)  # what the last evaluation gave beside its accuracy
     test_seconds: float = 0.0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
-    kept: dict[str, str] = field(default_factory=dict)
+    kept_files: dict[str, str] = field(default_factory=dict)
     skipped_images: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)  # by split, once they are loaded
     feed: Feed | None = None
@@ -44,8 +47,8 @@ class Trace:
     energy: EnergyMeter | None = None
 
 
-def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str, reason: str | None) -> Record:
-    """The record of a run that ends now."""
+def recorded(run: Run, trace: Trace, status: Status, reason: str | None = None) -> Record:
+    """Make the record of a run that ends now."""
     finished = status == "ok"
     return Record(
         identity=run.identity(),
@@ -53,13 +56,13 @@ def recorded(run: Run, device: torch.device, trace: Trace, cost: Cost, status: s
         classes=run.task.classes,
         method=run.settings(),
         recipe=dataclasses.asdict(run.recipe),
-        status=status,  # type: ignore[arg-type]
+        status=status,
         score=_score(run, trace, finished),
-        cost=_observed(run, device, trace, cost, status),
-        where=_where(run, device),
+        cost=_observed(run, trace, status),
+        where=_where(run, trace.device),
         reason=reason,
         place=run.task_order,
-        kept=trace.kept if finished else {},
+        kept=trace.kept_files if finished else {},
         preprocessing=described(run),
         speedups=_speedups(trace),
         class_names=list(run.task.names),
@@ -90,15 +93,15 @@ def _score(run: Run, trace: Trace, finished: bool) -> Score:
     )
 
 
-def _observed(run: Run, device: torch.device, trace: Trace, cost: Cost, status: str) -> Cost:
+def _observed(run: Run, trace: Trace, status: Status) -> Cost:
     """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
     peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
     if trace.feed is not None and trace.feed.cached:
         case = Case(run.backbone, run.resolved, run.task.classes, run.recipe)
-        peaks = Peaks() if status == "oom" else training_peaks(case, device)  # what ran out of memory still holds it
+        peaks = training_peaks(case, trace.device) if status != "oom" else Peaks()  # what ran out still holds memory
     return dataclasses.replace(
-        cost,
+        trace.cost,
         peak_bytes=peaks.allocated,
         reserved_bytes=peaks.reserved,
         epoch_seconds=seconds,

@@ -12,31 +12,29 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench.data.splits import mended
 from bench.run import Run
-from bench.runner.artifacts import lacks
 from bench.runner.record import described
+from bench.settings import RunSettings
 from bench.source_digest import method_digest, planning_digest
 from datasets.transforms.preprocessing import PRESETS
 from methods.recipe import Recipe
 from methods.spec import parse
-from results import CostRecord, Record
+from results import CostRecord, Record, has_kept
 
 __all__ = ["EQUAL_CODE", "current", "equal_codes", "lacking", "stale"]
 
 EQUAL_CODE = Path(__file__).with_name("equal_code.csv")  # written by `python -m tools.equal_code`
 
 
-def lacking(run: Run, record: Record, root: Path, keep: frozenset[str], old: Literal["redo", "keep"] = "redo") -> str:
-    """Return why a run that has a record is to be done again, or nothing where it is not.
-
-    A stale record may do (`old`).
-    """
-    if old == "redo" and (reason := stale(run, record)):
+def lacking(run: Run, record: Record, root: Path, settings: RunSettings) -> str:
+    """Return why a run that has a record below `root` is to be done again, or nothing where it is not."""
+    if settings.stale == "redo" and (reason := stale(run, record)):
         return reason
-    if lacks(root, record, keep):
+    keep = settings.keep.kinds
+    if record.status == "ok" and not all(has_kept(root, record, kind) for kind in keep):
         return f"did not keep all of --keep {','.join(sorted(keep))}"
     if mended(run.task, record.score.skipped_images):
         return "left out damaged images, of which there are fewer or more now"

@@ -30,14 +30,14 @@ TrackerName = Literal["off", "tensorboard", "trackio", "wandb"]
 logger = logging.getLogger(__name__)
 
 PROJECT = "petl-bench"
-Finish = Callable[[Record], Record]  # logs the record, and returns it with the place of its log
+Finish = Callable[[Record], Record]  # logs the record, and returns it with the address of its log
 Watch = Callable[[Any], None]
 
 
 class _Tracker(Protocol):
     """One run in a tracker."""
 
-    place: str
+    address: str  # of the log, for the record
 
     def log(self, values: Mapping[str, float], step: int) -> None: ...
 
@@ -64,7 +64,7 @@ def tracked(run: Run, root: Path, name: TrackerName, tell: Watch) -> Iterator[tu
         yield tell, lambda record: record
         return
     tracker = _opened(run, root, name)
-    epochs, summary, heard = 0, dict[str, Any](), True
+    logged, summary, heard = 0, dict[str, Any](), True
 
     def send(action: Callable[..., None], *values: Any) -> None:
         """A tracker that cannot be reached any more costs the run nothing."""
@@ -77,14 +77,14 @@ def tracked(run: Run, root: Path, name: TrackerName, tell: Watch) -> Iterator[tu
             logger.warning(f"--log {name} takes no more of {run.task.name} {run.method}, which goes on: {error}")
 
     def watch(event: Any) -> None:
-        nonlocal epochs
-        if isinstance(event, Epoch):
-            epochs += 1  # on through all stages
-            send(tracker.log, _values(event), epochs)
+        nonlocal logged
+        if isinstance(event, Epoch) and event.of_run > logged:  # what ran out of memory is done again, and logged once
+            logged = event.of_run
+            send(tracker.log, _values(event), logged)
         tell(event)
 
     def finish(record: Record) -> Record:
-        where = dataclasses.replace(record.where, log=tracker.place)
+        where = dataclasses.replace(record.where, log=tracker.address)
         summary.update(_flat(record))
         return dataclasses.replace(record, where=where)
 
@@ -121,8 +121,8 @@ class _Board:
 
     def __init__(self, root: Path, path: Path, settings: Mapping[str, Any]) -> None:
         writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-        self.place = str(Path("tensorboard") / path)
-        self._writer = writer(str(root / self.place))
+        self.address = str(Path("tensorboard") / path)
+        self._writer = writer(str(root / self.address))
         self._writer.add_text("settings", "\n".join(f"    {key}: {value}" for key, value in settings.items()))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -143,7 +143,7 @@ class _Hosted:
         self._module = importlib.import_module(name)
         more = {"dir": str(root)} if name == "wandb" else {}
         run = self._module.init(project=PROJECT, name=str(path), config=dict(settings), **more)
-        self.place = str(getattr(run, "url", None) or f"{name}:{PROJECT}/{path}")
+        self.address = str(getattr(run, "url", None) or f"{name}:{PROJECT}/{path}")
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._module.log(dict(values), step=step)

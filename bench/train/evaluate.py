@@ -17,14 +17,23 @@ from bench.data.stored import Stored
 from bench.train.step import autocast, logits_of
 from datasets.base import Split
 from methods import Network
-from methods.recipe import Recipe
 from results import CALIBRATION_BINS, MOST_CLASSES, Score
 
-__all__ = ["Answers", "evaluate", "score_of", "temperature_of"]
+__all__ = ["Answers", "Scoring", "evaluate", "score_of", "temperature_of"]
 
 TOP = 5  # answers that may hold the right class, where there are more than twice as many classes
 NEVER = -1e9  # in place of the logit of a class that is no answer: its probability is 0, its gradient no NaN
 LARGEST_TEMPERATURE = 20.0  # and its inverse the smallest: of images that are all right, the best would be 0
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How images are scored: normalised how, in what precision, where the network is, and among which classes."""
+
+    normalise: Normaliser
+    precision: str
+    device: torch.device
+    among: Sequence[int] = ()  # classes that an answer is chosen among; empty for all
 
 
 @dataclass(frozen=True)
@@ -48,27 +57,18 @@ class Answers:
 
 @torch.inference_mode()
 def evaluate(
-    network: Network,
-    split: Split | Streamed | Stored,
-    normalise: Normaliser,
-    recipe: Recipe,
-    device: torch.device,
-    among: Sequence[int] = (),
-    temperature: float | None = None,
+    network: Network, split: Split | Streamed | Stored, scoring: Scoring, temperature: float | None = None
 ) -> Answers:
     """Answer every image of a split in evaluation mode, without waiting for the device.
 
     Args:
         network: It stays in evaluation mode.
         split: Images, or frozen states of them.
-        normalise: Of images.
-        recipe: Its precision is used.
-        device: Where the network is.
-        among: Classes that an answer is chosen among; empty for all.
+        scoring: How.
         temperature: Divides the logits for `calibrated`; None for 1.
     """
     found, classes = [], 0
-    for logits, labels in _logits(network, split, normalise, recipe, device, among):
+    for logits, labels in _logits(network, split, scoring):
         classes = logits.shape[1]
         top = logits.topk(min(TOP, classes)).indices
         found.append(
@@ -83,26 +83,19 @@ def evaluate(
         )
     vectors = [torch.cat(column) for column in zip(*found, strict=True)]
     labels, predicted, in_top, losses, confidences, calibrated = vectors
-    choices = len(among) or classes
+    choices = len(scoring.among) or classes
     return Answers(labels, predicted, in_top, losses, confidences, calibrated, choices, classes, temperature)
 
 
-def temperature_of(
-    network: Network,
-    split: Split | Streamed,
-    normalise: Normaliser,
-    recipe: Recipe,
-    device: torch.device,
-    among: Sequence[int] = (),
-) -> float:
+def temperature_of(network: Network, split: Split | Streamed, scoring: Scoring) -> float:
     """Return the temperature of the lowest negative log-likelihood on a split that was not trained on.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
     """
     with torch.inference_mode():
-        pairs = list(_logits(network, split, normalise, recipe, device, among))
+        pairs = list(_logits(network, split, scoring))
     logits, labels = (torch.cat(column).clone() for column in zip(*pairs, strict=True))  # of which gradients may flow
-    logarithm = torch.zeros((), device=device, requires_grad=True)
+    logarithm = torch.zeros((), device=scoring.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([logarithm], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -150,28 +143,22 @@ def score_of(answers: Answers) -> Score:
 def _binned(confidences: Tensor, right: Tensor) -> list[list[float]]:
     """Count images, add up confidences and count right answers in bins of equal width."""
     edges = torch.linspace(0, 1, CALIBRATION_BINS + 1)
-    places = torch.bucketize(confidences, edges, right=True) - 1
+    bins = torch.bucketize(confidences, edges, right=True) - 1
     sums = torch.zeros(CALIBRATION_BINS, 3, dtype=torch.float64)
     rows = torch.stack([torch.ones_like(confidences), confidences, right.float()], dim=1)
-    return sums.index_add_(0, places, rows.double()).tolist()
+    return sums.index_add_(0, bins, rows.double()).tolist()
 
 
-def _logits(
-    network: Network,
-    split: Split | Streamed | Stored,
-    normalise: Normaliser,
-    recipe: Recipe,
-    device: torch.device,
-    among: Sequence[int],
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _logits(network: Network, split: Split | Streamed | Stored, scoring: Scoring) -> Iterator[tuple[Tensor, Tensor]]:
     """Give logits (B×classes, float32) and labels (B) batch by batch."""
     network.eval()
-    allowed = torch.tensor(among, dtype=torch.int64, device=device) if among else None
+    device = scoring.device
+    allowed = torch.tensor(scoring.among, dtype=torch.int64, device=device) if scoring.among else None
     pairs: Iterator[tuple[Any, Tensor]]
     pairs = split.batches(TEST_BATCH) if isinstance(split, Stored) else batches(split, device)
     for images, labels in pairs:
-        rows = images if isinstance(images, dict) else normalise(images)
-        with autocast(device.type, recipe.precision):
+        rows = images if isinstance(images, dict) else scoring.normalise(images)
+        with autocast(device.type, scoring.precision):
             logits = logits_of(network, rows)
         logits = logits.float()
         if allowed is not None:

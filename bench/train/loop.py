@@ -31,10 +31,11 @@ class Epoch:
     The right answer to a mixed image is the class that has the largest share of it.
     """
 
-    number: int  # from 1
+    number: int  # of its stage, from 1
     loss: float
     accuracy: float
     seconds: float
+    of_run: int = 0  # the number counted on through all stages; a run that is done again begins again at 1
 
 
 def train(

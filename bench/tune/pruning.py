@@ -19,8 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.grid.request import record_of
-from bench.run import Run
+from bench.run import Run, record_of
 
 __all__ = ["EarlyStop", "storage_of"]
 
@@ -38,7 +37,7 @@ class EarlyStop:
     journal: Path
     trials: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)  # study and number, by run's record
 
-    def over(self, run: Run) -> bool:
+    def was_ended(self, run: Run) -> bool:
         """Return whether another process has ended the trials of the run early."""
         found = [trial for _, trial in self._trials(run)]
         return bool(found) and all(trial.state is TrialState.PRUNED for trial in found)

@@ -12,7 +12,7 @@ import bench.runner.attempt
 from bench.data.loader import load_ahead
 from bench.grid.workers import Workers
 from bench.run import Run
-from bench.runner.attempt import Tries
+from bench.runner.attempt import Call, Tries
 from bench.settings import RunSettings
 from tests.bench.tiny import runs
 
@@ -35,8 +35,10 @@ def planned() -> list[Run]:
 
 
 def work(root: Path) -> None:
-    workers = Workers(planned, root, [RunSettings(torch.device("cpu"))] * 2, 1)
-    for _ in workers.messages(runs("linear,lora"), Tries(root, root), lambda: False):
+    cpu = RunSettings(torch.device("cpu"))
+    for _ in Workers(planned, [cpu] * 2, 1).messages(
+        runs("linear,lora"), Call(root, cpu, Tries(root, root)), lambda: False
+    ):
         pass
 
 

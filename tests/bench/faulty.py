@@ -9,8 +9,7 @@ from pathlib import Path
 
 import bench.runner.attempt
 import bench.runner.execute
-from bench.grid.request import record_of
-from bench.run import Run
+from bench.run import Run, record_of
 from bench.runner.execute import execute
 from bench.settings import RunSettings
 from bench.train.loop import Epoch

@@ -52,7 +52,7 @@ def do(
     """What is said, and the records."""
     said = io.StringIO()
     request = Request("linear", f"folder:{suite}", None, backbone, "common", epochs=1)
-    grid(request, root, RunSettings(torch.device("cpu"), loader=loader), False, False, Console(file=said, width=200))
+    grid(request, root, RunSettings(torch.device("cpu"), loader=loader), Console(file=said, width=200))
     return said.getvalue(), [results.load(path) for path in sorted((root / "runs").rglob("*.json"))]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench.cli.wanted import wanted
+from bench.cli.report import wanted
 from reports import COST_REPORTS, Figure, Table, find, write_all
 from reports.formats import terminal
 from reports.views.budget import fitting

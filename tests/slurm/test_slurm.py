@@ -51,7 +51,7 @@ def call(root: Path, methods: str, jobs: int, **words: object) -> tuple[Outcome,
     console = Console(file=io.StringIO(), width=200)
     options = SlurmOptions(time="30", array=jobs, passed=WHERE)
     request = Request(methods=methods, tasks="digits", **{"epochs": 1, **words})
-    return grid(request, root, CPU, False, False, console, Launch(slurm=options, device="cpu")), console.file.getvalue()
+    return grid(request, root, CPU, console, Launch(slurm=options, device="cpu")), console.file.getvalue()
 
 
 def until(holds: Callable[[], bool], seconds: float = 120) -> None:
@@ -106,4 +106,4 @@ def _shown(job: str) -> str:
 def test_what_slurm_refuses_is_a_sentence(slurm: str, tmp_path: Path) -> None:
     options = SlurmOptions(passed={"partition": "nowhere"})
     with pytest.raises(UsageError, match="check --slurm"):
-        grid(Request(methods="linear", tasks="digits"), tmp_path, CPU, False, False, Console(), Launch(slurm=options))
+        grid(Request(methods="linear", tasks="digits"), tmp_path, CPU, Console(), Launch(slurm=options))

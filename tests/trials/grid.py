@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+import bench.grid.grid
 from bench.grid.grid import look, run_grid
-from bench.grid.progress import Screen
-from bench.grid.request import record_of
 from bench.grid.workers import Workers
+from bench.run import record_of
 from bench.settings import RunSettings
 from results.claims import Claims
 from tests.trials.act import METHODS, asked, planned
@@ -36,14 +36,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="that every run takes at least")
     options = parser.parse_args()
     grid = list(asked(options.seeds, options.epochs, options.methods).values())
-    pending = look(grid, options.root, False)
+    pending = look(grid, options.root, CPU)
     words = {key: getattr(options, key) for key in ("seeds", "epochs", "methods", "fault", "seconds")}
     plan = functools.partial(planned, options.root, [record_of(run) for run in pending.left], **words)
-    workers = Workers(plan, options.root, [CPU] * options.workers, 1, Claims(LEASE, LEASE / 3))
+    workers = Workers(plan, [CPU] * options.workers, 1)
+    bench.grid.grid.Claims = functools.partial(Claims, LEASE, LEASE / 3)  # type: ignore[assignment,misc]
     started = time.perf_counter()
     console = Console(width=200)
-    with Screen(grid, console, options.workers) as screen:
-        outcome = run_grid(pending, options.root, CPU, screen, workers)
+    outcome = run_grid(pending, options.root, CPU, console, workers)
     if outcome.stopped:
         sys.exit(130)
     counts = {"done": outcome.done, "there": outcome.there, "failed": len(outcome.failed)}

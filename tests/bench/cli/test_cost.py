@@ -1,6 +1,7 @@
 """`bench.py cost` and the reports that read what it leaves behind."""
 
 import dataclasses
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,12 @@ import torch
 from rich.console import Console
 
 from bench.cli.cost import CostRequest, cases_of, cost, document
-from bench.cli.wanted import prepare, wanted
+from bench.cli.report import WANTED, plan_missing, wanted
 from bench.cost.case import Case, published_cases
 from bench.cost.measure import Measured
 from bench.cost.plan import plan, plan_inference
-from bench.errors import UsageError
 from bench.provenance import where
+from methods.recipe import Recipe
 from results import CostRecord, Figures, cost_frame, load_costs
 from tests.bench.called import called
 from tests.methods.small import SMALL
@@ -49,9 +50,14 @@ FIELDS = [
 QUIET = Console(quiet=True)
 
 
-def ask(folder: Path, budget: str | None = None, explain: bool = False, **words: object) -> list[dict]:
-    request = CostRequest(**{"backbone": SMALL.name, "classes": 5, "batch_size": 4, **words})
-    return json.loads(document(cost(request, "auto", True, explain, budget, folder, QUIET)))
+LORA = CostRequest("lora", SMALL.name, classes=5, recipe={"batch_size": 4}, planned=True)
+FIELDS_OF_RECIPES = {field.name for field in dataclasses.fields(Recipe)}
+
+
+def ask(folder: Path, **words: object) -> list[dict]:
+    recipe = {key: words.pop(key) for key in FIELDS_OF_RECIPES & words.keys()}
+    request = dataclasses.replace(LORA, recipe={**LORA.recipe, **recipe}, **words)
+    return json.loads(document(cost(request, folder, QUIET)))
 
 
 def test_the_position_of_lora_from_the_command_line(tmp_path: Path) -> None:
@@ -81,26 +87,23 @@ def test_a_row_has_every_field_and_is_kept(tmp_path: Path) -> None:
 
 def test_a_plan_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.cost.record.measure", lambda *_: Measured(train_images_per_second=7.0))
-    request = CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4)
     for planned in (False, True):
-        cost(request, "cpu", planned, False, None, tmp_path, QUIET)
+        cost(dataclasses.replace(LORA, device="cpu", planned=planned), tmp_path, QUIET)
     found, _ = load_costs(tmp_path)
     assert [record.figures.train_images_per_second for record in found if record.measured] == [7.0]
     assert len(cost_frame(found)) == 1
 
 
-def test_a_device_measures_what_was_only_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (case,) = asked = cases_of(CostRequest(methods="lora", backbone=SMALL.name, classes=5, batch_size=4))
-    settled: list[Case] = []
-    monkeypatch.setattr("bench.cli.wanted.wanted", lambda _: asked)
-    monkeypatch.setattr("bench.cli.wanted.settle", lambda missing, *_: settled.extend(missing))
-    cost(CostRequest("lora", SMALL.name, 5, 4), "auto", True, False, None, tmp_path, QUIET)
-    prepare(["budget"], tmp_path, QUIET)
-    assert not settled
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("bench.cli.wanted.where", lambda _: where(torch.device("cpu")))
-    prepare(["budget"], tmp_path, QUIET)
-    assert settled == [case]
+def test_a_report_plans_what_it_lacks_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WANTED, "budget", lambda: cases_of(dataclasses.replace(LORA, methods="lora,linear")))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # nothing is measured all the same
+    cost(LORA, tmp_path, QUIET)
+    for said in (f"1 cost that budget shows is not in {tmp_path / 'cost'} yet: planned now", ""):
+        console = Console(file=io.StringIO(), width=200)
+        plan_missing(["budget"], tmp_path, console)
+        assert console.file.getvalue().startswith(said)
+    assert not console.file.getvalue()
+    assert [record.measured for record in load_costs(tmp_path)[0]] == [False, False]
 
 
 def test_checkpointing_optimizer_and_autograd_change_the_plan(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def test_explain_and_budget(tmp_path: Path) -> None:
     (row,) = ask(tmp_path, methods="lora", explain=True)
     assert len(row["largest"]) == 20
     assert {"bytes", "kind", "module", "operator", "shape", "dtype"} == row["largest"][0].keys()
-    fits, tight = ask(tmp_path, "700MiB", methods="linear,full")
+    fits, tight = ask(tmp_path, budget="700MiB", methods="linear,full")
     assert fits["largest_batch_size"] == fits["batch_size"] > tight["batch_size"] > 1
     assert fits["needed_bytes"] <= 700 * 2**20
     words = "--methods", "linear", "--backbone", "random:demo", "--budget", "600MiB", "--results", str(tmp_path)
@@ -127,22 +130,26 @@ def test_explain_and_budget(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "budget", "said"),
+    ("words", "said"),
     [
-        ({"optimizer": "adamx"}, None, "did you mean 'adam'"),
-        ({"batch_size": 0}, None, "--batch-size 0 cannot be planned"),
-        ({"batch_size": 10**13}, None, "cannot be planned"),
-        ({"classes": 0}, None, "--classes 0"),
-        ({"methods": "loar"}, None, "did you mean 'lora'"),
-        ({"methods": "lora:layer=13"}, None, "12 blocks"),
-        ({"backbone": "random:vit_bse"}, None, "no backbone"),
-        ({}, "100MiB", "below what the weights take"),
-        ({}, "much", "write 12GiB"),
+        ("--optimizer adamx", "--optimizer: "),
+        ("--batch-size 0", "--batch-size: "),
+        (f"--batch-size {10**13}", "--batch-size: "),
+        ("--classes 0", "--classes: "),
+        ("--activations relu", "--activations 'relu' is no option of activations"),
+        ("--optimizer-in-backward --precision fp16", "--optimizer-in-backward, but fp16 has to see all gradients"),
+        ("--methods loar", "did you mean 'lora'"),
+        ("--methods lora:layer=13", "12 blocks"),
+        ("--backbone random:vit_bse", "no backbone"),
+        ("--methods lora --budget 100MiB", "--budget 100MiB is below what the weights take"),
+        ("--methods lora --budget much", "write 12GiB"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(words: dict, budget: str | None, said: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=said):
-        ask(tmp_path, budget, **words)
+def test_a_wrong_call_is_one_sentence(words: str, said: str, tmp_path: Path) -> None:
+    done = called("cost", "--planned", "--results", str(tmp_path), *words.split())
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert said in done.stderr
     assert not load_costs(tmp_path)[0]
 
 
@@ -156,7 +163,7 @@ def test_an_unsupported_backbone_is_a_row_with_the_reason(tmp_path: Path) -> Non
 
 
 def test_cost_records_of_other_code_are_made_again(tmp_path: Path) -> None:
-    prepare(["inference_cost"], tmp_path, QUIET)
+    plan_missing(["inference_cost"], tmp_path, QUIET)
     paths = sorted((tmp_path / "cost").rglob("*.json"))
     assert len(paths) == len(wanted("inference_cost")) >= 3
     stale = json.loads(paths[0].read_text())
@@ -164,7 +171,7 @@ def test_cost_records_of_other_code_are_made_again(tmp_path: Path) -> None:
     stale["code"], stale["figures"]["planned_peak_bytes"] = "00000000", 1
     paths[0].write_text(json.dumps(stale))
     untouched = paths[1].stat().st_mtime_ns
-    prepare(["inference_cost"], tmp_path, QUIET)
+    plan_missing(["inference_cost"], tmp_path, QUIET)
     assert json.loads(paths[0].read_text())["figures"]["planned_peak_bytes"] == expected
     assert paths[1].stat().st_mtime_ns == untouched
 

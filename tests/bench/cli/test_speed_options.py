@@ -1,13 +1,12 @@
 """What a user says about caches and compilation becomes how runs are carried out, and is in the record."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import bench.train.compile
-from bench.cli.speed_options import SpeedOptions
+from bench.cli.grid import cache_limits
 from bench.errors import UsageError
 from bench.runner.execute import execute
 from bench.settings import CacheLimits, RunSettings
@@ -17,26 +16,16 @@ from tests.bench.tiny import run
 CPU = torch.device("cpu")
 
 
-def limits(text: str | None) -> CacheLimits:
-    found: CacheLimits = SpeedOptions(feature_limit=text).fields(Path("results"))["cache_limits"]
-    return found
-
-
 def test_amounts_are_for_the_device_the_host_and_the_disk() -> None:
-    assert limits(None) == CacheLimits()
-    assert limits("1GiB") == CacheLimits(device=2**30)
-    assert limits("1GiB,2GB, 3MiB") == CacheLimits(2**30, 2 * 10**9, 3 * 2**20)
+    assert cache_limits(None) == CacheLimits()
+    assert cache_limits("1GiB") == CacheLimits(device=2**30)
+    assert cache_limits("1GiB,2GB, 3MiB") == CacheLimits(2**30, 2 * 10**9, 3 * 2**20)
 
 
 @pytest.mark.parametrize("text", ["8", "1GiB,", "1GiB,2GiB,3GiB,4GiB"])
 def test_wrong_amounts_are_wrong_calls(text: str) -> None:
     with pytest.raises(UsageError, match="--feature-limit"):
-        limits(text)
-
-
-def test_features_lie_beside_the_records() -> None:
-    how = RunSettings(CPU, **SpeedOptions("on").fields(Path("here")))
-    assert how == RunSettings(CPU, cache_features="on", cache_folder=Path.cwd() / "here/features")
+        cache_limits(text)
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")

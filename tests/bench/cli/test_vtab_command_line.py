@@ -8,7 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench.cli.grid import grid
+from bench.cli.grid import Launch, grid
 from bench.errors import UsageError
 from bench.grid.grid import Outcome
 from bench.grid.request import Request
@@ -42,7 +42,7 @@ def run(
 ) -> Outcome:
     request = Request("linear", suite, tasks, "random:test_vit", "common", epochs=1, data=data)
     how = RunSettings(torch.device("cpu"), loader=loader, keep=Keep(kinds, root))
-    return grid(request, root, how, False, False, Console(file=said or io.StringIO(), width=200))
+    return grid(request, root, how, Console(file=said or io.StringIO(), width=200))
 
 
 def records(root: Path) -> list[dict]:
@@ -122,5 +122,6 @@ def test_what_cannot_be_run_is_said(suite: str, tasks: str | None, says: str, da
 def test_half_precision_on_a_cpu_is_said(data: Path, tmp_path: Path) -> None:
     said = io.StringIO()
     request = Request("linear,dtl:start=2", "vtab", "kitti", "random:test_vit", epochs=1, data=data)
-    grid(request, tmp_path, RunSettings(torch.device("cpu")), True, False, Console(file=said, width=200))
+    console = Console(file=said, width=200)
+    grid(request, tmp_path, RunSettings(torch.device("cpu")), console, Launch(dry_run=True))
     assert "trained in fp16, which is slow on a CPU: 1 of 2 runs" in said.getvalue()

@@ -46,8 +46,8 @@ def test_a_peak_is_without_what_is_kept_for_other_runs(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 1000)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 2000)
-    trace = Trace(feed=Others())  # type: ignore[arg-type]
-    bench.runner.execute._read_peaks(CUDA, trace)
+    trace = Trace(CUDA, feed=Others())  # type: ignore[arg-type]
+    bench.runner.execute._read_peaks(trace)
     assert (trace.peak_bytes, trace.reserved_bytes) == (700, 2000)
 
 

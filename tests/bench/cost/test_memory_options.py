@@ -185,8 +185,8 @@ def test_every_option_has_a_sentence() -> None:
 
 def test_cost_says_what_options_change_and_who_gains_nothing(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=300)
-    request = CostRequest("ssf,full", "random:small", 5, 8, activations="regelu2", optimizer_in_backward=True)
-    answer = cost(request, "cpu", True, False, None, tmp_path, console)
+    recipe = {"batch_size": 8, "activations": "regelu2", "optimizer_in_backward": True}
+    answer = cost(CostRequest("ssf,full", "random:small", classes=5, recipe=recipe, planned=True), tmp_path, console)
     said = console.file.getvalue()
     assert f"regelu2: {SENTENCES['regelu2']}" in said
     assert f"optimizer_in_backward: {SENTENCES['optimizer_in_backward']}" in said

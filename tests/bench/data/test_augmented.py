@@ -216,8 +216,8 @@ def test_a_run_from_files_to_record(data: Path, preset: str, tmp_path: Path) -> 
     assert record.preprocessing["augmentation"].startswith(WORDS[preset].replace("_", " "))
     assert read(save(tmp_path, record)) == record
     plain = {key: value for key, value in record.preprocessing.items() if key != "augmentation"}
-    assert lacking(run, record, tmp_path, frozenset()) == ""
-    assert "augments otherwise" in lacking(run, dataclasses.replace(record, preprocessing=plain), tmp_path, frozenset())
+    assert lacking(run, record, tmp_path, HERE) == ""
+    assert "augments otherwise" in lacking(run, dataclasses.replace(record, preprocessing=plain), tmp_path, HERE)
     assert execute(run, AWAY).score == record.score
     assert execute(run, HERE).score == record.score
     assert execute(asked(data, preset, 1, "lst", evaluate_every=1), HERE).score != record.score
@@ -265,7 +265,7 @@ def test_what_is_not_augmented_is_trained_on_as_before(tmp_path: Path) -> None:
         order = torch.Generator().manual_seed(3)
         plain = [pair for _ in range(2) for pair in shuffled(split, 5, False, order)]
         assert same(list(passes(split, run.recipe, 3)), plain)
-        assert "augmentation" not in recorded(run, CPU, Trace(), Cost(), "oom", None).preprocessing
+        assert "augmentation" not in recorded(run, Trace(CPU), "oom").preprocessing
 
 
 @pytest.mark.parametrize(("images", "steps"), [(3, 1), (4, 1), (9, 2)])

@@ -33,11 +33,10 @@ CPU = RunSettings(torch.device("cpu"))
 def go(asked: list[Run], root: Path, force: bool = False) -> tuple[Outcome, str]:
     """Do the grid; what came of it, and what was shown."""
     console = Console(file=io.StringIO(), width=200)
-    pending = look(asked, root, force)
+    pending = look(asked, root, CPU, force)
     if force:
         set_old_aside(pending.left, root)
-    with Screen(asked, console) as screen:
-        outcome = run_grid(pending, root, CPU, screen)
+    outcome = run_grid(pending, root, CPU, console)
     return outcome, console.file.getvalue()
 
 
@@ -123,7 +122,7 @@ def test_force_runs_again_and_gives_the_same(tmp_path: Path, executed: list[Run]
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
-    assert look(runs(), tmp_path, force=False) == Pending([], runs(), [])
+    assert look(runs(), tmp_path, CPU) == Pending(runs(), [], runs(), [])
     assert files(tmp_path) == {}
 
 
@@ -149,7 +148,7 @@ def test_a_failed_run_is_tried_again_next_time(
     failing(asked[1], ValueError("not today"))
     go(asked, tmp_path)
     monkeypatch.setattr(bench.runner.attempt, "execute", execute)
-    assert look(asked, tmp_path, force=False).left == asked[1:]
+    assert look(asked, tmp_path, CPU).left == asked[1:]
     outcome, _ = go(asked, tmp_path)
     assert (outcome.done, outcome.there, outcome.failed) == (1, 1, [])
 
@@ -160,7 +159,7 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, failing: Callable[
     outcome, _ = go(asked, tmp_path)
     assert (outcome.stopped, outcome.done, outcome.failed, len(outcome.records)) == (True, 1, [], 1)
     assert not list(tmp_path.rglob("*.claim"))
-    assert look(asked, tmp_path, force=False).left == asked[1:]
+    assert look(asked, tmp_path, CPU).left == asked[1:]
 
 
 def test_divergence_is_kept_and_not_tried_again(tmp_path: Path, executed: list[Run]) -> None:
@@ -180,7 +179,7 @@ def test_a_damaged_record_is_named_set_aside_and_done_again(tmp_path: Path, dama
     broken = path(tmp_path, asked[0])
     content = broken.read_bytes()[:-40] if damage is None else damage
     broken.write_bytes(content)
-    pending = look(asked, tmp_path, force=False)
+    pending = look(asked, tmp_path, CPU)
     assert pending.left == asked[:1]
     assert [str(broken) in complaint for complaint in pending.damaged] == [True]
     assert broken.read_bytes() == content
@@ -316,7 +315,7 @@ def test_what_failed_in_one_job_of_an_array_is_not_tried_by_the_next(
     asked = runs("linear,lora")
     failing(asked[0], ValueError("no"))
     for done, failed in ((1, 1), (0, 1)):
-        with Screen(asked, Console(file=io.StringIO())) as screen:
-            outcome = run_grid(look(asked, tmp_path, False), tmp_path, CPU, screen, failed=tmp_path / "failed")
+        pending, console = look(asked, tmp_path, CPU), Console(file=io.StringIO())
+        outcome = run_grid(pending, tmp_path, CPU, console, failed=tmp_path / "failed")
         assert (outcome.done, len(outcome.failed)) == (done, failed)
     assert len(list((tmp_path / "logs").rglob("*.log"))) == 1

@@ -61,6 +61,7 @@ def test_nothing_decodes_for_a_process_that_was_killed_and_ctrl_c_stops_no_decod
     wait_until(lambda: len(marked.alive("forkserver")) == 3)  # a server and two that decode
     for pid in marked.alive("forkserver"):
         os.kill(pid, signal.SIGINT)  # as a terminal does; the run that is going on is to be finished
+        os.kill(pid, signal.SIGUSR2)  # as Slurm does before a job's time is over, which submitit answers
     time.sleep(0.5)
     assert len(marked.alive("forkserver")) == 3
     marked.kill(marked.process.pid)

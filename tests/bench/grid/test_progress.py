@@ -1,6 +1,5 @@
 """Without a terminal a grid says a line a run and, now and then, how far it is and what is best."""
 
-import dataclasses
 import io
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from rich.console import Console
 
 from bench.grid import progress
 from bench.grid.grid import look, run_grid
-from bench.grid.progress import Screen
 from bench.settings import RunSettings
 from tests.bench.tiny import runs
 
@@ -19,9 +17,8 @@ def test_how_far_it_is_and_what_is_best_is_said(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(progress, "STANDING_SECONDS", 0.0)
     asked = runs("linear,lora", seeds=(0, 1))
     console = Console(file=io.StringIO(), width=200)
-    settings = dataclasses.replace(RunSettings(torch.device("cpu")))
-    with Screen(asked, console) as screen:
-        outcome = run_grid(look(asked, tmp_path, False), tmp_path, settings, screen)
+    settings = RunSettings(torch.device("cpu"))
+    outcome = run_grid(look(asked, tmp_path, settings), tmp_path, settings, console)
     assert outcome.done == 4
     said = [line for line in console.file.getvalue().splitlines() if " are over, " in line]
     assert said[0].startswith("1 of 4 runs are over, about 1 min left; best so far, on all tasks: linear ")

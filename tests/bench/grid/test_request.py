@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 import datasets
-from bench.cli.grid import grid
+from bench.cli.grid import Launch, grid
 from bench.cli.guard import check_folder
 from bench.errors import UsageError
 from bench.grid.request import Request, device_of, grid_of
@@ -107,7 +107,7 @@ def test_a_backbone_that_cannot_carry_a_method_is_no_wrong_call(monkeypatch: pyt
 def call(tmp_path: Path, **words: Any) -> str:
     """What a dry run shows."""
     console = Console(file=io.StringIO(), width=200)
-    grid(request(**words), tmp_path / "results", CPU, dry_run=True, force=False, console=console)
+    grid(request(**words), tmp_path / "results", CPU, console, Launch(dry_run=True))
     return console.file.getvalue()
 
 
@@ -132,7 +132,7 @@ def test_a_weight_file_that_is_no_good_is_a_wrong_call(
     asked = request(backbone=f"demo={file}", tasks="colours")
     console = Console(file=io.StringIO())
     with pytest.raises(UsageError, match=words) as caught:
-        grid(asked, tmp_path / "results", CPU, dry_run, force=False, console=console)
+        grid(asked, tmp_path / "results", CPU, console, Launch(dry_run=dry_run))
     assert "ViT-B_16.npz" in str(caught.value)
     assert not (tmp_path / "results" / "runs").exists()
 
@@ -166,12 +166,12 @@ def test_cuda_where_there_is_none_is_a_wrong_call(monkeypatch: pytest.MonkeyPatc
 def test_a_dry_run_of_a_suite_whose_images_are_elsewhere_counts_on_paper(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     asked = Request("linear", "vtab", "dtd,kitti", "random:test_vit", "common", data=tmp_path)
-    grid(asked, tmp_path / "results", CPU, dry_run=True, force=False, console=console)
+    grid(asked, tmp_path / "results", CPU, console, Launch(dry_run=True))
     said = console.file.getvalue()
     assert "the images of 2 tasks are not there yet; numbers of images are those published" in said
     assert "2,591 test images" in said  # 1,880 of DTD and 711 of KITTI
     with pytest.raises(UsageError, match="2 of 2 tasks of vtab are not below"):
-        grid(asked, tmp_path / "results", CPU, dry_run=False, force=False, console=console)
+        grid(asked, tmp_path / "results", CPU, console)
 
 
 def test_all_leaves_out_what_the_recipe_does_not_hold_for(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_all_leaves_out_what_the_recipe_does_not_hold_for(tmp_path: Path) -> Non
     names = {run.method.name for run in grid_of(asked, on_paper=True)}
     assert {"lora", "repadapter", "layernorm"} <= names
     assert not {"dora", "vera"} & names
-    grid(dataclasses.replace(asked, recipe="osu"), tmp_path / "results", CPU, True, False, console)
+    grid(dataclasses.replace(asked, recipe="osu"), tmp_path / "results", CPU, console, Launch(dry_run=True))
     assert re.search(r"recipe osu does not hold here for .*dora.*: left out of all", console.file.getvalue())
     with pytest.raises(UsageError, match=r"recipe paper has no entry for dora; use another, e\.g\. --recipe common"):
         grid_of(dataclasses.replace(asked, methods="lora,dora"), on_paper=True)

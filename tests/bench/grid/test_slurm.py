@@ -12,8 +12,9 @@ from PIL import Image
 
 import results
 from bench.errors import UsageError
-from bench.grid.request import Request, record_of, runs_at, runs_of
+from bench.grid.request import Request, runs_at, runs_of
 from bench.grid.slurm import Job, slurm_options
+from bench.run import record_of
 from bench.settings import Keep, LoaderSettings, RunSettings
 from datasets import suite
 from methods.backbones.registry import EMBEDDED
@@ -64,6 +65,7 @@ def test_words_become_what_sbatch_wants() -> None:
     assert options.parameters() == {
         "partition": "gpu",
         "cpus_per_task": "6",
+        "srun_args": ["--cpus-per-task=6"],
         "gpus_per_node": 2,
         "time": 2160,
         "array_parallelism": 8,

@@ -16,15 +16,13 @@ from bench.errors import UsageError
 from bench.features.store import store_of
 from bench.grid.estimate import longest_first
 from bench.grid.grid import Outcome, look, run_grid
-from bench.grid.progress import Screen
-from bench.grid.request import Request, plan_of, record_of, runs_of
+from bench.grid.request import Request, plan_of, runs_of
 from bench.grid.workers import Workers, _Voice, count_of, work, workers_of
 from bench.machine import cores
-from bench.run import Run
-from bench.runner.attempt import Event, Tries, log_path
+from bench.run import Run, record_of
+from bench.runner.attempt import Call, Event, Tries, log_path
 from bench.settings import CacheLimits, RunSettings
 from bench.train.loop import Epoch
-from results.claims import Claims
 from tests.bench.faulty import planned
 from tests.bench.tiny import run, runs
 
@@ -34,9 +32,8 @@ CPU = RunSettings(torch.device("cpu"))
 def go(asked: list[Run], root: Path) -> tuple[Outcome, str]:
     console = Console(file=io.StringIO(), width=200)
     settings = dataclasses.replace(CPU, patience_seconds=8)
-    workers = Workers(functools.partial(planned, root, list(map(record_of, asked))), root, [settings] * 2, 1)
-    with Screen(asked, console, 2) as screen:
-        outcome = run_grid(look(asked, root, False), root, CPU, screen, workers)
+    workers = Workers(functools.partial(planned, root, list(map(record_of, asked))), [settings] * 2, 1)
+    outcome = run_grid(look(asked, root, CPU), root, CPU, console, workers)
     return outcome, console.file.getvalue()
 
 
@@ -88,8 +85,7 @@ def test_the_log_of_a_hung_worker_says_where_it_was(survived: tuple[Path, Outcom
 def test_workers_give_what_one_process_gives(survived: tuple[Path, Outcome, str], tmp_path: Path) -> None:
     root, _, _ = survived
     asked = runs("linear", seeds=(1,))
-    with Screen(asked, Console(file=io.StringIO())) as screen:
-        run_grid(look(asked, tmp_path, False), tmp_path, CPU, screen)
+    run_grid(look(asked, tmp_path, CPU), tmp_path, CPU, Console(file=io.StringIO()))
     assert results.load(path(root, "linear")).score == results.load(path(tmp_path, "linear")).score
 
 
@@ -130,10 +126,10 @@ def test_a_worker_stays_with_tasks_whose_images_it_has(monkeypatch: pytest.Monke
         return Event("there" if order == ["linear digits"] else "done")
 
     monkeypatch.setattr("bench.grid.workers.attempt", attempted)
-    settings, tries = RunSettings(torch.device("cpu")), Tries(tmp_path, tmp_path)
-    work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False)
+    call = Call(tmp_path, CPU, Tries(tmp_path, tmp_path))
+    work(by_method, call, lambda *_: None, lambda: False)
     assert order == ["linear digits", "linear cells", "bitfit cells", "bitfit digits"]
-    work(by_method, tmp_path, settings, Claims(), tries, lambda *_: None, lambda: False, start=0.5)
+    work(by_method, dataclasses.replace(call, start=0.5), lambda *_: None, lambda: False)
     assert order[4:] == ["linear cells", "linear digits", "bitfit cells", "bitfit digits"]
 
 
@@ -144,11 +140,11 @@ def test_the_number_of_workers() -> None:
         count_of(cpu, 0)
 
 
-def test_workers_share_the_machine(tmp_path: Path) -> None:
+def test_workers_share_the_machine() -> None:
     asked = Request(methods="linear", tasks="digits")
     plan = plan_of(asked, runs_of(asked))
-    assert workers_of(plan, tmp_path, CPU, None) is None
-    workers = workers_of(plan, tmp_path, CPU, 2)
+    assert workers_of(plan, CPU, None) is None
+    workers = workers_of(plan, CPU, 2)
     assert workers is not None
     assert workers.plan() == runs_of(asked)
     for settings in workers.settings:
@@ -161,8 +157,7 @@ def test_workers_share_the_machine(tmp_path: Path) -> None:
 def test_a_worker_that_cannot_start_ends_no_grid_in_silence(tmp_path: Path) -> None:
     asked = runs("linear")
     console = Console(file=io.StringIO(), width=200)
-    with Screen(asked, console) as screen:
-        workers = Workers(functools.partial(planned, tmp_path, ["gone"]), tmp_path, [CPU], 1)
-        outcome = run_grid(look(asked, tmp_path, False), tmp_path, CPU, screen, workers)
+    workers = Workers(functools.partial(planned, tmp_path, ["gone"]), [CPU], 1)
+    outcome = run_grid(look(asked, tmp_path, CPU), tmp_path, CPU, console, workers)
     assert (outcome.done, len(outcome.failed)) == (0, 1)
     assert "a worker cannot start: KeyError: 'gone'" in console.file.getvalue()

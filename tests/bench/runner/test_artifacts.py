@@ -40,9 +40,13 @@ def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.runner.execute, "planned_cost", lambda *_: Cost())
 
 
+def keeping(kinds: frozenset[str], root: Path = Path()) -> RunSettings:
+    return RunSettings(torch.device("cpu"), keep=Keep(kinds, root))
+
+
 def kept(root: Path, method: str, kinds: frozenset[str] = BOTH, backbone: Backbone = SMALL) -> Record:
     asked = dataclasses.replace(run(method, epochs=1), backbone=backbone)
-    record = execute(asked, RunSettings(torch.device("cpu"), keep=Keep(kinds, root)))
+    record = execute(asked, keeping(kinds, root))
     results.save(root, record)
     return record
 
@@ -137,11 +141,11 @@ def test_principal_scores_keep_every_distance() -> None:
 def test_a_run_that_lacks_what_is_asked_for_is_left_to_do(tmp_path: Path) -> None:
     asked = [run("linear", epochs=1)]
     record = kept(tmp_path, "linear", frozenset({"features"}))
-    assert not look(asked, tmp_path, False).left
-    assert not look(asked, tmp_path, False, frozenset({"features"})).left
-    assert look(asked, tmp_path, False, BOTH).left
+    assert not look(asked, tmp_path, keeping(frozenset())).left
+    assert not look(asked, tmp_path, keeping(frozenset({"features"}))).left
+    assert look(asked, tmp_path, keeping(BOTH)).left
     results.kept_path(tmp_path, record.identity, "features", record.kept["features"]).unlink()
-    assert look(asked, tmp_path, False, frozenset({"features"})).left
+    assert look(asked, tmp_path, keeping(frozenset({"features"}))).left
 
 
 def test_predicts_as_the_run_was_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +168,7 @@ def test_classes_have_the_names_of_their_folders_though_the_images_are_gone(tmp_
         folder.mkdir(parents=True, exist_ok=True)
         image.save(folder / f"{number}.png")
     (one,) = grid_of(Request("linear", f"folder:{images}:shots=2", backbone=SMALL.name, recipe="demo", epochs=1))
-    record = execute(one, RunSettings(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    record = execute(one, keeping(BOTH, tmp_path))
     path = results.save(tmp_path, record)
     photo = (images / "bird [1]" / "1.png").rename(tmp_path / "1.png")
     shutil.rmtree(images)
@@ -201,7 +205,7 @@ def test_predict_reads_files_as_the_run_did(tmp_path: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             image.convert(modes[number % 5]).save(folder / f"{number}.png", exif=exif.tobytes())
     (one,) = grid_of(Request("lora", f"folder:{tmp_path / 'pets'}", backbone=SMALL.name, recipe="demo", epochs=2))
-    record = execute(one, RunSettings(torch.device("cpu"), keep=Keep(BOTH, tmp_path)))
+    record = execute(one, keeping(BOTH, tmp_path))
     assert record.preprocessing["rendering"] == "viewed"
     path, files = results.save(tmp_path, record), sorted((tmp_path / "pets" / "test").glob("*/*.png"))
     answer = predict(path, files, 1, None, "cpu")

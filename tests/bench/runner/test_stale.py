@@ -11,9 +11,9 @@ from rich.console import Console
 
 import results
 from bench.cli.cost import CostRequest, cases_of, settle
-from bench.cli.grid import _say_again, _say_stale
+from bench.cli.grid import again
+from bench.cli.guard import say
 from bench.grid.grid import look, run_grid
-from bench.grid.progress import Screen
 from bench.run import Run
 from bench.runner import attempt, stale
 from bench.settings import Keep, RunSettings
@@ -32,11 +32,10 @@ def go(asked: list[Run], root: Path, **how: object) -> tuple[int, int, str]:
     """How many runs were done and were there, and what was said."""
     console = Console(file=io.StringIO(), width=300)
     execution = RunSettings(torch.device("cpu"), **how)
-    pending = look(asked, root, False, execution.keep.kinds, execution.stale)
-    _say_again(pending, console)
-    _say_stale(pending, console)
-    with Screen(asked, console) as screen:
-        outcome = run_grid(pending, root, execution, screen)
+    pending = look(asked, root, execution)
+    for sentence in again(pending):
+        say(console, sentence)
+    outcome = run_grid(pending, root, execution, console)
     assert not outcome.failed
     return outcome.done, outcome.there, console.file.getvalue()
 
@@ -143,7 +142,7 @@ def test_equal_plans_are_read_and_those_of_other_code_made_again(
     planned: list[str] = []
     plan = settle.__globals__["cost_of"]
     monkeypatch.setitem(settle.__globals__, "cost_of", lambda case, _: planned.append(str(case.method)) or plan(case))
-    cases = cases_of(CostRequest(methods="lora,bitfit", backbone=SMALL.name, classes=5, batch_size=4))
+    cases = cases_of(CostRequest("lora,bitfit", SMALL.name, classes=5, recipe={"batch_size": 4}))
 
     def plans() -> list[str]:
         planned.clear()

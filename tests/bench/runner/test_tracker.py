@@ -12,11 +12,11 @@ import torch
 import bench.runner.execute
 import results
 from bench.errors import UsageError
-from bench.runner.attempt import Tries, attempt
+from bench.runner.attempt import Call, Tries, attempt
 from bench.runner.tracker import check_tracker
 from bench.settings import RunSettings
+from bench.train.loop import Epoch
 from results import Cost, Record
-from results.claims import Claims
 from tests.bench.tiny import run
 
 
@@ -56,12 +56,12 @@ class Writer:
         self.rows.append(("closed", 0.0, 0))
 
 
-def tracked(root: Path, log: Any, monkeypatch: pytest.MonkeyPatch) -> Record:
+def tracked(root: Path, log: Any, monkeypatch: pytest.MonkeyPatch, method: str = "lora") -> Record:
     monkeypatch.setattr(bench.runner.execute, "planned_cost", lambda *_: Cost(trainable=7))
     (root / "tries").mkdir(parents=True)
-    asked = run("lora", epochs=3)
+    asked = run(method, epochs=3)
     settings = RunSettings(torch.device("cpu"), log=log)
-    event = attempt(asked, root, settings, Claims(), Tries(root / "tries", root / "failed"))
+    event = attempt(asked, Call(root, settings, Tries(root / "tries", root / "failed")))
     assert event.what == "done", event.sentence
     return results.load(results.path_of(root, asked.identity()))
 
@@ -90,6 +90,30 @@ def test_tensorboard_writes_below_the_results(tmp_path: Path, monkeypatch: pytes
     assert [value for key, value, _ in rows if key == "train/loss"] == record.score.train_losses
     assert ("record/test_accuracy", record.score.test_accuracy, 0) in rows
     assert rows[-1][0] == "closed"
+
+
+def test_a_run_that_is_done_again_without_kept_features_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosted, train, ended = Hosted(), bench.runner.execute.train, list[int]()
+
+    def full_at_first(*given: Any) -> None:
+        *rest, after = given
+
+        def then(epoch: Epoch) -> None:
+            after(epoch)
+            ended.append(epoch.number)
+            if len(ended) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        train(*rest, then)
+
+    monkeypatch.setattr(bench.runner.execute, "train", full_at_first)
+    monkeypatch.setitem(sys.modules, "trackio", hosted)
+    record = tracked(tmp_path, "trackio", monkeypatch, "linear")
+    assert record.speedups.feature_cache_reason == "memory ran out with them"
+    assert ended == [1, 2, 1, 2, 3]
+    assert [values[0] for said, values in hosted.told if said == "log"] == [1, 2, 3, None]
 
 
 @pytest.mark.parametrize("broken", ["log", "finish"])

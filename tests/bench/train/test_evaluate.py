@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from bench.data.batches import Normaliser
-from bench.train.evaluate import Answers, evaluate, score_of, temperature_of
+from bench.train.evaluate import Answers, Scoring, evaluate, score_of, temperature_of
 from datasets import Split
 from methods import Network
-from methods.recipe import Recipe
 from results import Score
 
 CPU = torch.device("cpu")
@@ -35,7 +34,7 @@ class Known(Network):
 
 def answers(logits: Tensor, labels: Tensor, among: tuple[int, ...] = (), temperature: float | None = None) -> Answers:
     network = Known(logits).train()
-    found = evaluate(network, images(labels), PLAIN, Recipe(), CPU, among, temperature)
+    found = evaluate(network, images(labels), Scoring(PLAIN, "fp32", CPU, among), temperature)
     assert not network.training
     return found
 
@@ -101,13 +100,15 @@ def test_an_answer_may_be_chosen_among_some_classes() -> None:
 
 def test_the_temperature_undoes_a_scale() -> None:
     logits, labels = drawn(count=4000)
-    found = temperature_of(Known(3 * logits), images(labels), PLAIN, Recipe(), CPU)
+    found = temperature_of(Known(3 * logits), images(labels), Scoring(PLAIN, "fp32", CPU))
     assert found == pytest.approx(3.0, rel=0.1)
     score = score_of(answers(3 * logits, labels, temperature=found))
     assert score.temperature == found
     assert (score.calibrated_error or 1) < 0.2 * (score.calibration_error or 0)
     assert sum(row[0] for row in score.calibrated_bins or []) == 4000
-    sure = temperature_of(Known(5 * torch.eye(3)[labels % 3]), images(labels % 3), PLAIN, Recipe(), CPU, (0, 1, 2))
+    sure = temperature_of(
+        Known(5 * torch.eye(3)[labels % 3]), images(labels % 3), Scoring(PLAIN, "fp32", CPU, (0, 1, 2))
+    )
     assert 1 / 20 <= sure < 0.5  # all are right, so the surer the better
 
 

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException
 from bench.data.batches import Normaliser
 from bench.data.loader import Mix
 from bench.data.stored import Rows, Stored
-from bench.train.evaluate import evaluate
+from bench.train.evaluate import Scoring, evaluate
 from bench.train.loop import train
 from bench.train.step import loss_of
 from datasets.base import Split
@@ -78,7 +78,7 @@ def test_a_folded_network_stays_on_the_device(spec: str, monkeypatch: pytest.Mon
     with pretended(monkeypatch) as device:
         merged, normalise = parse(spec)[0].merge(network.to(CUDA)), normaliser()
         device.crossings.clear()
-        evaluate(merged, split("cpu"), normalise, recipe("bf16"), CUDA).accuracy()
+        evaluate(merged, split("cpu"), Scoring(normalise, "bf16", CUDA)).accuracy()
         assert dict(device.crossings) == SCORING
         assert {tensor.device.type for tensor in merged.state_dict().values()} == {"cuda"}
 

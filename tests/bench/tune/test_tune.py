@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 import datasets
 from bench.cli.app import app
-from bench.grid.request import Request, record_of, runs_of
+from bench.grid.request import Request, runs_of
+from bench.run import record_of
 from bench.tune.pruning import EarlyStop, storage_of
 from datasets.base import Example
 from methods.recipe import resolve
@@ -163,11 +164,11 @@ def test_a_killed_process_may_have_reported_an_epoch_already(tmp_path: Path) -> 
             study.tell(trial, 0.5)
     (run,) = runs_of(Request("linear", tasks="digits", epochs=2, set=("warmup_epochs=0",)))
     stop = EarlyStop(tmp_path / "search.log", {record_of(run): (("linear on digits", 5),)})
-    assert not stop.over(run)
+    assert not stop.was_ended(run)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert stop.ends(run, 1, 0.1)
-    assert stop.over(run)
+    assert stop.was_ended(run)
     assert study.trials[5].state.name == "PRUNED"
 
 
