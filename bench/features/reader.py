@@ -9,10 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.data.batches import Normaliser, batches, picked
-from bench.data.epochs import Training
+from bench.data.batches import Normaliser, Rows, Stored, Training, batches, picked
 from bench.data.loader import TEST_BATCH, Augmented, Streamed
-from bench.data.stored import Rows, Stored
 from bench.features.eligibility import wanted_of, why_not
 from bench.features.key import key_of
 from bench.features.store import Kept, Key, Store, store_of

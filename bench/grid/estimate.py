@@ -15,7 +15,7 @@ from functools import cache
 import torch
 
 from bench.cost.flops import Flops, ModuleMacs
-from bench.data.epochs import steps_in_epoch
+from bench.data.batches import steps_in_epoch
 from bench.run import Run
 from bench.train.network import build, build_on_meta
 from datasets.transforms.preprocessing import PRESETS

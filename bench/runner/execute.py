@@ -12,8 +12,7 @@ import torch
 
 from bench.cost.energy import EnergyMeter
 from bench.cost.plan import plan
-from bench.data.batches import Normaliser, statistics_of
-from bench.data.epochs import training_split
+from bench.data.batches import Normaliser, statistics_of, training_split
 from bench.data.loader import Augmented, Streamed
 from bench.data.splits import load
 from bench.features.reader import Feed, store_for

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.data.batches import Normaliser, batches
+from bench.data.batches import Normaliser, Stored, batches
 from bench.data.loader import TEST_BATCH, Streamed
-from bench.data.stored import Stored
 from bench.train.step import autocast, logits_of
 from datasets.base import Split
 from methods import Network

@@ -9,8 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from bench.data.batches import Normaliser
-from bench.data.epochs import Training, passes, steps_by_epoch, steps_in_epoch
+from bench.data.batches import Normaliser, Training, passes, steps_by_epoch, steps_in_epoch
 from bench.train.optimizer import release, set_rate
 from bench.train.schedule import rate_at
 from bench.train.step import Scores, TrainState, lower_frozen, train_step

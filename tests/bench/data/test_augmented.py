@@ -16,8 +16,7 @@ from torch import Tensor
 
 import bench.data.loader
 import bench.runner.execute
-from bench.data.batches import shuffled
-from bench.data.epochs import passes, steps_in_epoch, training_split
+from bench.data.batches import passes, shuffled, steps_in_epoch, training_split
 from bench.data.loader import Augmented, order_of, seeded
 from bench.data.splits import load
 from bench.run import Run, plan_grid

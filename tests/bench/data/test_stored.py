@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.data.batches import Normaliser
-from bench.data.stored import Rows
+from bench.data.batches import Normaliser, Rows
 from methods.states import IMAGES
 
 DEVICE = torch.device("meta", 0)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench.data.batches import Normaliser, shuffled
-from bench.data.epochs import steps_by_epoch, steps_in_epoch
+from bench.data.batches import Normaliser, shuffled, steps_by_epoch, steps_in_epoch
 from bench.train.loop import Diverged, Epoch, train
 from datasets import Split
 from methods import Network

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DynamicOutputShapeException
 
-from bench.data.batches import Normaliser
+from bench.data.batches import Normaliser, Rows, Stored
 from bench.data.loader import Mix
-from bench.data.stored import Rows, Stored
 from bench.train.evaluate import Scoring, evaluate
 from bench.train.loop import train
 from bench.train.step import loss_of
