@@ -29,13 +29,16 @@ app = typer.Typer(cls=Group, no_args_is_help=True, help="Check, export and upgra
 
 
 @app.command("check", cls=Command)
-def check_results(
-    folder: Folder = None,
-    results: Results = ROOT / "results",
-    json_: Json = False,
-) -> None:
+def check_results(folder: Folder = None, results: Results = ROOT / "results", json_: Json = False) -> None:
     """Read every record; name what is damaged, misplaced, left over or claimed. Exit code 1 if not all is sound."""
-    raise typer.Exit(0 if _check(folder or results, json_, console()) else 1)
+    from results.verify import verify
+
+    found = verify(_there(folder or results))
+    if json_:
+        typer.echo(json.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        _show(found, console())
+    raise typer.Exit(0 if found.sound() else 1)
 
 
 @app.command("export", cls=Command)
@@ -43,63 +46,40 @@ def export_results(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .csv.")],
     results: Results = ROOT / "results",
 ) -> None:
-    """Write every record into one flat table, a row a run."""
-    raise typer.Exit(0 if _export(results, file, console()) else 1)
-
-
-@app.command("upgrade", cls=Command)
-def upgrade_results(folder: Folder = None, results: Results = ROOT / "results") -> None:
-    """Rewrite records of an earlier version with today's words, which they are read with anyway. Nothing is lost."""
-    raise typer.Exit(0 if _upgrade(folder or results, console()) else 1)
-
-
-def _check(root: Path, as_json: bool, screen: Console) -> bool:
-    """Say what is sound and what is not; whether all of it is."""
-    from results.verify import verify
-
-    _must_exist(root)
-    found = verify(root)
-    if as_json:
-        screen.file.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
-    else:
-        _show(found, screen)
-    return found.sound()
-
-
-def _export(root: Path, file: Path, screen: Console) -> bool:
-    """Write every sound record into one table; whether none is damaged."""
+    """Write every record into one flat table, a row a run. Exit code 1 if one is damaged."""
     from results import load_all
     from results.frame import FORMATS, export
 
     if file.suffix not in FORMATS:
         raise UsageError(f"{file.name} ends in none of {', '.join(FORMATS)}; write results export runs.parquet")
-    records, complaints = load_all(root)
+    records, complaints = load_all(results)
     if not records:
-        raise UsageError(f"there are no records in {root}; train something first, or choose another folder")
+        raise UsageError(f"there are no records in {results}; train something first, or choose another folder")
     try:
         rows = export(records, file)
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}; choose another place") from error
-    _list(screen, "damaged, left out", complaints)
-    say(screen, f"{numbered(rows, 'run')} in {file}")
-    return not complaints
+    _list(console(), "damaged, left out", complaints)
+    say(console(), f"{numbered(rows, 'run')} in {file}")
+    raise typer.Exit(1 if complaints else 0)
 
 
-def _upgrade(root: Path, screen: Console) -> bool:
-    """Bring the folder to today's words and say how many files had others; whether none is damaged."""
+@app.command("upgrade", cls=Command)
+def upgrade_results(folder: Folder = None, results: Results = ROOT / "results") -> None:
+    """Rewrite records of an earlier version with today's words, which they are read with anyway. Nothing is lost."""
     from results.upgrade import upgrade
 
-    _must_exist(root)
+    root = _there(folder or results)
     try:
         found = upgrade(root)
     except OSError as error:
         raise UsageError(f"cannot write in {root}: {error.strerror}; the rest can be upgraded later") from error
     files = f"{numbered(found.records, 'record')} and {numbered(found.recipes, 'recipe')} of tune"
-    say(screen, f"{files} now have today's words; {found.already:,} had them")
+    say(console(), f"{files} now have today's words; {found.already:,} had them")
     if found.held:
-        say(screen, f"{numbered(found.held, 'record')} left, since the run is being done now")
-    _list(screen, "damaged, left as it is", found.damaged)
-    return not found.damaged
+        say(console(), f"{numbered(found.held, 'record')} left, since the run is being done now")
+    _list(console(), "damaged, left as it is", found.damaged)
+    raise typer.Exit(1 if found.damaged else 0)
 
 
 def _show(found: Findings, screen: Console) -> None:
@@ -124,6 +104,7 @@ def _pairs(reasons: dict[str, str]) -> list[str]:
     return [f"{name}: {reason}" for name, reason in reasons.items()]
 
 
-def _must_exist(folder: Path) -> None:
+def _there(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; give one that holds runs/")
+    return folder

@@ -87,10 +87,11 @@ def test_tasks_are_in_the_order_asked_for_and_once() -> None:
         ({"seeds": "3..1"}, "--seeds '3..1' is not"),
         ({"seeds": "-1"}, "--seeds '-1' is not"),
         ({"seeds": "0..x"}, "--seeds '0..x' is not"),
-        ({"epochs": 0}, "recipe: epochs=0 is not a whole number of at least 1"),
-        ({"batch_size": -4}, "recipe: batch_size=-4 is not a whole number of at least 1"),
-        ({"precision": "fp8"}, "recipe: precision='fp8' is not one of fp32, bf16, fp16"),
-        ({"attention": "flash"}, "recipe: attention='flash' is not one of fused, eager"),
+        ({"epochs": 0}, "--epochs 0 is not a whole number of at least 1"),
+        ({"batch_size": -4}, "--batch-size -4 is not a whole number of at least 1"),
+        ({"precision": "fp8"}, "--precision 'fp8' is not one of fp32, bf16, fp16"),
+        ({"attention": "flash"}, "--attention 'flash' is not one of fused, eager"),
+        ({"optimizer_in_backward": True, "precision": "fp16"}, "--optimizer-in-backward, but fp16 has to see"),
     ],
 )
 def test_a_wrong_word_is_a_wrong_call(words: dict[str, Any], message: str) -> None:
