@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables.comparison import PROTOCOL, Comparison, commits, comparisons, label, tasks_by_group, values
+from reports.tables.comparison import PROTOCOL, Comparison, commits, comparisons, label, origin, tasks_by_group, values
 from reports.tables.table import in_order
 from results import numbered
 
@@ -28,7 +28,7 @@ def conditions(comparison: Comparison) -> str:
     tasks += " task" if runs["task"].nunique() == 1 else " tasks"
     weights = f" (weights {comparison.weights})" if comparison.weights else ""
     what = f"{comparison.suite} ({tasks}), backbone {comparison.network}{weights}, recipe {comparison.recipe}"
-    what += " (validation-chosen)" if comparison.recipe.startswith("tuned:") else ""
+    what += f" ({origin(comparison.recipe)})" if origin(comparison.recipe) != "fixed" else ""
     return (
         f"{what}: {_protocol(comparison)}. {preprocessing(runs)}{_provenance(runs)}.{_copy(comparison)}"
         f"{_understood(comparison)}{_skipped(runs)}"

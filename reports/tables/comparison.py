@@ -22,8 +22,8 @@ from reports.tables.table import natural
 from results import slug
 
 __all__ = [
-    "PROTOCOL", "Comparison", "commits", "comparisons", "copies", "label", "present", "tasks_by_group", "values",
-    "with_options",
+    "PROTOCOL", "Comparison", "commits", "comparisons", "copies", "label", "origin", "present", "tasks_by_group",
+    "values", "with_options", "written",
 ]  # fmt: skip
 
 Key = TypeVar("Key", bound=Hashable)
@@ -32,6 +32,7 @@ Copy = dict[str, str]  # from the name of a task to its revision
 PROTOCOL = ("epochs", "batch_size", "precision", "attention", "preprocessing", "reported")
 OPTIONS = {"regelu2": "ReGELU2", "ms_ln": "MS-LN", "velora": "VeLoRA"}  # that cut what is kept, as tables name them
 GROUPS = ("natural", "specialized", "structured")  # the order of the published tables; other groups follow
+AS_PUBLISHED = ("paper", "osu")  # recipes with settings of publications
 PER_TASK = ("recipe_epochs", "recipe_batch_size")  # of the protocol, what a recipe may set for each task
 
 
@@ -167,6 +168,13 @@ def tasks_by_group(runs: pd.DataFrame) -> dict[str, list[str]]:
     return {group: seen[group] for group in dict.fromkeys([*known, *seen])}
 
 
+def origin(recipe: str) -> str:
+    """Say where the hyper-parameters of a recipe come from: validation images, a publication, or neither."""
+    if recipe.startswith("tuned:"):
+        return "validation-chosen"
+    return "as published" if recipe in AS_PUBLISHED else "fixed"
+
+
 def label(column: str) -> str:
     """A setting in words, from the name of its column."""
     field = column.split("_", 1)[-1]
@@ -180,7 +188,7 @@ def values(runs: pd.DataFrame, column: str) -> list[str]:
     known: Iterable[Any] = runs[column].tolist()
     with contextlib.suppress(TypeError):  # lists and dictionaries have no hash
         known = set(known)
-    return sorted({_text(value) for value in known if present(value)}, key=natural)
+    return sorted({written(value) for value in known if present(value)}, key=natural)
 
 
 def commits(rows: pd.DataFrame, prefix: str = "where_") -> list[str]:
@@ -251,17 +259,18 @@ def _differs_within_a_task(runs: pd.DataFrame, column: str) -> bool:
 
 
 def _line(row: Mapping[Any, Any], mixed: list[str]) -> str:
-    settings = ", ".join(f"{label(column)} {_text(row[column])}" for column in mixed)
+    settings = ", ".join(f"{label(column)} {written(row[column])}" for column in mixed)
     return f"{row['method']} ({settings})" if settings else str(row["method"])
 
 
-def _text(value: Any) -> str:
+def written(value: Any) -> str:
+    """Write one value of a setting, in Python's own types; a whole number as such also where it is a float."""
     if not present(value):
         return "unknown"
     if isinstance(value, float):
         return f"{value:g}"  # whole numbers become floats in a column that has gaps
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(item)}" for key, item in sorted(value.items()))
+        return ", ".join(f"{key} {written(item)}" for key, item in sorted(value.items()))
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from reports.tables.captions import conditions, failures
-from reports.tables.comparison import Comparison, label, values
+from reports.tables.comparison import PROTOCOL, Comparison, label, origin, values, written
 from reports.tables.summary import COSTS, Summary, summaries
 from reports.tables.table import METRICS, Cell, Column, Metric, Table
 
@@ -104,8 +104,40 @@ def about(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
     return [
         *((Column.of(name), [line.costs[name] for line in lines]) for name in costs),
         *(_words(name, lines) for name in conditions),
+        *_settings(comparison, lines),
         (Column("runs", "runs", metric=Metric("runs", "", 1, 0)), [_finished(line) for line in lines]),
     ]
+
+
+def _settings(comparison: Comparison, lines: Sequence[Summary]) -> list[Filled]:
+    """Where the hyper-parameters come from and, where validation images chose them, what was chosen."""
+    found: list[Filled] = [
+        (Column("hyper_parameters", "hyper-parameters"), [Cell(word=origin(comparison.recipe))] * len(lines))
+    ]
+    if origin(comparison.recipe) == "validation-chosen":
+        varied = {name for name in map(str, comparison.runs) if len(values(comparison.runs, name)) > 1}
+        found.append(
+            (Column("chosen", "chosen values", detail=True), [Cell(word=_chosen(line.runs, varied)) for line in lines])
+        )
+    return found
+
+
+def _chosen(runs: pd.DataFrame, varied: Collection[str]) -> str:
+    """Rate, decay, the method's own numbers and whatever else differs between runs, with the tasks of each value."""
+    fields = [f"recipe_{field}" for field in PROTOCOL]
+    own = [str(column) for column in runs if str(column).startswith("method_") and _is_number(runs[column])]
+    others = [column for column in varied if column.startswith(("recipe_", "method_")) and column not in fields]
+    said = []
+    for column in dict.fromkeys(["recipe_learning_rate", "recipe_weight_decay", *own, *sorted(others)]):
+        known = values(runs, column)
+        tasks = {value: runs[[written(each) == value for each in runs[column]]]["task"].unique() for value in known}
+        each = [f"{value} ({', '.join(tasks[value])})" if len(known) > 1 else value for value in known]
+        said += [f"{label(column)} {', '.join(each)}"] if each else []
+    return "; ".join(said)
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _devices(runs: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.tables import ours
 from reports.tables.captions import conditions
-from reports.tables.comparison import Comparison, present, tasks_by_group
+from reports.tables.comparison import Comparison, origin, present, tasks_by_group
 from reports.tables.ours import Layout, ScoreColumn, seeds
 from reports.tables.published import (
     CONVENTIONS,
@@ -89,6 +89,7 @@ def _about() -> tuple[Column, ...]:
     return (
         Column("method", "method"),
         Column("seeds", "seeds"),
+        Column("hyper_parameters", "hyper-parameters"),
         Column("parameters_printed", "printed", block, PARAMETERS),
         Column("parameters_ours", "ours", block, PARAMETERS),
         Column("counted", "counted", detail=True),
@@ -103,16 +104,17 @@ def _rows(each: Beside, layout: Layout, shown: Sequence[ScoreColumn]) -> Iterato
         yield _ours(f"{label}, best epoch on test", best, shown)
     for row in each.rows:
         printed = [printed_cell(row, layout, score) for score in shown]
-        yield (Cell(word=f"- {row.title}"), Cell(), *_parameters(each.last, row), *printed)
+        yield (Cell(word=f"- {row.title}"), Cell(), Cell(word="as published"), *_parameters(each.last, row), *printed)
         ours = each.ours(row)
         if ours is not None:
             gaps = [gap(score.ours(ours), cell, score) for score, cell in zip(shown, printed, strict=True)]
-            yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), *gaps)
+            yield (Cell(word="- difference"), Cell(), Cell(), Cell(), Cell(), Cell(), *gaps)
 
 
 def _ours(label: str, line: Summary, shown: Sequence[ScoreColumn]) -> tuple[Cell, ...]:
     blank = Cell(), Cell(), Cell()
-    return (Cell(word=label), Cell(word=seeds(line)), *blank, *(score.ours(line) for score in shown))
+    settings = Cell(word=origin(str(line.runs["recipe"].iloc[0])))
+    return (Cell(word=label), Cell(word=seeds(line)), settings, *blank, *(score.ours(line) for score in shown))
 
 
 def _parameters(line: Summary, row: Printed) -> tuple[Cell, Cell, Cell]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reports.figures.style import WIDE, draw_method, first_axes, logarithmic, panels, shown
+from reports.tables.comparison import label, origin, written
+from reports.tables.summary import plain_mean
 from reports.tables.table import METRICS, Cell, Column, Figure, Metric, Table
 from results import numbered
 
@@ -27,12 +29,14 @@ FEW = 6  # values that an axis can name one by one
 BESIDE = 0.6  # of the room of a value, for its methods side by side
 LEAST_TRIALS = 8  # below that, nothing is said of what mattered
 LEGEND = (
-    "Each trial trains on a part of the training images and is scored on the rest; test images are not read. The test "
-    "columns are runs on all training images: with what was chosen (recipe tuned:NAME) and with the recipe as it is. "
-    "The recipe as it is has a validation accuracy where its values were among the trials. Best values are those of "
-    "the task by itself, also where one choice was made for the suite. Mattered most: the share of the variance of "
-    "validation accuracy that a forest of regression trees gives to it. Trials that were ended early are left out."
+    "Each trial trains on a part of the training images and is scored on the rest; test images are not read. Tests are "
+    "runs on all training images: with what was chosen (recipe tuned:NAME), and with the recipe as it is, which has a "
+    "validation accuracy where its values were among the trials. What was not tested yet is the best trial of the "
+    "task. Mattered most: the share of the variance of validation accuracy that a forest of regression trees gives to "
+    "it. Trials that were ended early are left out."
 )
+
+Run = Mapping[Any, Any]  # a row of the frame by its columns, in Python's own numbers
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,37 @@ class _Study:
     searched: tuple[str, ...]  # columns whose values differ
 
     @property
-    def best(self) -> pd.Series[Any]:
+    def best(self) -> Run:
         """The trial with the highest validation accuracy."""
-        return self.trials.iloc[int(self.trials["test_accuracy"].to_numpy().argmax())]
+        return _first(self.trials.iloc[int(self.trials["test_accuracy"].to_numpy().argmax()) :])
 
-    def trials_like(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """The trials with the values of the first of these runs; none where there is no run."""
-        if not len(runs):
-            return self.trials.iloc[:0]
-        same = [self.trials[column].astype(str) == str(runs.iloc[0].get(column)) for column in self.searched]
-        return self.trials[np.logical_and.reduce(same)]
+    def validation(self, run: Run) -> float | None:
+        """The validation accuracy of the trials with all values of a run; None without one."""
+        columns = [column for column in map(str, self.trials) if _is_setting(column)]
+        same = [
+            pd.Series(map(written, self.trials[column].tolist()), self.trials.index) == written(run.get(column))
+            for column in columns
+        ]
+        return _mean(self.trials[np.logical_and.reduce(same)]["test_accuracy"])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The numbers of some values on one task, or their means over all tasks of a method."""
+
+    method: str
+    recipe: str  # "" before a test
+    values: str
+    apart: tuple[str, ...]  # all that was not searched: what is compared has these in common
+    validation: float | None
+    test: float | None
+    trials: int
+    mattered: str = ""
+
+    @property
+    def settings(self) -> str:
+        """Where the values come from."""
+        return origin(self.recipe) if self.recipe else "validation-chosen"
 
 
 def report(trials: pd.DataFrame | None, runs: pd.DataFrame | None) -> list[Table | Figure]:
@@ -91,63 +116,113 @@ def _studies(trials: pd.DataFrame) -> list[_Study]:
     return [study for study in found if study.searched]
 
 
+def _first(runs: pd.DataFrame) -> Run:
+    return runs.iloc[:1].to_dict("records")[0]
+
+
+def _is_setting(column: str) -> bool:
+    """Trials that may end early are scored after each epoch, which makes no other values."""
+    return column.startswith(("recipe_", "method_")) and column != "recipe_evaluate_every"
+
+
 def _was_searched(column: str, values: pd.Series[Any]) -> bool:
-    if column == "recipe_evaluate_every":  # trials that may end early are scored after each epoch
-        return False
-    return column.startswith(("recipe_", "method_")) and len({str(value) for value in values}) > 1
-
-
-def _label(column: str) -> str:
-    return column.partition("_")[2].replace("_", " ")
+    return _is_setting(column) and len({str(value) for value in values}) > 1
 
 
 def _table(name: str, caption: str, studies: Sequence[_Study], runs: pd.DataFrame, recipe: str) -> Table:
+    gain = f"gain over {recipe} (points)"
     columns = (
         Column("method", "method"),
         Column("task", "task"),
-        Column("trials", COUNT.heading, "", COUNT),
-        Column("validation_accuracy", "best (%)", "validation accuracy", ACCURACY),
-        Column("fixed_validation_accuracy", f"{recipe} (%)", "validation accuracy", ACCURACY),
-        Column("validation_gain", "gain (points)", "validation accuracy", POINTS),
-        Column("tuned_test_accuracy", "tuned (%)", "test accuracy", ACCURACY),
-        Column("fixed_test_accuracy", f"{recipe} (%)", "test accuracy", ACCURACY),
-        Column("gain", "gain (points)", "test accuracy", POINTS),
+        Column("hyper_parameters", "hyper-parameters"),
+        Column("recipe", "recipe"),
+        Column("chosen", "values"),
+        Column("validation_accuracy", "validation", "accuracy (%)", ACCURACY),
+        Column("test_accuracy", "test", "accuracy (%)", ACCURACY),
         Column("gap", "validation - test (points)", "", POINTS),
-        Column("chosen", "best values"),
+        Column("validation_gain", "validation", gain, POINTS),
+        Column("gain", "test", gain, POINTS),
+        Column("trials", COUNT.heading, "", COUNT),
         Column("mattered", "mattered most"),
     )
-    rows = []
-    for study in studies:
-        validation = float(study.best["test_accuracy"])
-        same = runs[(runs["method"].str.partition(":")[0] == study.method) & (runs["task"] == study.task)]
-        tuned = _mean(same[same["recipe"].str.startswith("tuned:")])
-        as_it_is = same[(same["recipe"] == recipe) & (same["method"] == study.method)]
-        fixed, own = _mean(as_it_is), _mean(study.trials_like(as_it_is))
-        rows.append(
-            (
-                Cell(word=study.method),
-                Cell(word=study.task),
-                Cell(len(study.trials)),
-                Cell(validation),
-                Cell(own),
-                Cell(validation - own if own is not None else None),
-                Cell(tuned),
-                Cell(fixed),
-                Cell(tuned - fixed if tuned is not None and fixed is not None else None),
-                Cell(validation - tuned if tuned is not None else None),
-                Cell(word=", ".join(f"{_label(column)} {_short(study.best[column])}" for column in study.searched)),
-                Cell(word=_mattered(study)),
-            )
-        )
-    return Table(f"{name}-table", caption, columns, tuple(rows))
+    cells = list[tuple[Cell, ...]]()
+    for method in dict.fromkeys(study.method for study in studies):
+        tasks = {study.task: _rows(study, runs, recipe) for study in studies if study.method == method}
+        cells += [_cells(row, task, rows) for task, rows in tasks.items() for row in rows]
+        means = _means(list(tasks.values())) if len(tasks) > 1 else []
+        cells += [_cells(row, f"mean of {numbered(len(tasks), 'task')}", means) for row in means]
+    return Table(f"{name}-table", caption, columns, tuple(cells))
 
 
-def _mean(runs: pd.DataFrame) -> float | None:
-    return float(runs["test_accuracy"].mean()) if len(runs) else None
+def _rows(study: _Study, runs: pd.DataFrame, recipe: str) -> list[_Row]:
+    """What was chosen and tested, or else the best trial; then the recipe as it is. Other values are other rows."""
+    same = runs[(runs["task"] == study.task) & (runs["method"].str.split(":").str[0] == study.method)]
+    found = list[_Row]()
+    for (method, known), part in same.groupby(["method", "recipe"], sort=False):
+        words = part[[column for column in part if _is_setting(str(column))]].map(written).agg(" ".join, axis=1)
+        for _, alike in part.groupby(words, sort=False):
+            row = _row(study, _first(alike), str(method), str(known), _mean(alike["test_accuracy"]))
+            if (origin(row.recipe) == "validation-chosen" and row.validation is not None) or (
+                row.recipe == recipe and row.method == study.method
+            ):
+                found.append(row)
+    if all(row.recipe == recipe for row in found):
+        found.append(_row(study, study.best, study.method, "", None))
+    return sorted(found, key=lambda row: row.settings != "validation-chosen")
+
+
+def _row(study: _Study, run: Run, method: str, recipe: str, test: float | None) -> _Row:
+    settings = [column for column in map(str, study.trials) if _is_setting(column)]
+    return _Row(
+        method,
+        recipe,
+        ", ".join(f"{label(column)} {_short(run.get(column))}" for column in study.searched),
+        tuple(written(run.get(column)) for column in settings if column not in study.searched),
+        study.validation(run),
+        test,
+        len(study.trials),
+        "" if recipe and origin(recipe) != "validation-chosen" else _mattered(study),
+    )
+
+
+def _means(tasks: Sequence[Sequence[_Row]]) -> list[_Row]:
+    """The means over tasks of what every task has once."""
+    found = []
+    for key in dict.fromkeys((row.method, row.recipe) for rows in tasks for row in rows):
+        own = [[row for row in rows if (row.method, row.recipe) == key] for rows in tasks]
+        if all(len(rows) == 1 for rows in own):
+            rows = [row for (row,) in own]
+            means = plain_mean(row.validation for row in rows), plain_mean(row.test for row in rows)
+            found.append(_Row(*key, "", (), *means, sum(row.trials for row in rows)))
+    return found
+
+
+def _cells(row: _Row, task: str, rows: Sequence[_Row]) -> tuple[Cell, ...]:
+    """One line, with its gain over the recipe as it is where this is there once under the same protocol."""
+    others = [each for each in rows if each.settings != "validation-chosen" and each.apart == row.apart]
+    fixed = others[0] if len(others) == 1 and others[0] is not row else None
+    return (
+        *(Cell(word=word) for word in (row.method, task, row.settings, row.recipe, row.values)),
+        Cell(row.validation),
+        Cell(row.test),
+        _difference(row.validation, row.test),
+        _difference(row.validation, fixed.validation if fixed else None),
+        _difference(row.test, fixed.test if fixed else None),
+        Cell(row.trials),
+        Cell(word=row.mattered),
+    )
+
+
+def _difference(one: float | None, other: float | None) -> Cell:
+    return Cell(one - other if one is not None and other is not None else None)
+
+
+def _mean(accuracies: pd.Series[Any]) -> float | None:
+    return float(accuracies.mean()) if len(accuracies) else None
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else written(value)
 
 
 def _mattered(study: _Study) -> str:
@@ -159,7 +234,7 @@ def _mattered(study: _Study) -> str:
     values = np.column_stack([_numbers(study.trials[column]) for column in study.searched])
     forest = RandomForestRegressor(n_estimators=64, random_state=0).fit(values, study.trials["test_accuracy"])
     most = int(forest.feature_importances_.argmax())
-    return f"{_label(study.searched[most])} ({forest.feature_importances_[most]:.0%})"
+    return f"{label(study.searched[most])} ({forest.feature_importances_[most]:.0%})"
 
 
 def _numbers(values: pd.Series[Any]) -> np.ndarray:
@@ -183,7 +258,7 @@ def _figure(name: str, caption: str, studies: Sequence[_Study]) -> Figure:
         axes = first_axes(grid, len(columns))
         for each, column in zip(axes, columns, strict=True):
             _draw(each, column, [study for study in studies if column in study.searched])
-            each.set_xlabel(_label(column))
+            each.set_xlabel(label(column))
         for row in grid:
             row[0].set_ylabel("validation accuracy,\npoints below the best")
         methods = list(dict.fromkeys(study.method for study in studies))
@@ -194,11 +269,11 @@ def _figure(name: str, caption: str, studies: Sequence[_Study]) -> Figure:
 
 
 def _draw(axes: Axes, column: str, studies: Sequence[_Study]) -> None:
-    """One panel: words, and a few numbers that a scale cannot tell apart, have a place each, methods side by side."""
+    """One panel: words, and numbers if they are few, have a place each, with the methods side by side."""
     values = pd.concat([study.trials[column] for study in studies])
     methods = list(dict.fromkeys(study.method for study in studies))
     places = sorted(set(values)) if _is_number(values) else sorted({str(value) for value in values})
-    scaled = _is_number(values) and (len(places) > FEW or _spans(values.to_numpy(dtype=float)))
+    scaled = _is_number(values) and len(places) > FEW
     for study in studies:
         x: Sequence[float] = study.trials[column].tolist()
         if not scaled:
@@ -210,7 +285,7 @@ def _draw(axes: Axes, column: str, studies: Sequence[_Study]) -> None:
         axes.set_xticks(range(len(places)), [_short(place) for place in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
     elif _spans(values.to_numpy(dtype=float)):
-        logarithmic(axes, "x", list(values), only=len(places) <= FEW)
+        logarithmic(axes, "x", list(values))
 
 
 def _is_number(values: pd.Series[Any]) -> bool:

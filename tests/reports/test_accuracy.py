@@ -23,7 +23,7 @@ def table(runs: pd.DataFrame) -> Table:
 def test_means_stand_first_then_costs_then_the_tasks_as_in_the_published_tables(table: Table) -> None:
     assert [column.key.removeprefix("test_accuracy_") for column in table.columns] == [
         *("method", "mean_of_groups", "mean_of_tasks", "natural_mean", "specialized_mean", "structured_mean"),
-        *("trainable", "trainable_without_head", "planned_peak_bytes", "epoch_seconds", "runs"),
+        *("trainable", "trainable_without_head", "planned_peak_bytes", "epoch_seconds", "hyper_parameters", "runs"),
         *("cifar", "dtd", "eurosat", "resisc45", "clevr_count", "dsprites_loc"),
     ]
     assert [row[0].word for row in table.rows][:3] == ["full", "linear", "bitfit"]

@@ -35,13 +35,13 @@ def test_the_table_is_the_published_one_when_the_runs_are_its_numbers() -> None:
         *("food101", "cars", "flowers102", "aircraft", "pets")
     ]
     assert [column.label for column in ours.columns[:6]] == ["method", *(f"{n}-shot" for n in (1, 2, 4, 8, 16))]
-    assert [column.block for column in ours.columns[8:]] == [f"{n}-shot" for n in (1, 2, 4, 8, 16) for _ in range(5)]
+    assert [column.block for column in ours.columns[9:]] == [f"{n}-shot" for n in (1, 2, 4, 8, 16) for _ in range(5)]
     shown = dict(zip([column.key for column in ours.columns], ours.rows[0], strict=True))
     assert f"{100 * shown['test_accuracy_food101-shots16'].value:.1f}" == "72.5"
     assert shown["test_accuracy_16-shot_mean"].value == pytest.approx(0.7532)
     assert isinstance(beside, Table)
     assert [row[0].word for row in beside.rows] == ["lora", "- NOAH, few-shot figure (epoch unknown)", "- difference"]
-    assert {cell.printed for cell in beside.rows[2][2:]} == {"+0.0", "+0.00"}
+    assert {cell.printed for cell in beside.rows[2][3:]} == {"+0.0", "+0.00"}
     assert any("two lines a class" in note for note in beside.notes)
     assert isinstance(figure, Figure)
 

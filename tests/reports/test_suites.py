@@ -109,7 +109,7 @@ def test_domain_has_the_mean_of_the_shifts_alone() -> None:
     known = [record("dtl", task, score, suite="domain", place=n) for n, (task, score) in enumerate(tasks.items())]
     table = ours(*known, name="domain")
     keys = [column.key.removeprefix("test_accuracy_") for column in table.columns]
-    assert keys == ["method", "shifted_mean", "runs", "seeds", *tasks]
+    assert keys == ["method", "shifted_mean", "hyper_parameters", "runs", "seeds", *tasks]
     assert shown(table, "test_accuracy_shifted_mean") == ["40.00"]
     assert shown(ours(*known[:-1], name="domain"), "test_accuracy_shifted_mean") == [""]
     assert any("none could be read" in note for note in table.notes)
