@@ -1,4 +1,4 @@
-"""Every report of the same records is the same bytes in every process, whatever the order of its sets."""
+"""Every report of the same records has the same texts and drawings in every process, whatever the order of its sets."""
 
 import dataclasses
 import os
@@ -25,11 +25,14 @@ from pathlib import Path
 from rich.console import Console
 from reports import REPORTS, Table, write_all
 from reports.figures import svg
-from reports.formats import files, frames
+from reports.formats import files, frames, latex
 
 def fast(item, folder):  # PNG and PDF are made of the same drawing, and take most of the time
     path = folder / item.name
-    path.write_bytes(frames.markdown(item).encode() if isinstance(item, Table) else svg.whole(item.drawing))
+    if isinstance(item, Table):
+        path.write_text("".join(make(item) for make in (frames.markdown, frames.csv, latex.table)))
+    else:
+        path.write_bytes(latex.figure(item).encode() + svg.whole(item.drawing))
     return [path]
 
 files.write = fast
