@@ -19,14 +19,14 @@ def cores() -> int:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes of memory, used or not, that this process may have."""
+    """Return the bytes of memory, used or not, that this process may have."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_limits(GROUPS, OWN)])
 
 
 def _limits(groups: Path, own: Path) -> Iterator[int]:
-    """Of the control groups that this process is in, both versions of them; a group is bound by those above it too."""
+    """Yield limits of this process's control groups, of both versions; those above a group bind it too."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -42,7 +42,7 @@ def _limits(groups: Path, own: Path) -> Iterator[int]:
 
 
 def _number(file: Path) -> Iterator[int]:
-    """What the file says; nothing where it is not there, or says "max"."""
+    """Yield what the file says; nothing where it is not there, or says "max"."""
     try:
         yield int(file.read_text())
     except (OSError, ValueError):

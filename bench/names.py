@@ -20,7 +20,7 @@ def check(kind: str, names: Iterable[str], known: Collection[str]) -> None:
 
 
 def suite_of(text: str) -> Suite:
-    """The suite of that name, with the options behind it. Raises UsageError."""
+    """Find the suite of that name, with the options behind it. Raises UsageError."""
     check("suite", [text.partition(":")[0]], datasets.SUITES)
     try:
         return datasets.suite(text)

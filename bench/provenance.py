@@ -45,7 +45,7 @@ def last_parts(path: Path) -> str:
 
 @cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout and whether the files differ from it; None where there is no git."""
+    """Return the commit of the checkout and whether the files differ from it; None where there is no git."""
     head = _git("rev-parse", "HEAD")
     return (None, None) if head is None else (head, _git("status", "--porcelain") != "")
 
@@ -59,12 +59,12 @@ def _git(*arguments: str) -> str | None:
 
 
 def command() -> str:
-    """The command line, with paths outside the project cut to their last part."""
+    """Return the command line, with paths outside the project cut to their last part."""
     return shlex.join(["python", *_program(), *(_relative(word) for word in sys.argv[1:])])
 
 
 def _program() -> list[str]:
-    """A file, or a module where it was called as such: `-m tools.side_by_side`."""
+    """Return a file, or a module where it was called as such: `-m tools.side_by_side`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.origin == sys.argv[0]:
         return ["-m", spec.name.removesuffix(".__main__")]
@@ -93,7 +93,7 @@ def _device_name(device: torch.device) -> str:
 
 @cache
 def _driver(device: torch.device) -> str | None:
-    """The CUDA driver and runtime, or None on a CPU."""
+    """Return the CUDA driver and runtime, or None on a CPU."""
     if device.type != "cuda":
         return None
     try:

@@ -34,7 +34,7 @@ class Run:
     seed: int
 
     def identity(self) -> Identity:
-        """What the path of the record follows from; only what differs from defaults is in it."""
+        """Return what the path of the record follows from; only what differs from defaults is in it."""
         changes: dict[str, Any] = {"recipe": self.recipe.changes(), "method": str(self.resolved)}
         if (digest := self.backbone.digest()) is not None:
             changes["weights"] = digest
@@ -57,7 +57,7 @@ class Run:
         return dataclasses.replace(preset, rendering="viewed") if self.task.viewed else preset
 
     def settings(self) -> dict[str, Any]:
-        """The method's resolved settings."""
+        """Return the method's resolved settings."""
         return dataclasses.asdict(self.resolved)
 
 
@@ -80,7 +80,7 @@ def plan_grid(
     seeds: Sequence[int],
     overrides: Mapping[str, Any],
 ) -> list[Run]:
-    """Every combination, a task at a time: so that tables fill column by column."""
+    """Return every combination, a task at a time, so that tables fill column by column."""
     runs = []
     context = context_of(suite, backbone)
     orders = {task.name: order for order, task in enumerate(suite.tasks)}

@@ -67,7 +67,7 @@ class Answer:
 
 
 def cases_of(request: CostRequest) -> list[Case]:
-    """One for each method; raises UsageError."""
+    """Make one case for each method; raises UsageError."""
     try:
         check_options(request.recipe)
         backbone, recipe = resized(find(request.backbone), request.image_size), Recipe(**request.recipe)
@@ -110,7 +110,7 @@ def cost(request: CostRequest, root: Path, console: Console) -> Answer:
 
 
 def settle(cases: Sequence[Case], device: torch.device | None, root: Path, console: Console) -> list[CostRecord]:
-    """The records of all cases, each written as soon as it is known; what today's code has planned is there."""
+    """Return the records of all cases, each written as soon as it is known; what today's code has planned is there."""
     there = {record.conditions: record for record in load_costs(root)[0] if current(record) and not record.measured}
     records = []
     with _progress(console, "planning" if device is None else "measuring", len(cases)) as begin:
@@ -125,7 +125,7 @@ def settle(cases: Sequence[Case], device: torch.device | None, root: Path, conso
 
 
 def _fit(cases: Sequence[Case], text: str, console: Console) -> tuple[list[Case], list[Row]]:
-    """The cases at the largest batch that fits each, or at one image where that is too much already."""
+    """Return the cases at the largest batch that fits each, or at one image where that is too much already."""
     budget = bytes_of(text)
     _check_weights(cases, budget, text)
     fitted, beside = [], []
@@ -167,7 +167,7 @@ def _too_large(record: CostRecord, beside: Row) -> CostRecord:
 
 @contextmanager
 def _progress(console: Console, word: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that goes away, or plain lines without a terminal; `begin` names what is at work."""
+    """Show a bar that goes away, or plain lines without a terminal; `begin` names what is at work."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -196,7 +196,7 @@ def document(answer: Answer) -> str:
 
 
 def show(answer: Answer, console: Console) -> None:
-    """What was asked for beside the costs, as tables."""
+    """Show what was asked for beside the costs, as tables."""
     if any("largest_batch_size" in row for row in answer.beside):
         console.print(_fitting(answer))
     for record, row in zip(answer.records, answer.beside, strict=True):

@@ -147,7 +147,7 @@ def _comment(request: Request, pending: Pending, kind: str, console: Console) ->
 
 
 def _sizes(request: Request, runs: Sequence[Run]) -> Iterator[str]:
-    """A copy with other numbers of images than the published ones may be used, but not unknowingly."""
+    """Say where numbers of images are not the published ones, which may be used, but not unknowingly."""
     suite = datasets.suite(request.suite)
     if suite.look is not None and (absent := {run.task.name for run in runs if not run.task.revision}):
         tasks = f"{numbered(len(absent), 'task')} {'is' if len(absent) == 1 else 'are'}"
@@ -160,7 +160,7 @@ def _sizes(request: Request, runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _statistics(run: Run) -> Iterator[str]:
-    """How the images of a local weight file are normalised, and why so."""
+    """Say how the images of a local weight file are normalised, and why so."""
     backbone, preset = run.backbone, PRESETS[run.recipe.preprocessing]
     if isinstance(backbone.weights, Path) and backbone.weights != EMBEDDED:
         mean, std = statistics_of(run.recipe.preprocessing, backbone)
@@ -170,7 +170,7 @@ def _statistics(run: Run) -> Iterator[str]:
 
 
 def _own_images(runs: Sequence[Run]) -> Iterator[str]:
-    """How one's own folder was read, and what makes its accuracies say little."""
+    """Say how one's own folder was read, and what makes its accuracies say little."""
     tasks = {run.task.name: run.task for run in runs if run.task.viewed}
     yield from (f"{name}: {task.understood}" for name, task in tasks.items())
     for task in tasks.values():
@@ -191,7 +191,7 @@ def _own_images(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def again(pending: Pending) -> Iterator[str]:
-    """Which runs have a record and are done again all the same, and which of `--stale keep` are taken as they are."""
+    """Say which runs have a record and are done again, and which are taken as they are (`--stale keep`)."""
     for reason, runs in _by_reason(pending.again):
         yield f"{_runs_are(runs)} there but {reason} ({_methods(runs)}); they are done again"
     for reason, runs in _by_reason((run, stale(run, record)) for run, record in pending.finished):

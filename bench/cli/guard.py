@@ -105,7 +105,7 @@ def check_folder(folder: Path, option: str = "--results") -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """Where a command speaks."""
+    """Make the console on which a command speaks."""
     return Console(stderr=stderr)
 
 

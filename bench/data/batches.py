@@ -41,7 +41,7 @@ class Normaliser:
 
     @classmethod
     def of(cls, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Normaliser:
-        """From the statistics of inputs in [0, 1]."""
+        """Make it from the statistics of inputs in [0, 1]."""
         deviation, centre = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (std, mean))
         return cls(1 / (255 * deviation), -centre / deviation)
 
@@ -93,7 +93,7 @@ class Stored:
         return len(self.labels)
 
     def batches(self, batch_size: int) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """The split in order, a batch at a time."""
+        """Yield the split in order, a batch at a time."""
         for start in range(0, len(self), batch_size):
             part = slice(start, start + batch_size)
             yield self.images[part], self.labels[part]
@@ -131,7 +131,7 @@ def _augmented(run: Run, settings: RunSettings) -> tuple[Augmented, int]:
 
 
 def passes(split: Training, recipe: Recipe, seed: int) -> Generator[tuple[Any, Tensor], None, None]:
-    """The batches of all epochs; what is drawn comes from the seed."""
+    """Yield the batches of all epochs; what is drawn comes from the seed."""
     if isinstance(split, Augmented):
         steps = steps_in_epoch(len(split), recipe)
         yield from split.batches(recipe.epochs, steps, recipe.batch_size, seed)
@@ -157,12 +157,12 @@ def steps_by_epoch(recipe: Recipe, steps: int) -> list[int]:
 
 
 def on_device(split: Split, device: torch.device) -> Split:
-    """The whole split where it is trained on."""
+    """Return the whole split on the device that trains."""
     return Split(split.images.to(device), split.labels.to(device))
 
 
 def shuffled(split: Any, batch_size: int, drop_last: bool, order: torch.Generator) -> Iterator[tuple[Any, Tensor]]:
-    """One epoch over a split that is on the device, or over its states (`Stored`), as the split has them.
+    """Yield one epoch over a split that is on the device, or over its states (`Stored`), as the split has them.
 
     The order comes from the generator, so from the run's seed.
     """
@@ -181,7 +181,7 @@ def picked(split: Split | Streamed, indices: list[int]) -> Split:
 
 
 def batches(split: Split | Streamed, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """The split in order, a batch at a time, so that it takes no memory of the device."""
+    """Yield the split in order, a batch at a time, so that it takes no memory of the device."""
     if isinstance(split, Streamed):
         parts = split.batches(pinned=device.type == "cuda")
     else:

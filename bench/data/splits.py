@@ -84,7 +84,7 @@ def whole(found: Split | Streamed) -> Split:
 
 
 def without_bad(task: Task, name: str, loader: LoaderSettings) -> tuple[Listing, int]:
-    """The images of a split that decode, and how many do not; a file is looked at once as long as it stays the same.
+    """Find images of a split that decode, and count the others; a file that stays the same is looked at once.
 
     Raises ValueError where nothing is left, or nothing of a class that is trained on, or too little for the shots.
     """
@@ -110,7 +110,7 @@ def without_bad(task: Task, name: str, loader: LoaderSettings) -> tuple[Listing,
 
 
 def mended(task: Task, skipped: Mapping[str, int]) -> bool:
-    """Whether other images can be decoded than when so many of each split were left out; every file is looked at."""
+    """Return whether other images decode than when so many of each split were left out; all files are looked at."""
     if not skipped or not isinstance(task.source, Listings):
         return False
     try:

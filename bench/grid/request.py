@@ -68,7 +68,7 @@ class Request:
     split: Literal["test", "val"] = "test"  # what is scored; "val" divides the training images (datasets/validation.py)
 
     def absolute(self) -> Request:
-        """The same with absolute paths: a Slurm job runs in another folder than the call that submits it."""
+        """Return the request with absolute paths: a Slurm job runs in another folder than the call that submits it."""
         kind, _, path = self.suite.partition(":")
         try:
             suite = f"{kind}:{local_path(path).absolute()}" if kind == "folder" and path else self.suite
@@ -79,7 +79,7 @@ class Request:
         return replace(self, suite=suite, data=self.data.absolute(), backbone=backbone, recipe=recipe)
 
     def overrides(self) -> list[dict[str, Any]]:
-        """The recipe fields that the user gave, once for every combination of a sweep. Raises ValueError."""
+        """Return the recipe fields that the user gave, once for every combination of a sweep. Raises ValueError."""
         given = {key: value for key in OVERRIDES if (value := getattr(self, key)) is not None}
         check_options(given)
         choices = settings_of(self.set)
@@ -89,7 +89,7 @@ class Request:
 
 
 def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
-    """Every run that the request asks for, each of which can be attached; raises UsageError.
+    """Return every run that the request asks for, each of which can be attached; raises UsageError.
 
     `on_paper`, tasks whose images are not there have the sizes that were published.
     """
@@ -104,7 +104,7 @@ def grid_of(request: Request, on_paper: bool = False) -> list[Run]:
 
 
 def runs_of(request: Request, on_paper: bool = False) -> list[Run]:
-    """The same, without trying whether every setting fits; raises UsageError."""
+    """Return these runs without trying whether every setting fits; raises UsageError."""
     suite = suite_of(request.suite)
     try:
         backbone = resized(find(request.backbone or suite.backbone), request.image_size)
@@ -174,7 +174,7 @@ def plan_of(request: Request, runs: Sequence[Run]) -> Callable[[], Sequence[Run]
 
 
 def normalised(backbone: Backbone, words: str | None) -> Backbone:
-    """The backbone with the statistics that `--normalise` names. Raises ValueError."""
+    """Return the backbone with the statistics that `--normalise` names. Raises ValueError."""
     if words is None:
         return backbone
     statistics = parse_normalise(words)
@@ -199,7 +199,7 @@ def _located(suite: Suite, tasks: Sequence[Task], data: Path, on_paper: bool) ->
 
 
 def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbone) -> list[Method]:
-    """Those of all methods for which the recipe holds; who asks for one of the others by name gets an error."""
+    """Keep methods for which the recipe holds; who asks for one of the others by name gets an error."""
     context = context_of(suite, backbone)
     refused: dict[Method, NotHeld] = {}
     for method in methods:
@@ -215,7 +215,7 @@ def _held(methods: Sequence[Method], recipe: str, suite: Suite, backbone: Backbo
 
 
 def _if_there(suite: Suite, task: Task, data: Path) -> Task:
-    """The task with its images, or as it was published."""
+    """Return the task with its images, or as it was published."""
     try:
         return found_below(suite, task, data)
     except NotHere:

@@ -60,7 +60,7 @@ class Keeper:
 
 
 def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
-    """The tensors that training changes, by name: parameters that learn, and buffers, for running means are such.
+    """Return tensors that training changes, by name: parameters that learn, and buffers, such as running means.
 
     `everything` where the rest comes from no file either.
     """
@@ -70,7 +70,7 @@ def learned(network: Network, everything: bool = False) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def _features(network: Network, split: Split | Streamed, scoring: Scoring) -> Arrays:
-    """Of some images: the label, what the head reads, and how it weighs features where the method has such weights."""
+    """Return, of some images, label, what the head reads, and how it weighs features if the method has weights."""
     indices = torch.linspace(0, len(split) - 1, min(IMAGES, len(split))).round().long()
     some = picked(split, indices.tolist())
     read: list[Tensor] = []

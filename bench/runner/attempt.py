@@ -186,7 +186,7 @@ def _failure(error: Exception, run: Run, call: Call) -> Event:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """On the CPU, where torch says it in words; on CUDA it is a record."""
+    """Return whether memory ran out on the CPU, where torch says it in words; on CUDA it is a record."""
     return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 

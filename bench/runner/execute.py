@@ -165,7 +165,7 @@ def _read_peaks(trace: Trace) -> None:
 
 
 def _load(run: Run, settings: RunSettings, trace: Trace) -> tuple[Split | Augmented, Split | Streamed]:
-    """What is trained on, and the test split."""
+    """Load what is trained on, and the test split."""
     (train_split, skipped), test_split = training_split(run, settings), load(run, "test", settings.loader)
     found = {"train": skipped, "test": test_split.skipped}
     trace.skipped_images = {name: count for name, count in found.items() if count}

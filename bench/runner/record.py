@@ -94,7 +94,7 @@ def _score(run: Run, trace: Trace, finished: bool) -> Score:
 
 
 def _observed(run: Run, trace: Trace, status: Status) -> Cost:
-    """The planned cost with what the run itself showed; its peaks are not the method's own where features are kept."""
+    """Add to the planned cost what the run showed; its peaks are not the method's own if features are kept."""
     seconds = [epoch.seconds for epoch in trace.epochs]
     peaks = Peaks(trace.peak_bytes, trace.reserved_bytes)
     if trace.feed is not None and trace.feed.cached:
@@ -119,7 +119,7 @@ def _speedups(trace: Trace) -> Speedups:
 
 
 def described(run: Run) -> dict[str, Any]:
-    """The preset in full, so that a record says what was done to its images."""
+    """Return the preset in full, so that a record says what was done to its images."""
     mean, std = statistics_of(run.recipe.preprocessing, run.backbone)
     preset = run.preset
     values = dataclasses.asdict(preset) | {"mean": list(mean), "std": list(std), "image_size": run.backbone.image_size}

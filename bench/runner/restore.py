@@ -34,7 +34,7 @@ class Rebuilt:
 
 
 def rebuild(record: Record, arrays: Mapping[str, np.ndarray], backbone: str | None) -> Rebuilt:
-    """The network as the run left it; `backbone` says where the weights are, if not where the name says.
+    """Return the network as the run left it; `backbone` says where the weights are, if not where the name says.
 
     Raises UsageError where they are not the run's, or where this code makes another network of the record.
     """
@@ -66,7 +66,7 @@ def _backbone(record: Record, text: str | None) -> Backbone:
 def _replayed(
     record: Record, method: Method, network: Network, arrays: Mapping[str, np.ndarray], everything: bool
 ) -> Network:
-    """The network of the last stage. Each stage is made from the trained one before it, as in training."""
+    """Return the network of the last stage. Each stage is made from the trained one before it, as in training."""
     for stage, network in enumerate(method.stages(network)):  # noqa: B020 - a stage is made of the one before it
         own = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{stage}.")}
         wanted = learned(network, everything and not stage)

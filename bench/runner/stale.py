@@ -76,7 +76,7 @@ def equal_codes() -> frozenset[tuple[str, str, str]]:
 
 
 def _same_code(method: str, then: str) -> bool:
-    """Whether the code of then is today's, or was rewritten to it in steps that each gave the same numbers."""
+    """Return whether the code of then is today's, or was rewritten to it in steps that gave the same numbers."""
     now, reached, left = method_digest(method), set[str](), [then]
     while left:
         code = left.pop()
@@ -89,7 +89,7 @@ def _same_code(method: str, then: str) -> bool:
 
 
 def current(record: CostRecord) -> bool:
-    """Whether today's code would give this record of costs; one without a digest is compared by its settings alone."""
+    """Return whether today's code would give this record of costs; one without a digest is judged by settings."""
     try:
         (method,) = parse(record.conditions.method)
     except ValueError:  # no such method or setting any more

@@ -67,7 +67,7 @@ def tracked(run: Run, root: Path, name: TrackerName, tell: Watch) -> Iterator[tu
     logged, summary, heard = 0, dict[str, Any](), True
 
     def send(action: Callable[..., None], *values: Any) -> None:
-        """A tracker that cannot be reached any more costs the run nothing."""
+        """Send to the tracker; one that cannot be reached any more costs the run nothing."""
         nonlocal heard
         try:
             if heard:

@@ -32,12 +32,12 @@ class Counts:
 
 
 def build(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
-    """The network with its weights; random numbers come from the global seed."""
+    """Build the network with its weights; random numbers come from the global seed."""
     return _assemble(backbone.load(), method, classes, recipe)
 
 
 def build_on_meta(backbone: Backbone, method: Method, classes: int, recipe: Recipe) -> Network:
-    """The same network on the meta device: shapes and counts without weights or memory."""
+    """Build the network on the meta device: shapes and counts without weights or memory."""
     with torch.device("meta"), _Unfilled():
         network = _assemble(_copied(_bare(backbone), {}), method, classes, recipe)
         for module in network.modules():  # a part of a larger tensor becomes one of its own on its way to a device

@@ -30,7 +30,7 @@ SENTENCES = {
 
 
 def optimizer_of(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """One fused optimiser with two groups, what decays and what does not; or one for each tensor, in backward.
+    """Make one fused optimiser of two groups, what decays and what does not; or one a tensor, in backward.
 
     On the meta device its states are only laid out. Raises UsageError where no package has an 8-bit optimiser.
     """

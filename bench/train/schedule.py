@@ -10,14 +10,14 @@ __all__ = ["base_rate", "rate_at"]
 
 
 def base_rate(recipe: Recipe) -> float:
-    """The highest rate: the recipe's, scaled with the batch where the source states it for a given batch size."""
+    """Return the highest rate: the recipe's, scaled with the batch if the source states it for a batch size."""
     if recipe.lr_batch_size is None:
         return recipe.learning_rate
     return recipe.learning_rate * recipe.batch_size / recipe.lr_batch_size
 
 
 def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
-    """The learning rate of update `step` of `steps` in `epoch`, all counted from 0."""
+    """Return the learning rate of update `step` of `steps` in `epoch`, all counted from 0."""
     time = epoch + step / steps if recipe.schedule_unit == "step" else float(epoch)
     if recipe.lag:
         time = max(time - 1, 0.0)
@@ -26,7 +26,7 @@ def rate_at(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
 
 
 def _length(recipe: Recipe, steps: int) -> float:
-    """The end of the cosine, in epochs of `steps` updates."""
+    """Return the end of the cosine, in epochs of `steps` updates."""
     whole = float(recipe.cosine_epochs or recipe.epochs)
     return whole if recipe.steps is None else min(whole, recipe.steps / steps)
 

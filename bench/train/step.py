@@ -118,7 +118,7 @@ def loss_of(network: Network, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """A context in which matrix products run in `precision` ("fp32" changes nothing); `device` is "cpu" or "cuda"."""
+    """Run matrix products of the context in `precision` ("fp32" changes nothing); `device` is "cpu" or "cuda"."""
     return torch.autocast(device, KINDS[precision]) if precision in KINDS else nullcontext()
 
 
