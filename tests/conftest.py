@@ -13,6 +13,5 @@ settings.load_profile("bench")
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of every search for garbage, and search seldom: it would take a fifth of the time."""
+    """Leave what was imported out of every search for garbage, which would take a fifth of the time."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
