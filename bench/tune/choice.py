@@ -29,7 +29,8 @@ def write_recipe(root: Path, name: str, command: str, chosen: Sequence[tuple[Sea
 
     A method has a row for each task that was searched by itself. Where the tasks share one choice, its values stand in
     the method's own table; what the recipe that was searched gives only some of the tasks stands in their rows. What
-    earlier calls of that name chose for other methods and tasks stays.
+    earlier calls of that name chose for other methods and tasks stays; a choice by tasks and one for the suite take
+    each other's place.
     """
     first = chosen[0][0].bases[0]
     holds = f"{first.suite},{first.backbone.family}"
