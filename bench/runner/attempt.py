@@ -66,17 +66,15 @@ class Tries:
         file = self._mark(self.folder, run)
         with file.open("ab") as counts:
             counts.write(b".")
+        failed = False
         try:
             yield
-        except Pruned:
-            file.unlink(missing_ok=True)
+        except Exception as error:
+            failed = not isinstance(error, Pruned)
             raise
-        except Exception:
-            raise
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
-        file.unlink(missing_ok=True)
+        finally:
+            if not failed:
+                file.unlink(missing_ok=True)
 
     def give_up(self, run: Run) -> None:
         """Let nobody try the run again; a disk that is full must not end the grid."""
